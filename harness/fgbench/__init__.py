@@ -1,0 +1,122 @@
+"""fgbench: does synthetic data, aimed at miscalibrated bins, make a classifier better calibrated?
+
+The public names of this package are what plugins and notebooks use; each is imported when it is
+first asked for, so that `import fgbench` costs milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fgbench.api import Run, evaluate, run
+    from fgbench.cards import Card, DataFolder
+    from fgbench.data import Dataset, Predictions, Split
+    from fgbench.digests import seed_for
+    from fgbench.errors import (
+        ConfigurationError,
+        DataError,
+        FgbenchError,
+        PluginError,
+    )
+    from fgbench.hookspecs import hookimpl
+    from fgbench.parts import (
+        Calibrator,
+        Candidate,
+        Classifier,
+        DatasetLoader,
+        Executor,
+        GenerationRequest,
+        GenerationResult,
+        GenerationTask,
+        Generator,
+        Loss,
+        Metric,
+        Outputs,
+        Relabeling,
+        RelabelRequest,
+        TrainingSet,
+        Usage,
+        WorkerSetup,
+    )
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "fgbench.api": ("Run", "evaluate", "run"),
+    "fgbench.cards": ("Card", "DataFolder"),
+    "fgbench.data": ("Dataset", "Predictions", "Split"),
+    "fgbench.digests": ("seed_for",),
+    "fgbench.errors": ("ConfigurationError", "DataError", "FgbenchError", "PluginError"),
+    "fgbench.hookspecs": ("hookimpl",),
+    "fgbench.parts": (
+        "Calibrator",
+        "Candidate",
+        "Classifier",
+        "DatasetLoader",
+        "Executor",
+        "GenerationRequest",
+        "GenerationResult",
+        "GenerationTask",
+        "Generator",
+        "Loss",
+        "Metric",
+        "Outputs",
+        "RelabelRequest",
+        "Relabeling",
+        "TrainingSet",
+        "Usage",
+        "WorkerSetup",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - the same names as above, in the order of their homes
+    "__version__",
+    "Run",
+    "evaluate",
+    "run",
+    "Card",
+    "DataFolder",
+    "Dataset",
+    "Predictions",
+    "Split",
+    "seed_for",
+    "ConfigurationError",
+    "DataError",
+    "FgbenchError",
+    "PluginError",
+    "hookimpl",
+    "Calibrator",
+    "Candidate",
+    "Classifier",
+    "DatasetLoader",
+    "Executor",
+    "GenerationRequest",
+    "GenerationResult",
+    "GenerationTask",
+    "Generator",
+    "Loss",
+    "Metric",
+    "Outputs",
+    "RelabelRequest",
+    "Relabeling",
+    "TrainingSet",
+    "Usage",
+    "WorkerSetup",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'fgbench' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,346 @@
+"""What flows through the loop: data sets, their splits, and predictions.
+
+numpy is imported when one of these is built or read, not when this module is imported, so that a
+plugin can name the types and still cost nothing at start-up.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from fgbench.digests import digest, digest_bytes
+from fgbench.errors import DamagedArtifactError, DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    FloatArray: TypeAlias = NDArray[np.floating[Any]]
+    IntArray: TypeAlias = NDArray[np.int64]
+
+    Inputs: TypeAlias = Sequence[str] | FloatArray
+    """n texts, or a float array (n, d) for tasks that are not text."""
+
+SPLITS = ("train", "validation", "test")
+
+
+def take_inputs(inputs: Inputs, indices: Sequence[int] | IntArray) -> Inputs:
+    """Return the inputs at `indices`, in that order, repeats included."""
+    if hasattr(inputs, "dtype"):
+        import numpy as np
+
+        return inputs[np.asarray(indices, dtype=np.int64)]
+    return [inputs[int(index)] for index in indices]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One part of a data set.
+
+    `inputs` holds n texts or a float array (n, d), `labels` the n class indices, and `posterior`
+    the true P(y|x) as an array (n, K), for data sets that know it.
+    """
+
+    inputs: Inputs
+    labels: IntArray
+    posterior: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        import numpy as np
+
+        object.__setattr__(self, "labels", np.asarray(self.labels, dtype=np.int64))
+        if hasattr(self.inputs, "dtype"):
+            array = np.asarray(self.inputs, dtype=np.float64)
+            object.__setattr__(self, "inputs", array[:, None] if array.ndim == 1 else array)
+        if self.posterior is not None:
+            object.__setattr__(self, "posterior", np.asarray(self.posterior, dtype=np.float64))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: Sequence[int] | IntArray) -> Split:
+        """Return the rows at `indices`, in that order."""
+        import numpy as np
+
+        rows = np.asarray(indices, dtype=np.int64)
+        posterior = None if self.posterior is None else self.posterior[rows]
+        return Split(take_inputs(self.inputs, rows), self.labels[rows], posterior)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A classification task with its three splits.
+
+    `label_names` holds K names; `label_descriptions` says of each what belongs to it (a generator
+    puts it in its prompt); `task` says in a few words what one input is ("a tweet to a company").
+    `validate` refuses what cannot be learnt from; `digest` identifies the content.
+    """
+
+    name: str
+    label_names: tuple[str, ...]
+    splits: Mapping[str, Split]
+    label_descriptions: tuple[str, ...] = ()
+    task: str = "a text"
+
+    @property
+    def n_classes(self) -> int:
+        """The number of classes, K."""
+        return len(self.label_names)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the inputs are texts rather than numbers."""
+        return not hasattr(self.splits["train"].inputs, "dtype")
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """What parts may ask of this data set: text or numeric, binary or multiclass, posterior."""
+        capabilities = {
+            "text" if self.is_text else "numeric",
+            "binary" if self.n_classes == 2 else "multiclass",
+        }
+        if all(split.posterior is not None for split in self.splits.values()):
+            capabilities.add("posterior")
+        return frozenset(capabilities)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything that a stage can see of this data set."""
+        description = [self.name, list(self.label_names), list(self.label_descriptions), self.task]
+        splits = {name: _split_digest(split) for name, split in self.splits.items()}
+        return digest({"description": description, "splits": splits})
+
+    def limited(self, limit: int) -> Dataset:
+        """Return the data set with at most the first `limit` rows of each split."""
+        return replace(
+            self,
+            splits={
+                name: split.take(range(min(limit, len(split))))
+                for name, split in self.splits.items()
+            },
+        )
+
+    def validate(self) -> None:
+        """Raise `DataError` for a data set that no classifier can be trained and judged on."""
+        import numpy as np
+
+        if set(self.splits) != set(SPLITS):
+            raise DataError(
+                f"dataset {self.name}: it must have the splits {', '.join(SPLITS)}, "
+                f"and has {', '.join(sorted(self.splits)) or 'none'}."
+            )
+        if self.label_descriptions and len(self.label_descriptions) != self.n_classes:
+            raise DataError(
+                f"dataset {self.name}: {len(self.label_descriptions)} label descriptions for "
+                f"{self.n_classes} labels."
+            )
+        for name, split in self.splits.items():
+            where = f"dataset {self.name}, split {name}"
+            if len(split) == 0:
+                raise DataError(f"{where}: it is empty.")
+            if len(split.inputs) != len(split):
+                raise DataError(f"{where}: {len(split.inputs)} inputs but {len(split)} labels.")
+            wrong = np.flatnonzero((split.labels < 0) | (split.labels >= self.n_classes))
+            if len(wrong):
+                raise DataError(
+                    f"{where}, row {wrong[0]}: label {split.labels[wrong[0]]} is outside "
+                    f"0 … {self.n_classes - 1} ({', '.join(self.label_names)})."
+                )
+            if hasattr(split.inputs, "dtype"):
+                bad = np.flatnonzero(~np.isfinite(split.inputs).all(axis=1))
+                if len(bad):
+                    raise DataError(
+                        f"{where}, row {bad[0]}: a feature is NaN or infinite. "
+                        "Remove or impute such rows."
+                    )
+            if split.posterior is not None and split.posterior.shape != (
+                len(split),
+                self.n_classes,
+            ):
+                raise DataError(
+                    f"{where}: the posterior has shape {split.posterior.shape}, "
+                    f"not {(len(split), self.n_classes)}."
+                )
+        present = np.unique(self.splits["train"].labels)
+        if len(present) < 2:
+            only = ", ".join(self.label_names[int(label)] for label in present)
+            raise DataError(
+                f"dataset {self.name}: every training row has the same label ({only}); a "
+                "classifier needs at least two classes."
+            )
+
+
+def _split_digest(split: Split) -> str:
+    if hasattr(split.inputs, "dtype"):
+        inputs = [list(split.inputs.shape), digest_bytes(split.inputs.tobytes())]
+    else:
+        inputs = digest(list(split.inputs))
+    posterior = None if split.posterior is None else digest_bytes(split.posterior.tobytes())
+    return digest([inputs, digest_bytes(split.labels.astype("<i8").tobytes()), posterior])
+
+
+_ARRAYS = ("logits", "labels", "features", "stochastic_logits", "posterior")
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a classifier says of n rows.
+
+    `logits` float32 (n, K): unnormalised log-probabilities; `labels` int64 (n,): the true classes,
+    −1 where they are withheld; `features` (n, d): the penultimate layer; `stochastic_logits`
+    (s, n, K): s stochastic forward passes; `posterior` (n, K): the true P(y|x), where it is known.
+    """
+
+    logits: FloatArray
+    labels: IntArray
+    features: FloatArray | None = None
+    stochastic_logits: FloatArray | None = None
+    posterior: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        import numpy as np
+
+        logits = np.asarray(self.logits, dtype=np.float32)
+        labels = np.asarray(self.labels, dtype=np.int64)
+        if logits.ndim != 2:
+            raise DataError(f"logits must have the shape (n, K), not {logits.shape}.")
+        if labels.shape != (len(logits),):
+            raise DataError(f"{len(logits)} rows of logits but labels of shape {labels.shape}.")
+        if len(labels) and int(labels.max()) >= logits.shape[1]:
+            raise DataError(
+                f"label {int(labels.max())} is outside the {logits.shape[1]} classes of the logits."
+            )
+        bad = np.isnan(logits).any() or np.isposinf(logits).any()
+        if bad:
+            raise DataError("the logits contain NaN or +infinity.")
+        object.__setattr__(self, "logits", logits)
+        object.__setattr__(self, "labels", labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def n_classes(self) -> int:
+        """The number of classes, K."""
+        return int(self.logits.shape[1])
+
+    def probabilities(self) -> FloatArray:
+        """Return the softmax of the logits, float64 (n, K)."""
+        from scipy.special import softmax
+
+        result: FloatArray = softmax(self.logits.astype("float64"), axis=1)
+        return result
+
+    def take(self, rows: Sequence[int] | IntArray) -> Predictions:
+        """Return the rows at `rows`, in that order."""
+        import numpy as np
+
+        index = np.asarray(rows, dtype=np.int64)
+        return Predictions(
+            logits=self.logits[index],
+            labels=self.labels[index],
+            features=None if self.features is None else self.features[index],
+            stochastic_logits=(
+                None if self.stochastic_logits is None else self.stochastic_logits[:, index]
+            ),
+            posterior=None if self.posterior is None else self.posterior[index],
+        )
+
+    def without_labels(self) -> Predictions:
+        """Return these predictions with labels and posterior withheld: what a calibrator sees."""
+        import numpy as np
+
+        return replace(self, labels=np.full(len(self), -1, dtype=np.int64), posterior=None)
+
+    def with_logits(self, logits: FloatArray) -> Predictions:
+        """Return predictions of the same rows with other logits."""
+        return replace(self, logits=logits)
+
+    def save(self, path: Path) -> None:
+        """Write the arrays as `.npz`, uncompressed and without pickles."""
+        import numpy as np
+
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        with path.open("wb") as stream:
+            np.savez(
+                stream, allow_pickle=False, **{k: v for k, v in arrays.items() if v is not None}
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> Predictions:
+        """Read what `save` wrote; a file that is anything else is a `DamagedArtifactError`."""
+        import zipfile
+
+        import numpy as np
+
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise DamagedArtifactError(f"{path}: not a predictions file ({error}).") from error
+        if not {"logits", "labels"} <= set(arrays) <= set(_ARRAYS):
+            raise DamagedArtifactError(
+                f"{path}: a predictions file holds logits and labels, this one holds "
+                f"{', '.join(sorted(arrays)) or 'nothing'}."
+            )
+        return cls(**arrays)
+
+
+def write_dataset(dataset: Dataset, path: Path) -> None:
+    """Write a data set as one `.npz`: texts as UTF-8 JSON, numbers as arrays, nothing pickled."""
+    import numpy as np
+
+    arrays: dict[str, Any] = {}
+    header: dict[str, Any] = {
+        "name": dataset.name,
+        "label_names": list(dataset.label_names),
+        "label_descriptions": list(dataset.label_descriptions),
+        "task": dataset.task,
+        "texts": {},
+    }
+    for name, split in dataset.splits.items():
+        arrays[f"{name}.labels"] = split.labels
+        if hasattr(split.inputs, "dtype"):
+            arrays[f"{name}.inputs"] = split.inputs
+        else:
+            header["texts"][name] = list(split.inputs)
+        if split.posterior is not None:
+            arrays[f"{name}.posterior"] = split.posterior
+    # Unpaired surrogates are legal in a Python string and in escaped JSON, not in UTF-8.
+    arrays["header"] = np.frombuffer(json.dumps(header).encode("ascii"), dtype=np.uint8)
+    with path.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **arrays)
+
+
+def read_dataset(path: Path) -> Dataset:
+    """Read what `write_dataset` wrote."""
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as stored:
+        header = json.loads(stored["header"].tobytes())
+        splits = {
+            name: Split(
+                inputs=(
+                    stored[f"{name}.inputs"]
+                    if f"{name}.inputs" in stored.files
+                    else header["texts"][name]
+                ),
+                labels=stored[f"{name}.labels"],
+                posterior=(
+                    stored[f"{name}.posterior"] if f"{name}.posterior" in stored.files else None
+                ),
+            )
+            for name in SPLITS
+        }
+    return Dataset(
+        name=header["name"],
+        label_names=tuple(header["label_names"]),
+        splits=splits,
+        label_descriptions=tuple(header["label_descriptions"]),
+        task=header["task"],
+    )

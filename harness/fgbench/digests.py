@@ -1,0 +1,65 @@
+"""SHA-256 digests of canonical JSON, bytes and files: the identity of everything that is stored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+_CHUNK = 1 << 20
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of `value`: sorted keys, no spaces, no NaN.
+
+    Only JSON types are taken (a tuple counts as a list): a `TypeError` tells of any other, so that
+    no `str()` of an object ever becomes part of a key. A key that is not a string is refused.
+    """
+    _require_json(value)
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of the canonical JSON of `value`, as 64 hexadecimal digits."""
+    return digest_bytes(canonical_json(value).encode("utf-8", "surrogatepass"))
+
+
+def digest_bytes(content: bytes) -> str:
+    """Return the SHA-256 of `content`, as 64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """Return the SHA-256 of the file at `path`, read in chunks."""
+    sha = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            sha.update(chunk)
+    return sha.hexdigest()
+
+
+def seed_for(*parts: Any) -> int:
+    """Derive a 63-bit seed from JSON values, so that random streams do not share a state.
+
+    The same parts always give the same seed, on every machine and in every process.
+    """
+    return int(digest(list(parts))[:16], 16) >> 1
+
+
+def _require_json(value: Any) -> None:
+    if value is None or isinstance(value, str | bool | int | float):
+        return
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"a key of canonical JSON must be a string, not {key!r}")
+            _require_json(item)
+        return
+    if isinstance(value, list | tuple):
+        for item in value:
+            _require_json(item)
+        return
+    raise TypeError(f"{type(value).__name__} is not a JSON type: {value!r}")

@@ -1,0 +1,45 @@
+"""The parts of the loop and what they exchange; see `interfaces` for what a plugin implements."""
+
+from fgbench.parts.base import Part
+from fgbench.parts.generation import (
+    Candidate,
+    GenerationRequest,
+    GenerationResult,
+    GenerationTask,
+    Relabeling,
+    RelabelRequest,
+    TrainingSet,
+    Usage,
+)
+from fgbench.parts.interfaces import (
+    Calibrator,
+    Classifier,
+    DatasetLoader,
+    Executor,
+    Generator,
+    Loss,
+    Metric,
+    Outputs,
+    WorkerSetup,
+)
+
+__all__ = [
+    "Calibrator",
+    "Candidate",
+    "Classifier",
+    "DatasetLoader",
+    "Executor",
+    "GenerationRequest",
+    "GenerationResult",
+    "GenerationTask",
+    "Generator",
+    "Loss",
+    "Metric",
+    "Outputs",
+    "Part",
+    "RelabelRequest",
+    "Relabeling",
+    "TrainingSet",
+    "Usage",
+    "WorkerSetup",
+]

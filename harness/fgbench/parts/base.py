@@ -1,0 +1,92 @@
+"""What every part has in common: a name, a version, needs, and declared parameters.
+
+A part is a class whose annotated attributes are its parameters:
+
+    class HistogramBinning(Calibrator):
+        bins: int = 15                      # a parameter: histogram:bins=30
+        needs = frozenset({"logits"})       # not annotated: a property of the class
+
+Parameters are checked by pydantic when a part is created from a reference, so
+`Annotated[int, Field(gt=0)]` and the like work. pydantic is imported then, not before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
+
+from fgbench.errors import ConfigurationError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import TypeAdapter
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False)
+class Part:
+    """Base of all parts; subclass one of the interfaces below it instead."""
+
+    kind: ClassVar[str] = "part"
+    version: ClassVar[str] = "1"
+    """Part of every stage key: change it when the part's results change."""
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Capabilities that the other parts of a cell must provide."""
+    provides: ClassVar[frozenset[str]] = frozenset()
+    """Capabilities that this part adds to its cell."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        dataclass(kw_only=True, eq=False)(cls)
+
+    @classmethod
+    def parameter_names(cls) -> list[str]:
+        """Return the names of the declared parameters, in their order."""
+        return [item.name for item in fields(cls)] if cls is not Part else []
+
+    @classmethod
+    def create(cls, parameters: Mapping[str, Any], *, name: str) -> Self:
+        """Build the part called `name` from unchecked parameters.
+
+        Raises `ConfigurationError` with the nearest valid name for an unknown parameter, and with
+        the reason for a value of the wrong type or range.
+        """
+        from pydantic import ValidationError
+
+        where = f"{cls.kind} {name!r}"
+        known = cls.parameter_names()
+        for key in parameters:
+            if key not in known:
+                raise ConfigurationError(
+                    f"{where} has no parameter {key!r}. {did_you_mean(key, known)}"
+                )
+        try:
+            part = cls._adapter().validate_python(dict(parameters))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(item) for item in first["loc"])
+            if first["type"].startswith("missing"):
+                raise ConfigurationError(
+                    f"{where} needs the parameter {place!r}: {name}:{place}=…"
+                ) from None
+            message = first["msg"].removeprefix("Value error, ")
+            if not place:
+                raise ConfigurationError(f"{where}: {message}") from None
+            raise ConfigurationError(
+                f"{where}: parameter {place}={first['input']!r}: {message}."
+            ) from None
+        return part
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the resolved parameters as JSON values: part of the stage key."""
+        return dict(self._adapter().dump_python(self, mode="json"))
+
+    @classmethod
+    def _adapter(cls) -> TypeAdapter[Self]:
+        from pydantic import TypeAdapter
+
+        adapter = cls.__dict__.get("_type_adapter")
+        if adapter is None:
+            adapter = TypeAdapter(cls)
+            cls._type_adapter = adapter  # type: ignore[attr-defined]
+        return adapter  # type: ignore[no-any-return]

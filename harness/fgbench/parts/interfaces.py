@@ -1,0 +1,187 @@
+"""The interfaces of the parts: what a plugin author implements.
+
+Each is small on purpose. Batches go in and come out as a whole, so that a part can be fast; what
+is shared between cells, stored, retried or counted is the harness's business, not the part's.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from fgbench.parts.base import Part
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    import numpy as np
+
+    from fgbench.cards import Card, DataFolder
+    from fgbench.data import Dataset, FloatArray, Inputs, Predictions
+    from fgbench.parts.generation import (
+        GenerationRequest,
+        GenerationResult,
+        GenerationTask,
+        Input,
+        Relabeling,
+        RelabelRequest,
+        TrainingSet,
+    )
+
+
+class DatasetLoader(Part, ABC):
+    """Loads a data set, always the same one for the same parameters and files.
+
+    A loader whose `provides` has "sampling" knows the process that its data come from: it
+    implements `posterior` and `sample`.
+    """
+
+    kind = "dataset"
+    default_classifier: ClassVar[str] = "tfidf-logreg"
+    default_generator: ClassVar[str] = "ngram"
+
+    @classmethod
+    def card(cls) -> Card | None:
+        """Return the data set's card, if it has one."""
+        return None
+
+    @abstractmethod
+    def load(self, folder: DataFolder) -> Dataset:
+        """Return the data set, with its three splits; files are found through `folder`.
+
+        Raises `DataError` that names file and line for a malformed row.
+        """
+
+    def posterior(self, inputs: Inputs) -> FloatArray:
+        """Return the true P(y|x) of n inputs, float64 (n, K)."""
+        raise TypeError(f"{type(self).__name__} does not know its posterior.")
+
+    def sample(
+        self, probabilities: Sequence[FloatArray], rng: np.random.Generator
+    ) -> Sequence[Input]:
+        """Return for each asked posterior (K,) a new input that has it, as nearly as can be."""
+        raise TypeError(f"{type(self).__name__} cannot sample at a posterior.")
+
+
+class Outputs(NamedTuple):
+    """What a classifier computes for n inputs; see `Predictions` for shapes."""
+
+    logits: FloatArray
+    features: FloatArray | None = None
+    stochastic_logits: FloatArray | None = None
+
+
+class Loss(Part, ABC):
+    """What a classifier minimises.
+
+    `needs` has "gradient" for any loss that a classifier must be able to differentiate; without
+    it, the loss is the one that every probabilistic classifier minimises by itself.
+    """
+
+    kind = "loss"
+
+
+class Classifier(Part, ABC):
+    """A probabilistic classifier; `provides` names the outputs that it has beyond logits."""
+
+    kind = "classifier"
+
+    @abstractmethod
+    def fit(self, training: TrainingSet, *, loss: Loss, seed: int) -> None:
+        """Train from scratch: the same training set, loss and seed give the same classifier."""
+
+    @abstractmethod
+    def predict(self, inputs: Inputs, outputs: frozenset[str]) -> Outputs:
+        """Return the logits (n, K) of n inputs, and those of `outputs` that the matrix needs."""
+
+
+class Generator(Part, ABC):
+    """Writes new inputs at an asked class probability, and labels them."""
+
+    kind = "generator"
+
+    @abstractmethod
+    def prepare(self, task: GenerationTask) -> None:
+        """Get ready for one task; called once, before anything else."""
+
+    @abstractmethod
+    def generate(self, requests: Sequence[GenerationRequest]) -> Sequence[GenerationResult]:
+        """Answer each request, in order. The answer depends on the request and the seed alone."""
+
+    @abstractmethod
+    def relabel(self, requests: Sequence[RelabelRequest]) -> Sequence[Relabeling]:
+        """Label each candidate, in order, without looking at the label that it is meant to have."""
+
+    def close(self) -> None:
+        """Let go of models and connections; called once, at the end, also after an error."""
+
+
+class Calibrator(Part, ABC):
+    """Maps predictions to better calibrated ones, after training."""
+
+    kind = "calibrator"
+    needs = frozenset({"logits"})
+    preserves_accuracy: ClassVar[bool] = False
+    """Whether the predicted class never changes; the harness checks the promise."""
+
+    @abstractmethod
+    def fit(self, held_out: Predictions) -> None:
+        """Fit on labelled predictions of rows that the classifier was not trained on."""
+
+    @abstractmethod
+    def transform(self, predictions: Predictions) -> Predictions:
+        """Return calibrated predictions of the same rows; their labels are withheld (−1)."""
+
+
+class Metric(Part, ABC):
+    """A number that says how good predictions are.
+
+    `evaluate` is given one row of weights per replicate, so that the bootstrap is a matter of
+    weights and each metric can share the work between replicates.
+    """
+
+    kind = "metric"
+    lower_is_better: ClassVar[bool] = True
+
+    @abstractmethod
+    def evaluate(self, predictions: Predictions, weights: FloatArray) -> FloatArray:
+        """Return the metric for each row of `weights`, (R,), from n predictions.
+
+        `weights` is (R, n): how often each prediction counts in each replicate, all ones for the
+        metric itself. NaN stands for "undefined in this replicate" (one class only, say).
+        """
+
+
+class Executor(Part, ABC):
+    """Runs stages somewhere. A stage is opaque: a JSON text in, a JSON text out."""
+
+    kind = "executor"
+
+    @abstractmethod
+    def open(self, worker: WorkerSetup) -> None:
+        """Start whatever runs the stages."""
+
+    @abstractmethod
+    def submit(self, stage: str) -> Future[str]:
+        """Run `fgbench.execution.run_stage(worker, stage)` and return its answer."""
+
+    @abstractmethod
+    def close(self, *, cancel: bool) -> None:
+        """Stop; with `cancel`, at once, dropping what has not finished."""
+
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """How many stages can run at once."""
+
+
+class WorkerSetup(NamedTuple):
+    """What a worker process needs to know: the store's folder and the local plugins."""
+
+    store: str
+    plugins: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values, for executors that start workers by command."""
+        return {"store": self.store, "plugins": list(self.plugins)}

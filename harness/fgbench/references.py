@@ -1,0 +1,88 @@
+"""References to parts: `NAME` or `NAME:key=value,key=value`, or a table with a `name`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fgbench.errors import ConfigurationError
+
+_OPEN, _CLOSE, _QUOTES = "[{(", "]})", "'\""
+
+
+@dataclass(frozen=True)
+class PartReference:
+    """A part's name and its parameters, not yet checked."""
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, value: str | Mapping[str, Any] | PartReference) -> PartReference:
+        """Read a reference as it stands on a command line (text) or in a suite (table).
+
+        Values of a text are texts, or lists in brackets: `intents=[age_limit,atm_support]`. A value
+        with a comma stands in quotes. The part's parameter types turn them into numbers.
+        """
+        if isinstance(value, PartReference):
+            return value
+        if isinstance(value, Mapping):
+            table = dict(value)
+            name = table.pop("name", None)
+            if not isinstance(name, str):
+                raise ConfigurationError(f"a part's table needs a name: {dict(value)!r}")
+            return cls(name, table)
+        if not isinstance(value, str):
+            raise ConfigurationError(f"a part is a name or a table, not {value!r}")
+        name, colon, rest = value.partition(":")
+        if not name.strip() or (colon and not rest.strip()):
+            raise ConfigurationError(
+                f"{value!r} is not a part: write NAME or NAME:key=value,key=value."
+            )
+        parameters: dict[str, Any] = {}
+        for item in _split(rest) if colon else []:
+            key, equals, text = item.partition("=")
+            key = key.strip()
+            if not equals or not key:
+                raise ConfigurationError(
+                    f"{value!r}: {item!r} is not key=value. Put quotes around a value with a comma."
+                )
+            if key in parameters:
+                raise ConfigurationError(f"{value!r}: {key!r} stands twice.")
+            parameters[key] = _value(text.strip())
+        return cls(name.strip(), parameters)
+
+    def to_table(self) -> dict[str, Any]:
+        """Return it as a suite's table."""
+        return {"name": self.name, **self.parameters}
+
+
+def _split(text: str) -> list[str]:
+    """Split at the commas that stand outside of brackets and quotes."""
+    items, depth, quote, start = [], 0, "", 0
+    for position, char in enumerate(text):
+        if quote:
+            if char == quote:
+                quote = ""
+        elif char in _QUOTES and (position == 0 or text[position - 1] in "=,[ "):
+            quote = char
+        elif char in _OPEN:
+            depth += 1
+        elif char in _CLOSE:
+            depth -= 1
+        elif char == "," and depth == 0:
+            items.append(text[start:position])
+            start = position + 1
+    if quote or depth:
+        raise ConfigurationError(f"{text!r}: a bracket or quote is not closed.")
+    return [*items, text[start:]]
+
+
+def _value(text: str) -> Any:
+    if len(text) >= 2 and text[0] in _QUOTES and text[-1] == text[0]:
+        return text[1:-1]
+    if text.startswith("[") and text.endswith("]"):
+        inner = text[1:-1].strip()
+        return [_value(item.strip()) for item in _split(inner)] if inner else []
+    return text

@@ -1,0 +1,5 @@
+"""Leaderboards: one folder a board, and the JSON Schema of the format."""
+
+from pathlib import Path
+
+BOARDS = Path(__file__).parent

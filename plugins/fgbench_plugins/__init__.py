@@ -1,0 +1,116 @@
+"""The built-in parts, registered through the same hooks as anybody's."""
+
+from __future__ import annotations
+
+from fgbench import hookimpl
+
+
+@hookimpl
+def fgbench_datasets(register):
+    home = "fgbench_plugins.datasets"
+    register(
+        "tc", f"{home}.tc:TwitterComplaints", "Twitter complaints (Preoţiuc-Pietro et al. 2019)"
+    )
+    register(
+        "subj", f"{home}.subj:Subjectivity", "Subjectivity of film reviews (Pang and Lee 2004)"
+    )
+    register("banking77", f"{home}.banking77:Banking77", "Banking intents (Casanueva et al. 2020)")
+    register("se", f"{home}.se:CustomerReviews", "Customer reviews, FITG's SE (Hu and Liu 2004)")
+    register("arxiv", f"{home}.arxiv:Arxiv10", "Arxiv-10 paper titles (Farhangi et al. 2022)")
+    register("medical", f"{home}.medical:DDXPlus", "DDXPlus patients (Fansi Tchango et al. 2022)")
+    register(
+        "known-posterior",
+        f"{home}.known_posterior:KnownPosterior",
+        "Help-desk messages with an exact P(y|x); embedded",
+    )
+    register(
+        "logistic-1d",
+        f"{home}.logistic_1d:Logistic1D",
+        "FITG's toy: logistic regression on a line; embedded",
+    )
+    register("csv", f"{home}.tabular:CsvFile", "Your own CSV file: csv:path=…,text=…,label=…")
+    register(
+        "jsonl",
+        f"{home}.tabular:JsonLinesFile",
+        "Your own JSON Lines file: jsonl:path=…,text=…,label=…",
+    )
+
+
+@hookimpl
+def fgbench_classifiers(register):
+    home = "fgbench_plugins.classifiers"
+    register("logreg", f"{home}.logistic:LogisticRegression", "Logistic regression on numbers")
+    register(
+        "tfidf-logreg", f"{home}.logistic:TfidfLogisticRegression", "Logistic regression on TF-IDF"
+    )
+
+
+@hookimpl
+def fgbench_losses(register):
+    register(
+        "cross-entropy",
+        "fgbench_plugins.losses.cross_entropy:CrossEntropy",
+        "Negative log-likelihood",
+    )
+
+
+@hookimpl
+def fgbench_generators(register):
+    home = "fgbench_plugins.generators"
+    register(
+        "ngram",
+        f"{home}.ngram:NgramGenerator",
+        "Class-conditional n-gram models; embedded, any text",
+    )
+    register(
+        "oracle",
+        f"{home}.oracle:Oracle",
+        "Samples at exactly the asked posterior; needs a data set that knows it",
+    )
+    register(
+        "truncated-normal",
+        f"{home}.truncated_normal:TruncatedNormal",
+        "FITG's toy generator for numbers",
+    )
+
+
+@hookimpl
+def fgbench_calibrators(register):
+    home = "fgbench_plugins.calibrators"
+    register("none", f"{home}.identity:Identity", "The classifier's own probabilities")
+    register(
+        "temperature", f"{home}.temperature:Temperature", "Temperature scaling (Guo et al. 2017)"
+    )
+    register("platt", f"{home}.platt:Platt", "Platt scaling (Platt 1999)")
+    register(
+        "isotonic", f"{home}.isotonic:Isotonic", "Isotonic regression (Zadrozny and Elkan 2002)"
+    )
+
+
+@hookimpl
+def fgbench_metrics(register):
+    home = "fgbench_plugins.metrics"
+    register("accuracy", f"{home}.classification:Accuracy", "Share of right predictions")
+    register("macro_f1", f"{home}.classification:MacroF1", "Unweighted mean of the classes' F1")
+    register(
+        "auroc", f"{home}.classification:Auroc", "Area under the ROC curve (macro one-vs-rest)"
+    )
+    register("nll", f"{home}.scoring_rules:NegativeLogLikelihood", "Mean negative log-likelihood")
+    register("brier", f"{home}.scoring_rules:Brier", "Mean squared error of the probabilities")
+    register("ece", f"{home}.calibration:TopLabelEce", "Top-label expected calibration error")
+    register(
+        "ece_positive",
+        f"{home}.calibration:PositiveClassEce",
+        "ECE of P(y=1), binary (FITG's diagram)",
+    )
+    register("mce", f"{home}.calibration:Mce", "Largest gap of a top-label bin")
+    register(
+        "true_calibration_error",
+        f"{home}.calibration:TrueCalibrationError",
+        "mean |p - P(y|x)|, against a known posterior",
+    )
+
+
+@hookimpl
+def fgbench_executors(register):
+    register("local", "fgbench_plugins.executors.local:LocalExecutor", "Processes on this machine")
