@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         FgbenchError,
         PluginError,
     )
+    from fgbench.execution.worker import run_stage
     from fgbench.hookspecs import hookimpl
     from fgbench.parts import (
         Calibrator,
@@ -48,6 +49,7 @@ _HOMES = {
     "fgbench.data": ("Dataset", "Predictions", "Split"),
     "fgbench.digests": ("seed_for",),
     "fgbench.errors": ("ConfigurationError", "DataError", "FgbenchError", "PluginError"),
+    "fgbench.execution.worker": ("run_stage",),
     "fgbench.hookspecs": ("hookimpl",),
     "fgbench.parts": (
         "Calibrator",
@@ -86,6 +88,7 @@ __all__ = [  # noqa: RUF022 - the same names as above, in the order of their hom
     "DataError",
     "FgbenchError",
     "PluginError",
+    "run_stage",
     "hookimpl",
     "Calibrator",
     "Candidate",

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from fgbench.digests import digest, digest_bytes
 from fgbench.errors import DamagedArtifactError, DataError
@@ -19,6 +19,7 @@ from fgbench.errors import DamagedArtifactError, DataError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from typing_extensions import TypeIs
 
     FloatArray: TypeAlias = NDArray[np.floating[Any]]
     IntArray: TypeAlias = NDArray[np.int64]
@@ -29,9 +30,14 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 
 
+def is_numeric(inputs: Inputs) -> TypeIs[FloatArray]:
+    """Return whether inputs are a float array rather than texts."""
+    return hasattr(inputs, "dtype")
+
+
 def take_inputs(inputs: Inputs, indices: Sequence[int] | IntArray) -> Inputs:
     """Return the inputs at `indices`, in that order, repeats included."""
-    if hasattr(inputs, "dtype"):
+    if is_numeric(inputs):
         import numpy as np
 
         return inputs[np.asarray(indices, dtype=np.int64)]
@@ -54,7 +60,7 @@ class Split:
         import numpy as np
 
         object.__setattr__(self, "labels", np.asarray(self.labels, dtype=np.int64))
-        if hasattr(self.inputs, "dtype"):
+        if is_numeric(self.inputs):
             array = np.asarray(self.inputs, dtype=np.float64)
             object.__setattr__(self, "inputs", array[:, None] if array.ndim == 1 else array)
         if self.posterior is not None:
@@ -95,7 +101,7 @@ class Dataset:
     @property
     def is_text(self) -> bool:
         """Whether the inputs are texts rather than numbers."""
-        return not hasattr(self.splits["train"].inputs, "dtype")
+        return not is_numeric(self.splits["train"].inputs)
 
     @property
     def provides(self) -> frozenset[str]:
@@ -151,7 +157,7 @@ class Dataset:
                     f"{where}, row {wrong[0]}: label {split.labels[wrong[0]]} is outside "
                     f"0 … {self.n_classes - 1} ({', '.join(self.label_names)})."
                 )
-            if hasattr(split.inputs, "dtype"):
+            if is_numeric(split.inputs):
                 bad = np.flatnonzero(~np.isfinite(split.inputs).all(axis=1))
                 if len(bad):
                     raise DataError(
@@ -176,8 +182,9 @@ class Dataset:
 
 
 def _split_digest(split: Split) -> str:
-    if hasattr(split.inputs, "dtype"):
-        inputs = [list(split.inputs.shape), digest_bytes(split.inputs.tobytes())]
+    if is_numeric(split.inputs):
+        shape = [int(size) for size in split.inputs.shape]
+        inputs = digest([shape, digest_bytes(split.inputs.astype("<f8").tobytes())])
     else:
         inputs = digest(list(split.inputs))
     posterior = None if split.posterior is None else digest_bytes(split.posterior.tobytes())
@@ -263,13 +270,16 @@ class Predictions:
 
     def save(self, path: Path) -> None:
         """Write the arrays as `.npz`, uncompressed and without pickles."""
+        with path.open("wb") as stream:
+            self.write(stream)
+
+    def write(self, stream: IO[bytes]) -> None:
+        """Write the same bytes to a stream."""
         import numpy as np
 
         arrays = {name: getattr(self, name) for name in _ARRAYS}
-        with path.open("wb") as stream:
-            np.savez(
-                stream, allow_pickle=False, **{k: v for k, v in arrays.items() if v is not None}
-            )
+        present = {name: array for name, array in arrays.items() if array is not None}
+        np.savez(stream, allow_pickle=False, **present)
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
@@ -291,7 +301,7 @@ class Predictions:
         return cls(**arrays)
 
 
-def write_dataset(dataset: Dataset, path: Path) -> None:
+def write_dataset(dataset: Dataset, stream: IO[bytes]) -> None:
     """Write a data set as one `.npz`: texts as UTF-8 JSON, numbers as arrays, nothing pickled."""
     import numpy as np
 
@@ -305,7 +315,7 @@ def write_dataset(dataset: Dataset, path: Path) -> None:
     }
     for name, split in dataset.splits.items():
         arrays[f"{name}.labels"] = split.labels
-        if hasattr(split.inputs, "dtype"):
+        if is_numeric(split.inputs):
             arrays[f"{name}.inputs"] = split.inputs
         else:
             header["texts"][name] = list(split.inputs)
@@ -313,8 +323,7 @@ def write_dataset(dataset: Dataset, path: Path) -> None:
             arrays[f"{name}.posterior"] = split.posterior
     # Unpaired surrogates are legal in a Python string and in escaped JSON, not in UTF-8.
     arrays["header"] = np.frombuffer(json.dumps(header).encode("ascii"), dtype=np.uint8)
-    with path.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **arrays)
+    np.savez(stream, allow_pickle=False, **arrays)
 
 
 def read_dataset(path: Path) -> Dataset:

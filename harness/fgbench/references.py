@@ -53,6 +53,11 @@ class PartReference:
             parameters[key] = _value(text.strip())
         return cls(name.strip(), parameters)
 
+    def __str__(self) -> str:
+        """Return it as it could stand on a command line."""
+        items = [f"{key}={_text(value)}" for key, value in self.parameters.items()]
+        return f"{self.name}:{','.join(items)}" if items else self.name
+
     def to_table(self) -> dict[str, Any]:
         """Return it as a suite's table."""
         return {"name": self.name, **self.parameters}
@@ -77,6 +82,13 @@ def _split(text: str) -> list[str]:
     if quote or depth:
         raise ConfigurationError(f"{text!r}: a bracket or quote is not closed.")
     return [*items, text[start:]]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{','.join(_text(item) for item in value)}]"
+    text = str(value)
+    return f"'{text}'" if any(char in text for char in ",[]") else text
 
 
 def _value(text: str) -> Any:

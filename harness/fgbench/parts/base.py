@@ -42,7 +42,7 @@ class Part:
     @classmethod
     def parameter_names(cls) -> list[str]:
         """Return the names of the declared parameters, in their order."""
-        return [item.name for item in fields(cls)] if cls is not Part else []
+        return [item.name for item in fields(cls)]  # type: ignore[arg-type]
 
     @classmethod
     def create(cls, parameters: Mapping[str, Any], *, name: str) -> Self:
@@ -85,8 +85,8 @@ class Part:
     def _adapter(cls) -> TypeAdapter[Self]:
         from pydantic import TypeAdapter
 
-        adapter = cls.__dict__.get("_type_adapter")
+        adapter: TypeAdapter[Self] | None = cls.__dict__.get("_type_adapter")
         if adapter is None:
             adapter = TypeAdapter(cls)
             cls._type_adapter = adapter  # type: ignore[attr-defined]
-        return adapter  # type: ignore[no-any-return]
+        return adapter

@@ -1,0 +1,59 @@
+"""Files that are there whole or not at all: write to a temporary name, fsync, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from pathlib import Path
+
+from fgbench.errors import StoreError
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Put `content` at `path` so that a reader, or a crash, sees the old file or the new one.
+
+    Raises `StoreError` when the file cannot be written (no space, no permission).
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write_durably(temporary, data)
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file and wait until it is on the disk."""
+    with path.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in `folder` are on the disk, where the system can say so."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def cannot_write(path: Path, error: OSError) -> StoreError:
+    """Return the error for a write that the system refused."""
+    reason = error.strerror or str(error)
+    return StoreError(
+        f"{path} cannot be written: {reason}. Free space or choose another folder; what has "
+        "finished is kept, and the same command goes on from there."
+    )
