@@ -1,0 +1,1 @@
+"""The method: target bins, generate and relabel, compose arms, train, calibrate, evaluate."""

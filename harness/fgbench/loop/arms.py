@@ -1,0 +1,106 @@
+"""Arms: what the model is retrained on (DESIGN.md "Arms"; FITG section 4.4).
+
+A composition says it in references, not copies: which validation rows join the training split,
+which of them stand in it twice, and which synthetic inputs are added. With T the training split,
+V the selection rows, S1 the targeted points and S2 the synthetic ones:
+
+    baseline      T
+    real          T + V                       the same real data, no synthetic point
+    synthesis     T + V − S1 + S2             FITG: S2 replaces S1
+    synthesis+    T + V + S2                  FITG: S2 is added
+    resample      T + V + duplicates          of the sources of S2, as often as each has one
+    random-bins   T + V + S2'                 S2' from bins picked at random
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fgbench.data import take_inputs
+from fgbench.parts.generation import TrainingSet
+
+if TYPE_CHECKING:
+    from fgbench.config import Arm
+    from fgbench.data import Dataset, IntArray
+
+
+def compose(
+    arm: Arm,
+    selection: IntArray,
+    targeted: Sequence[int] = (),
+    accepted: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """Return the composition of an arm as JSON values.
+
+    `selection` and `targeted` are rows of the validation split, `targeted` the S1 that `synthesis`
+    replaces; `accepted` are the accepted samples, targeted ones or, for `random-bins`, random ones.
+
+    Where there is a shortage, `synthesis` replaces only as many points as it has synthetic ones,
+    those that were their sources first, so that S2 = S1 holds and no real point is merely lost.
+    """
+    validation = [] if arm == "baseline" else selection.tolist()
+    duplicates: list[int] = []
+    synthetic: list[dict[str, Any]] = []
+    if arm == "resample":
+        duplicates = [item["source"]["index"] for item in accepted]
+    elif arm in ("synthesis", "synthesis+", "random-bins"):
+        synthetic = [
+            {
+                "input": item["input"],
+                "label": item["source"]["label"],
+                "soft": item["asked_probabilities"],
+            }
+            for item in accepted
+        ]
+    if arm == "synthesis":
+        replaced = _replaced(targeted, accepted)
+        validation = [row for row in validation if row not in replaced]
+    return {
+        "validation": validation,
+        "duplicates": sorted(duplicates),
+        "synthetic": synthetic,
+    }
+
+
+def training_set(dataset: Dataset, composition: Mapping[str, Any]) -> TrainingSet:
+    """Return the rows of a composition: training, validation, duplicates, synthetic."""
+    import numpy as np
+
+    train, validation = dataset.splits["train"], dataset.splits["validation"]
+    rows = [*composition["validation"], *composition["duplicates"]]
+    synthetic = composition["synthetic"]
+    real = len(train) + len(rows)
+    labels = np.concatenate(
+        [
+            train.labels,
+            validation.labels[np.array(rows, dtype=np.int64)],
+            np.array([item["label"] for item in synthetic], dtype=np.int64),
+        ]
+    )
+    parts = [train.inputs, take_inputs(validation.inputs, rows)]
+    made = [item["input"] for item in synthetic]
+    inputs: Any
+    if dataset.is_text:
+        inputs = [text for part in parts for text in part] + made
+    else:
+        columns = np.shape(train.inputs)[1]
+        inputs = np.concatenate([*parts, np.array(made, dtype=np.float64).reshape(-1, columns)])
+    soft = np.eye(dataset.n_classes)[labels]
+    if synthetic:
+        soft[real:] = [item["soft"] for item in synthetic]
+    return TrainingSet(
+        inputs=inputs,
+        labels=labels,
+        n_classes=dataset.n_classes,
+        soft_labels=soft,
+        synthetic=np.arange(len(labels)) >= real,
+    )
+
+
+def _replaced(targeted: Sequence[int], accepted: Sequence[Mapping[str, Any]]) -> set[int]:
+    """Choose as many targeted rows as there are synthetic inputs, their sources first."""
+    sources = {item["source"]["index"] for item in accepted}
+    first = [row for row in targeted if row in sources]
+    others = [row for row in targeted if row not in sources]
+    return set((first + others)[: len(accepted)])

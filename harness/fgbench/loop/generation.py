@@ -1,0 +1,277 @@
+"""Fill the targeted bins: one accepted synthetic input for each source, or a recorded shortage.
+
+METHODS §2: a source without an accepted text is asked for again, `retries` times; then other
+sources of the same bin fill in, as often again. What is still missing is counted, never hidden.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fgbench.digests import seed_for
+from fgbench.loop.duplicates import DuplicateIndex, count_repeats
+from fgbench.loop.relabeling import Guards, Judged, judge_results, relabel
+from fgbench.parts.generation import GenerationRequest, GenerationTask, Usage
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fgbench.data import Dataset, Inputs, IntArray, Split
+    from fgbench.loop.targeting import Source, Targets
+    from fgbench.parts.generation import Input
+    from fgbench.parts.interfaces import DatasetLoader, Generator
+
+
+@dataclass
+class Synthesis:
+    """The outcome: `samples` has every candidate with its verdict, `accepted` those that count."""
+
+    requested: int
+    accepted: list[dict[str, Any]] = field(default_factory=list)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    rejected_by: dict[str, int] = field(default_factory=dict)
+    near_duplicates_of_test: int = 0
+    near_duplicates_of_training: int = 0
+    usage: Usage = field(default_factory=Usage)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts as JSON values."""
+        return {
+            "requested": self.requested,
+            "accepted": len(self.accepted),
+            "shortage": self.requested - len(self.accepted),
+            "rejected_by": dict(sorted(self.rejected_by.items())),
+            "near_duplicates_of_test": self.near_duplicates_of_test,
+            "near_duplicates_of_training": self.near_duplicates_of_training,
+            "usage": asdict(self.usage),
+        }
+
+
+def few_shot_examples(
+    training: Split, n_classes: int, per_class: int, seed: int
+) -> tuple[tuple[Input, ...], ...]:
+    """Draw `per_class` training inputs of each class, by seed, without replacement."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed_for("few-shot examples", seed))
+    examples = []
+    for label in range(n_classes):
+        rows = rng.permutation(np.flatnonzero(training.labels == label))[:per_class]
+        examples.append(tuple(as_input(training.inputs, int(row)) for row in rows))
+    return tuple(examples)
+
+
+def as_input(inputs: Inputs, row: int) -> Input:
+    """Return one input in the form that generators exchange: a text or a tuple of numbers."""
+    value = inputs[row]
+    return value if isinstance(value, str) else tuple(float(item) for item in value)
+
+
+def synthesise(
+    generator: Generator,
+    dataset: Dataset,
+    loader: DatasetLoader,
+    targets: Targets,
+    selection: IntArray,
+    *,
+    seed: int,
+    examples_per_class: int,
+    retries: int,
+    drop_near_duplicates: str,
+) -> Synthesis:
+    """Generate, filter, relabel and choose, for all sources of `targets`.
+
+    `selection` maps the targets' rows to rows of the validation split. The generator is prepared,
+    used and closed here; it sees the training split and the sources, nothing else.
+    """
+    import numpy as np
+
+    training = dataset.splits["train"]
+    task = GenerationTask(
+        dataset_name=dataset.name,
+        task=dataset.task,
+        label_names=dataset.label_names,
+        label_descriptions=dataset.label_descriptions,
+        training=training,
+        examples=few_shot_examples(training, dataset.n_classes, examples_per_class, seed),
+        dataset=loader,
+        seed=seed,
+    )
+    test_index = DuplicateIndex(dataset.splits["test"].inputs)
+    training_index = DuplicateIndex(training.inputs)
+    campaign = _Campaign(
+        generator=generator,
+        validation=dataset.splits["validation"],
+        n_classes=dataset.n_classes,
+        sources=targets.sources,
+        rows=selection[np.array([source.row for source in targets.sources], dtype=np.int64)],
+        guards=Guards(test=test_index, training=training_index, drop=drop_near_duplicates),
+    )
+    outcome = Synthesis(requested=len(targets.sources))
+    if targets.sources:
+        try:
+            generator.prepare(task)
+            rng = np.random.default_rng(seed_for("fill-ins", seed, targets.design))
+            campaign.run(retries, rng)
+        finally:
+            generator.close()
+    outcome.usage = campaign.usage
+    outcome.samples = campaign.records(_achieved(loader, campaign.judged))
+    outcome.accepted = [item for item in outcome.samples if item["verdict"] == "accepted"]
+    outcome.rejected_by = dict(
+        Counter(item["reason"] for item in outcome.samples if item["verdict"] == "rejected")
+    )
+    accepted_inputs = [
+        item.candidate.input
+        for item in campaign.judged
+        if item.verdict == "accepted" and item.candidate.input is not None
+    ]
+    outcome.near_duplicates_of_test = count_repeats(test_index, accepted_inputs)
+    outcome.near_duplicates_of_training = count_repeats(training_index, accepted_inputs)
+    return outcome
+
+
+class _Campaign:
+    """The rounds of requests for one set of sources."""
+
+    def __init__(
+        self,
+        *,
+        generator: Generator,
+        validation: Split,
+        n_classes: int,
+        sources: Sequence[Source],
+        rows: IntArray,
+        guards: Guards,
+    ) -> None:
+        self.judged: list[Judged] = []
+        self.usage = Usage()
+        self._generator = generator
+        self._validation = validation
+        self._n_classes = n_classes
+        self._sources = sources
+        self._rows = rows
+        self._guards = guards
+        self._draws: Counter[int] = Counter()
+        self._members: dict[int, list[int]] = {}
+        for position, source in enumerate(sources):
+            self._members.setdefault(source.bin, []).append(position)
+        self._bin_inputs = {
+            number: tuple(as_input(validation.inputs, int(rows[member])) for member in members)
+            for number, members in self._members.items()
+        }
+
+    def run(self, retries: int, rng: np.random.Generator) -> None:
+        """Ask for each source until it has an accepted input; then let its bin's others fill in."""
+        open_sources = list(range(len(self._sources)))
+        for _ in range(retries + 1):
+            filled = self._round(open_sources)
+            open_sources = [item for item in open_sources if item not in filled]
+            if not open_sources:
+                return
+        missing = Counter(self._sources[item].bin for item in open_sources)
+        for _ in range(retries + 1):
+            helpers = []
+            for number in sorted(missing):
+                others = self._members[number]
+                order = rng.permutation(len(others)).tolist()
+                wanted = missing[number]
+                helpers += [others[order[turn % len(order)]] for turn in range(wanted)]
+            for position, count in self._round(helpers).items():
+                missing[self._sources[position].bin] -= count
+            missing = +missing
+            if not missing:
+                return
+
+    def _round(self, positions: Sequence[int]) -> Counter[int]:
+        """Ask once for each position, and return how many inputs each one got accepted."""
+        requests = [self._request(position) for position in positions]
+        judged, usage = judge_results(self._generator, requests, self._generator.generate(requests))
+        self.usage += usage
+        for item in judged:
+            if item.rejection is None and item.candidate.input is not None:
+                item.rejection = self._guards.rejection(item.candidate.input)
+        self.usage += relabel(self._generator, judged, self._n_classes)
+        accepted: Counter[int] = Counter()
+        wanted = Counter(positions)
+        for item in judged:
+            if item.rejection is not None or item.candidate.input is None:
+                continue
+            position = item.request.source_id
+            if accepted[position] >= wanted[position]:
+                item.surplus = True
+                continue
+            # A sibling of the same round may have said the same.
+            item.rejection = self._guards.rejection(item.candidate.input)
+            if item.rejection is None:
+                self._guards.accept(item.candidate.input)
+                accepted[position] += 1
+        self.judged += judged
+        return accepted
+
+    def _request(self, position: int) -> GenerationRequest:
+        source = self._sources[position]
+        row = int(self._rows[position])
+        draw = self._draws[position]
+        self._draws[position] += 1
+        return GenerationRequest(
+            source=as_input(self._validation.inputs, row),
+            label=int(self._validation.labels[row]),
+            bin=source.bin,
+            bin_probabilities=source.bin_probabilities,
+            asked_probabilities=source.asked_probabilities,
+            source_id=position,
+            draw=draw,
+            bin_inputs=self._bin_inputs[source.bin],
+        )
+
+    def records(self, achieved: Sequence[list[float] | None]) -> list[dict[str, Any]]:
+        """Return the lineage of every candidate as JSON values."""
+        records = []
+        for item, posterior in zip(self.judged, achieved, strict=True):
+            request, candidate = item.request, item.candidate
+            records.append(
+                {
+                    "source": {
+                        "split": "validation",
+                        "index": int(self._rows[request.source_id]),
+                        "input": request.source,
+                        "label": request.label,
+                    },
+                    "draw": request.draw,
+                    "bin": request.bin,
+                    "bin_probabilities": request.bin_probabilities,
+                    "asked_probabilities": request.asked_probabilities,
+                    "messages": [dict(message) for message in item.messages],
+                    "raw": candidate.raw,
+                    "input": candidate.input,
+                    "claimed_probabilities": candidate.claimed_probabilities,
+                    "achieved_probabilities": posterior,
+                    "relabeled": item.relabeled,
+                    "relabeled_probabilities": item.relabeled_probabilities,
+                    "relabel_raw": item.relabel_raw,
+                    "verdict": item.verdict,
+                    "reason": item.rejection,
+                }
+            )
+        return records
+
+
+def _achieved(loader: DatasetLoader, judged: Sequence[Judged]) -> list[list[float] | None]:
+    """Return the true posterior of each candidate, for data sets that know it."""
+    import numpy as np
+
+    achieved: list[list[float] | None] = [None] * len(judged)
+    if "posterior" not in loader.provides:
+        return achieved
+    usable = [(at, item.candidate.input) for at, item in enumerate(judged) if item.candidate.input]
+    if usable:
+        texts = isinstance(usable[0][1], str)
+        values: Any = [value for _, value in usable]
+        posterior = loader.posterior(values if texts else np.array(values, dtype=np.float64))
+        for (at, _), row in zip(usable, posterior.tolist(), strict=True):
+            achieved[at] = row
+    return achieved

@@ -1,0 +1,50 @@
+"""Which validation rows pick the bins, and which fit the calibrators (protocols of DESIGN.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fgbench.digests import seed_for
+
+if TYPE_CHECKING:
+    from fgbench.data import IntArray
+
+
+def selection_rows(labels: IntArray, protocol: str, seed: int) -> IntArray:
+    """Return the validation rows that pick the bins and then join the retraining data, sorted."""
+    import numpy as np
+
+    if protocol == "paper":
+        return np.arange(len(labels))
+    return _halve(labels, seed)[0]
+
+
+def calibration_rows(labels: IntArray, protocol: str, seed: int) -> IntArray:
+    """Return the validation rows that fit calibrators, sorted.
+
+    Under `strict` they are never trained on. Under `paper` they are the whole validation split, so
+    only the baseline arm, which does not train on it, may use them.
+    """
+    import numpy as np
+
+    if protocol == "paper":
+        return np.arange(len(labels))
+    return _halve(labels, seed)[1]
+
+
+def _halve(labels: IntArray, seed: int) -> tuple[IntArray, IntArray]:
+    """Halve the rows at random, each class as evenly as its count allows."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed_for("validation halves", seed))
+    first: list[int] = []
+    extra = 0  # the odd rows of the classes go to the two halves in turn
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        half, odd = divmod(len(rows), 2)
+        take = half + (odd and extra % 2 == 0)
+        extra += odd
+        first.extend(rows[: int(take)].tolist())
+    chosen = np.zeros(len(labels), dtype=bool)
+    chosen[first] = True
+    return np.flatnonzero(chosen), np.flatnonzero(~chosen)

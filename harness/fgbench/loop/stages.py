@@ -1,0 +1,195 @@
+"""The stages of the loop: pure functions from parts, parameters and artefacts to one product.
+
+A stage sees only what its `StageInputs` hold, and all of that is in its key (`matrix.graph`).
+Change a stage's entry in `VERSIONS` when its products change for the same inputs.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from fgbench.data import Dataset, Predictions, read_dataset, write_dataset
+from fgbench.loop import arms, splitting
+from fgbench.store import Artifact, Product
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fgbench.parts import Part
+
+VERSIONS = {
+    "target": "1",
+    "synthesise": "1",
+    "compose": "1",
+    "train": "1",
+    "calibrate": "1",
+    "evaluate": "1",
+}
+
+
+@dataclass(frozen=True)
+class StageInputs:
+    """What a stage may use: its parts by role, its parameters, and its input artefacts by role."""
+
+    parts: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    artifacts: Mapping[str, Artifact]
+
+    def dataset(self) -> Dataset:
+        """Return the data set (kept in memory between stages of one process)."""
+        return _dataset(self.artifacts["dataset"].path("dataset.npz"))
+
+    def predictions(self, role: str, split: str) -> Predictions:
+        """Return the predictions of a split that the artefact of `role` holds."""
+        return Predictions.load(self.artifacts[role].path(f"{split}.npz"))
+
+
+def target(inputs: StageInputs) -> Product:
+    """Predictions of the selection split → the bins to fill and their points."""
+    from fgbench.loop.targeting import Targets, random_bins, target_bins
+
+    given = inputs.parameters
+    validation = inputs.predictions("predictions", "validation")
+    rows = splitting.selection_rows(validation.labels, given["protocol"], given["seed"])
+    selection = validation.take(rows)
+    targets: Targets
+    if given["design"] == "random":
+        first = Targets.from_value(inputs.artifacts["targets"].value)
+        targets = random_bins(selection, first, bins=given["bins"], seed=given["seed"])
+    else:
+        targets = target_bins(
+            selection,
+            bins=given["bins"],
+            selector=given["selector"],
+            threshold=given["threshold"],
+            alpha=given["alpha"],
+        )
+    return Product(targets.to_value())
+
+
+def synthesise(inputs: StageInputs) -> Product:
+    """Targets → synthetic inputs with their lineage, relabelled and filtered."""
+    from fgbench.loop.generation import synthesise as fill
+    from fgbench.loop.targeting import Targets
+
+    given = inputs.parameters
+    dataset = inputs.dataset()
+    labels = dataset.splits["validation"].labels
+    outcome = fill(
+        inputs.parts["generator"],
+        dataset,
+        inputs.parts["dataset"],
+        Targets.from_value(inputs.artifacts["targets"].value),
+        splitting.selection_rows(labels, given["protocol"], given["seed"]),
+        seed=given["seed"],
+        examples_per_class=given["examples_per_class"],
+        retries=given["retries"],
+        drop_near_duplicates=given["drop_near_duplicates"],
+    )
+    lines = "".join(json.dumps(item, sort_keys=True) + "\n" for item in outcome.samples)
+    return Product(outcome.summary(), {"samples.jsonl": lines.encode()})
+
+
+def compose(inputs: StageInputs) -> Product:
+    """Targets and synthetic inputs → what an arm is trained on, in references."""
+    given = inputs.parameters
+    labels = inputs.dataset().splits["validation"].labels
+    selection = splitting.selection_rows(labels, given["protocol"], given["seed"])
+    targeted: list[int] = []
+    accepted: list[dict[str, Any]] = []
+    if "targets" in inputs.artifacts:
+        sources = inputs.artifacts["targets"].value["sources"]
+        targeted = [int(selection[source["row"]]) for source in sources]
+    if "samples" in inputs.artifacts:
+        accepted = accepted_samples(inputs.artifacts["samples"])
+    return Product(arms.compose(given["arm"], selection, targeted, accepted))
+
+
+def train(inputs: StageInputs) -> Product:
+    """Composition → predictions of the validation and test split."""
+    from fgbench.loop.training import train_and_predict
+
+    dataset = inputs.dataset()
+    predictions = train_and_predict(
+        inputs.parts["classifier"],
+        inputs.parts["loss"],
+        arms.training_set(dataset, inputs.artifacts["composition"].value),
+        dataset,
+        outputs=frozenset(inputs.parameters["outputs"]),
+        seed=inputs.parameters["seed"],
+    )
+    return Product(files={f"{name}.npz": _npz(item) for name, item in predictions.items()})
+
+
+def calibrate(inputs: StageInputs) -> Product:
+    """Predictions → calibrated predictions of the test split."""
+    from fgbench.loop.calibrating import calibrate as apply
+
+    given = inputs.parameters
+    validation = inputs.predictions("predictions", "validation")
+    rows = splitting.calibration_rows(validation.labels, given["protocol"], given["seed"])
+    test = inputs.predictions("predictions", "test")
+    calibrated = apply(inputs.parts["calibrator"], validation.take(rows), test)
+    return Product(files={"test.npz": _npz(calibrated)})
+
+
+def evaluate(inputs: StageInputs) -> Product:
+    """Calibrated predictions → metrics and their bootstrap replicates."""
+    from fgbench.loop.evaluation import evaluate_predictions
+
+    given = inputs.parameters
+    evaluation = evaluate_predictions(
+        inputs.predictions("predictions", "test"),
+        inputs.parts,
+        replicates=given["replicates"],
+        seed=given["seed"],
+    )
+    return Product(evaluation.values, {"replicates.npz": evaluation.replicates_npz()})
+
+
+STAGES: dict[str, Callable[[StageInputs], Product]] = {
+    "target": target,
+    "synthesise": synthesise,
+    "compose": compose,
+    "train": train,
+    "calibrate": calibrate,
+    "evaluate": evaluate,
+}
+
+
+def dataset_product(dataset: Dataset) -> Product:
+    """Return a data set as a product: what stages read it from."""
+    stream = io.BytesIO()
+    write_dataset(dataset, stream)
+    content = stream.getvalue()
+    return Product({"digest": dataset.digest}, {"dataset.npz": content})
+
+
+def accepted_samples(samples: Artifact) -> list[dict[str, Any]]:
+    """Return the accepted samples of a `synthesise` artefact."""
+    lines = samples.path("samples.jsonl").read_text("utf-8").splitlines()
+    return [item for item in map(json.loads, lines) if item["verdict"] == "accepted"]
+
+
+def part_identity(part: Part, name: str, code: str | None) -> dict[str, Any]:
+    """Return what a part adds to a stage key: name, version, parameters, a local file's digest."""
+    identity = {"name": name, "version": part.version, "parameters": part.parameters()}
+    if code is not None:
+        identity["code"] = code
+    return identity
+
+
+@lru_cache(maxsize=4)
+def _dataset(path: Path) -> Dataset:
+    return read_dataset(path)
+
+
+def _npz(predictions: Predictions) -> bytes:
+    stream = io.BytesIO()
+    predictions.write(stream)
+    return stream.getvalue()

@@ -1,0 +1,228 @@
+"""Which bins of the reliability diagram are off, and which probability would fill their gap.
+
+METHODS §1, after FITG (Ba, Mancenido and Pan 2024), section 3.2, table 1 and footnote 3.
+Binary tasks use the diagram of P(y=1); with more classes it is the top-label confidence, and the
+shift trades probability between the predicted class and its runner-up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from fgbench.calibration.reliability import (
+    bin_index,
+    positive_class,
+    reliability_diagram,
+    top_label,
+)
+from fgbench.digests import seed_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fgbench.data import FloatArray, IntArray, Predictions
+
+_CEILING, _FLOOR = 0.95, 0.05
+_BELOW_HALF, _ABOVE_HALF = 0.45, 0.55
+_MARGIN = _ABOVE_HALF - _BELOW_HALF
+
+
+@dataclass(frozen=True)
+class TargetBin:
+    """A bin that is to be filled: its number, its n points, mean confidence, and gap D_m."""
+
+    bin: int
+    n: int
+    confidence: float
+    gap: float
+
+
+@dataclass(frozen=True)
+class Source:
+    """A selection point of such a bin: its row in the predictions, and what to ask for."""
+
+    row: int
+    bin: int
+    bin_probabilities: tuple[float, ...]
+    asked_probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The bins to fill and their points: S1 = len(sources) (FITG section 4.4)."""
+
+    design: str
+    bins: tuple[TargetBin, ...]
+    sources: tuple[Source, ...]
+
+    def to_value(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_value(cls, value: Mapping[str, Any]) -> Targets:
+        """Read what `to_value` returned."""
+        return cls(
+            design=value["design"],
+            bins=tuple(TargetBin(**item) for item in value["bins"]),
+            sources=tuple(
+                Source(
+                    row=item["row"],
+                    bin=item["bin"],
+                    bin_probabilities=tuple(item["bin_probabilities"]),
+                    asked_probabilities=tuple(item["asked_probabilities"]),
+                )
+                for item in value["sources"]
+            ),
+        )
+
+
+def target_bins(
+    predictions: Predictions, *, bins: int, selector: str, threshold: float, alpha: float
+) -> Targets:
+    """Return the targeted bins of the selection split and all their points.
+
+    `threshold` takes the bins with |D_m| > threshold (FITG); `significant` those of them whose gap
+    a binomial test at level `alpha` does not put down to chance.
+    """
+    all_bins, indices = _diagram(predictions, bins)
+    chosen = [
+        item
+        for item in all_bins
+        if abs(item.gap) > threshold and (selector == "threshold" or _p_value(item) < alpha)
+    ]
+    rows = {item.bin: _rows(indices, item.bin) for item in chosen}
+    return Targets("targeted", tuple(chosen), _sources(predictions, chosen, rows))
+
+
+def random_bins(predictions: Predictions, targets: Targets, *, bins: int, seed: int) -> Targets:
+    """Return as many points as `targets` has, from bins picked at random: the control of targeting.
+
+    Bins are drawn without replacement until they hold enough points; of the last one, a random
+    part is taken. What is asked for follows from each bin's own gap by the same rule.
+    """
+    import numpy as np
+
+    wanted = len(targets.sources)
+    all_bins, indices = _diagram(predictions, bins)
+    rng = np.random.default_rng(seed_for("random bins", seed, bins))
+    chosen: list[TargetBin] = []
+    rows: dict[int, IntArray] = {}
+    taken = 0
+    for position in rng.permutation(len(all_bins)):
+        if taken >= wanted:
+            break
+        item = all_bins[int(position)]
+        members = _rows(indices, item.bin)
+        if len(members) > wanted - taken:
+            members = np.sort(rng.permutation(members)[: wanted - taken])
+        chosen.append(item)
+        rows[item.bin] = members
+        taken += len(members)
+    chosen.sort(key=lambda item: item.bin)
+    return Targets("random", tuple(chosen), _sources(predictions, chosen, rows))
+
+
+def asked_probability(confidence: float, gap: float) -> float:
+    """Return the P(y=1) that fills the gap of a bin of a binary diagram (FITG table 1, footnote 3).
+
+    The shift is towards the diagonal, but never across the decision boundary: a low bin
+    (mean ≤ 0.5) is asked for at most 0.45 and at least 0.05, a high one for 0.55 to 0.95.
+    """
+    shifted = confidence + gap
+    if confidence <= 0.5:
+        if gap > 0:
+            return _BELOW_HALF if shifted >= 0.5 else shifted
+        return _FLOOR if shifted <= 0 else shifted
+    if gap > 0:
+        return _CEILING if shifted >= 1 else shifted
+    return _ABOVE_HALF if shifted <= 0.5 else shifted
+
+
+def asked_multiclass(probabilities: FloatArray, gap: float) -> FloatArray:
+    """Return the class probabilities (K,) that fill the gap of a top-label bin.
+
+    The predicted class gains (gap > 0) or loses what its runner-up loses or gains: at most up to
+    0.95 and to an empty runner-up, at least down to a lead of 0.10, which is 0.55 to 0.45 with two
+    classes. A point whose lead is smaller than that is asked for as it is.
+    """
+    import numpy as np
+
+    asked = np.array(probabilities, dtype=np.float64)
+    first, second = np.argsort(-asked, kind="stable")[:2]
+    if gap > 0:
+        target = _CEILING if asked[first] + gap >= 1 else asked[first] + gap
+        shift = min(max(target - asked[first], 0.0), asked[second])
+    else:
+        shift = -min(-gap, max((asked[first] - asked[second] - _MARGIN) / 2, 0.0))
+    asked[first] += shift
+    asked[second] -= shift
+    return asked
+
+
+def _diagram(predictions: Predictions, bins: int) -> tuple[list[TargetBin], IntArray]:
+    """Return the non-empty bins and each point's bin."""
+    binary = predictions.n_classes == 2
+    confidence, outcome = positive_class(predictions) if binary else top_label(predictions)
+    diagram = reliability_diagram(confidence, outcome, bins)
+    filled = [
+        TargetBin(
+            bin=index,
+            n=int(diagram.counts[index]),
+            confidence=float(diagram.mean_confidence[index]),
+            gap=float(diagram.gaps[index]),
+        )
+        for index in range(bins)
+        if diagram.counts[index]
+    ]
+    return filled, bin_index(confidence, bins)
+
+
+def _rows(indices: IntArray, bin_number: int) -> IntArray:
+    import numpy as np
+
+    return np.flatnonzero(indices == bin_number)
+
+
+def _p_value(item: TargetBin) -> float:
+    """Return the p-value of the bin's outcomes, were each point's chance the mean confidence."""
+    from scipy.stats import binomtest
+
+    hits = round((item.confidence + item.gap) * item.n)
+    chance = min(max(item.confidence, 0.0), 1.0)
+    return float(binomtest(hits, item.n, chance).pvalue)
+
+
+def _sources(
+    predictions: Predictions, chosen: list[TargetBin], rows: Mapping[int, IntArray]
+) -> tuple[Source, ...]:
+    import numpy as np
+
+    sources = []
+    probabilities = predictions.probabilities()
+    for item in chosen:
+        for row in rows[item.bin].tolist():
+            if predictions.n_classes == 2:
+                mean = np.array([1 - item.confidence, item.confidence])
+                asked = asked_probability(item.confidence, item.gap)
+                wanted = np.array([1 - asked, asked])
+            else:
+                mean = _at_confidence(probabilities[row], item.confidence)
+                wanted = asked_multiclass(mean, item.gap)
+            sources.append(Source(row, item.bin, tuple(mean.tolist()), tuple(wanted.tolist())))
+    return tuple(sources)
+
+
+def _at_confidence(probabilities: FloatArray, confidence: float) -> FloatArray:
+    """Give the top class the bin's mean confidence, and the others the rest in proportion."""
+    import numpy as np
+
+    top = int(np.argmax(probabilities))
+    rest = 1 - probabilities[top]
+    others = np.full(len(probabilities), 1.0 / (len(probabilities) - 1))
+    if rest > 0:
+        others = probabilities / rest
+    result = (1 - confidence) * others
+    result[top] = confidence
+    return np.asarray(result, dtype=np.float64)
