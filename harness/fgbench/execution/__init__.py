@@ -1,0 +1,1 @@
+"""Run a graph of stages: what is stored is not run again, what fails takes only its users along."""

@@ -1,0 +1,112 @@
+"""Run one stage in whatever process: a JSON text in, a JSON text out, the artefact in the store."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fgbench.errors import DamagedArtifactError, FgbenchError, StoreError
+from fgbench.loop.stages import STAGES, StageInputs
+from fgbench.references import PartReference
+from fgbench.registry import Registry
+from fgbench.store import Artifact, Store
+
+if TYPE_CHECKING:
+    from fgbench.parts import WorkerSetup
+
+
+def run_stage(setup: WorkerSetup, text: str) -> str:
+    """Run the stage that `text` describes and return its outcome.
+
+    The outcome is `{"status": "finished" | "cached", "digest", "value", "seconds"}`, or
+    `{"status": "failed", "error", "traceback", "fatal"}`; `fatal` says that the store itself cannot
+    be written, so that going on is no use.
+    """
+    task = json.loads(text)
+    try:
+        return json.dumps(_run(setup, task))
+    except FgbenchError as error:
+        fatal = isinstance(error, StoreError) and not isinstance(error, DamagedArtifactError)
+        return json.dumps(_failure(str(error), fatal))
+    except Exception as error:  # noqa: BLE001 - a stage's failure is an outcome, reported as such
+        message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return json.dumps(_failure(message, fatal=False))
+
+
+def _run(setup: WorkerSetup, task: Mapping[str, Any]) -> dict[str, Any]:
+    store = _store(setup.store)
+    with store.lock(task["key"]):
+        present = store.get(task["key"])
+        if present is not None:
+            return _outcome("cached", present)
+        inputs = StageInputs(
+            parts=_parts(_registry(setup.plugins), task),
+            parameters=task["parameters"],
+            artifacts={role: _input(store, role, key) for role, key in task["inputs"].items()},
+        )
+        started = time.perf_counter()
+        with _one_thread():
+            product = STAGES[task["stage"]](inputs)
+        seconds = time.perf_counter() - started
+        artifact = store.put(task["key"], product, stage=task["stage"], seconds=seconds)
+    return _outcome("finished", artifact)
+
+
+def _parts(registry: Registry, task: Mapping[str, Any]) -> dict[str, Any]:
+    """Create the parts of a stage; a part's role is its kind, a metric's is its name."""
+    parts = {}
+    for role, identity in task["parts"].items():
+        kind = "metric" if task["stage"] == "evaluate" else role
+        reference = PartReference(identity["name"], identity["parameters"])
+        parts[role] = registry.create(kind, reference)
+    return parts
+
+
+def _input(store: Store, role: str, key: str) -> Artifact:
+    artifact = store.get(key)
+    if artifact is None:
+        raise DamagedArtifactError(
+            f"the stored input {role!r} ({key[:12]}) is missing or damaged: run the same command "
+            "again to make it anew."
+        )
+    return artifact
+
+
+def _outcome(status: str, artifact: Artifact) -> dict[str, Any]:
+    return {
+        "status": status,
+        "digest": artifact.digest,
+        "value": artifact.value,
+        "seconds": artifact.seconds,
+    }
+
+
+def _failure(message: str, fatal: bool) -> dict[str, Any]:
+    return {
+        "status": "failed",
+        "error": message,
+        "traceback": traceback.format_exc(),
+        "fatal": fatal,
+    }
+
+
+def _one_thread() -> Any:
+    """Keep BLAS to one thread, so that sums do not depend on how many workers there are."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1)
+
+
+@lru_cache(maxsize=4)
+def _store(root: str) -> Store:
+    return Store(Path(root))
+
+
+@lru_cache(maxsize=4)
+def _registry(plugins: tuple[str, ...]) -> Registry:
+    return Registry.load(plugins)

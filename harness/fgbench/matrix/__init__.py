@@ -1,0 +1,1 @@
+"""From a suite to its cells, and from the cells to one graph of shared stages."""

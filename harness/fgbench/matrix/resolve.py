@@ -1,0 +1,144 @@
+"""Make a suite's references into checked parts and loaded data sets, before any work.
+
+Whatever can be wrong with a suite is found here: unknown parts and parameters, missing or unusable
+data, combinations that cannot work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fgbench.errors import ConfigurationError, FgbenchError
+from fgbench.loop.stages import part_identity
+from fgbench.references import PartReference
+
+if TYPE_CHECKING:
+    from fgbench.cards import DataFolder
+    from fgbench.config import Suite
+    from fgbench.data import Dataset
+    from fgbench.parts import Part
+    from fgbench.registry import Registry
+
+
+@dataclass(frozen=True)
+class ResolvedPart:
+    """A part of the suite: its identity (part of stage keys), and what it needs and provides."""
+
+    kind: str
+    label: str
+    """What it was asked for by: its name, and the parameters that were given."""
+    identity: Mapping[str, Any]
+    needs: frozenset[str]
+    provides: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        """Its registered name."""
+        return str(self.identity["name"])
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """All its parameters, defaults included."""
+        return dict(self.identity["parameters"])
+
+
+@dataclass(frozen=True)
+class ResolvedDataset:
+    """A data set of the suite, loaded, with the parts that its matrix has by default."""
+
+    part: ResolvedPart
+    dataset: Dataset
+    classifiers: tuple[ResolvedPart, ...]
+    generators: tuple[ResolvedPart, ...]
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """What the data and the loader offer to the other parts."""
+        return self.part.provides | self.dataset.provides
+
+
+@dataclass(frozen=True)
+class ResolvedSuite:
+    """A suite with all its parts."""
+
+    suite: Suite
+    datasets: tuple[ResolvedDataset, ...]
+    losses: tuple[ResolvedPart, ...]
+    calibrators: tuple[ResolvedPart, ...]
+    metrics: tuple[ResolvedPart, ...]
+
+
+def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSuite:
+    """Create and check every part, load and check every data set.
+
+    Raises `ConfigurationError`, `DataError` or `PluginError` with one sentence on what is wrong.
+    """
+    losses = _parts(registry, "loss", suite.losses)
+    calibrators = _parts(registry, "calibrator", suite.calibrators)
+    metric_tables = suite.metrics or [{"name": name} for name in registry.names("metric")]
+    metrics = _parts(registry, "metric", metric_tables)
+    classifiers = _parts(registry, "classifier", suite.classifiers)
+    generators = _parts(registry, "generator", suite.generators)
+    datasets = tuple(
+        _dataset(table, suite, registry, folder, classifiers, generators)
+        for table in suite.datasets
+    )
+    resolved = suite.model_copy(
+        update={
+            "datasets": [item.part.parameters | {"name": item.part.name} for item in datasets],
+            "classifiers": [item.parameters | {"name": item.name} for item in classifiers],
+            "losses": [item.parameters | {"name": item.name} for item in losses],
+            "generators": [item.parameters | {"name": item.name} for item in generators],
+            "calibrators": [item.parameters | {"name": item.name} for item in calibrators],
+            "metrics": [item.parameters | {"name": item.name} for item in metrics],
+        }
+    )
+    return ResolvedSuite(resolved, datasets, losses, calibrators, metrics)
+
+
+def _parts(
+    registry: Registry, kind: str, tables: Sequence[Mapping[str, Any]]
+) -> tuple[ResolvedPart, ...]:
+    return tuple(_part(registry, kind, PartReference.parse(table))[0] for table in tables)
+
+
+def _part(registry: Registry, kind: str, reference: PartReference) -> tuple[ResolvedPart, Any]:
+    part: Part = registry.create(kind, reference)
+    code = registry.find(kind, reference.name).code_digest
+    identity = part_identity(part, reference.name, code)
+    return ResolvedPart(kind, str(reference), identity, part.needs, part.provides), part
+
+
+def _dataset(
+    table: Mapping[str, Any],
+    suite: Suite,
+    registry: Registry,
+    folder: DataFolder,
+    classifiers: tuple[ResolvedPart, ...],
+    generators: tuple[ResolvedPart, ...],
+) -> ResolvedDataset:
+    part, loader = _part(registry, "dataset", PartReference.parse(table))
+    dataset: Dataset = loader.load(folder)
+    if suite.limit is not None:
+        dataset = dataset.limited(suite.limit)
+    dataset.validate()
+    card = loader.card()
+    if not classifiers:
+        named = card.default_classifier if card is not None else loader.default_classifier
+        classifiers = (_default(registry, "classifier", named, part.name),)
+    if not generators:
+        generators = (_default(registry, "generator", loader.default_generator, part.name),)
+    return ResolvedDataset(part, dataset, classifiers, generators)
+
+
+def _default(registry: Registry, kind: str, name: str, dataset: str) -> ResolvedPart:
+    try:
+        return _part(registry, kind, PartReference.parse(name))[0]
+    except FgbenchError as error:
+        others = ", ".join(item for item in registry.names(kind) if item != name)
+        raise ConfigurationError(
+            f"dataset {dataset!r} uses the {kind} {name!r} by default: {error} "
+            f"Or choose another with --{kind}: {others}."
+        ) from error
