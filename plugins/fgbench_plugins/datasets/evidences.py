@@ -1,0 +1,102 @@
+"""DDXPlus's evidences: from codes to questions and answers in English.
+
+`release_evidences.json` gives each code its question, its type (B binary, C one value, M several
+values) and the meaning of its values; a patient has a list such as
+`['E_91', 'E_55_@_V_89', 'E_56_@_4']`.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from fgbench import DataError
+from fgbench_plugins.datasets.lines import TextFile
+
+_SEXES = {"M": "male", "F": "female"}
+_SPELLED_OUT = {"N": "no", "Y": "yes", "NA": "none of these"}
+_VALUE = "_@_"
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    question: str
+    binary: bool
+    answers: dict[str, str]
+
+
+class Evidences:
+    """The questions behind the codes."""
+
+    def __init__(self, evidences: dict[str, _Evidence]) -> None:
+        self._evidences = evidences
+
+    @classmethod
+    def read(cls, file: TextFile) -> Evidences:
+        """Read `release_evidences.json`; an entry in another form is a `DataError` by its code."""
+        with file.text(newline="\n") as stream:
+            try:
+                table = json.load(stream)
+            except json.JSONDecodeError as error:
+                raise file.error(error.lineno, f"it is not valid JSON ({error.msg}).") from None
+        if not isinstance(table, dict):
+            raise DataError(f"{file.where}: it is not a table of evidences.")
+        evidences = {}
+        for code, entry in table.items():
+            try:
+                evidences[code] = _evidence(entry)
+            except (KeyError, TypeError, AttributeError) as error:
+                raise DataError(
+                    f"{file.where}: evidence {code!r} is not in the official form ({error})."
+                ) from None
+        return cls(evidences)
+
+    def patient_as_text(self, age: str, sex: str, codes: str) -> str:
+        """Return age, sex, and each evidence's question and answer; `ValueError` if malformed."""
+        if not (age.isascii() and age.isdigit()):
+            raise ValueError(f"the age {age!r} is not a whole number")
+        if sex not in _SEXES:
+            raise ValueError(f"the sex {sex!r} is not M or F")
+        answers: dict[str, list[str]] = {}
+        for code in _literal_list(codes):
+            name, _, value = code.partition(_VALUE)
+            evidence = self._evidences.get(name)
+            if evidence is None:
+                raise ValueError(f"the evidence {name!r} is not in release_evidences.json")
+            if evidence.binary == bool(value) or (value and value not in evidence.answers):
+                raise ValueError(f"{code!r} is not a possible value of evidence {name!r}")
+            answers.setdefault(name, []).append(evidence.answers[value] if value else "yes")
+        told = [f"Age: {int(age)}.", f"Sex: {_SEXES[sex]}."]
+        for name, values in answers.items():
+            told.append(f"{self._evidences[name].question} {', '.join(values)}.")
+        return " ".join(told)
+
+
+def _evidence(entry: dict[str, Any]) -> _Evidence:
+    kind = entry["data_type"]
+    if kind not in ("B", "C", "M"):
+        raise TypeError(f"data_type {kind!r} is not B, C or M")
+    possible = entry["possible-values"]
+    numbers = [value for value in possible if isinstance(value, int)]
+    answers = {}
+    for value in possible:
+        if isinstance(value, int):
+            answers[str(value)] = f"{value} out of {max(numbers)}"
+        else:
+            meaning = entry["value_meaning"][value]["en"]
+            answers[value] = _SPELLED_OUT.get(meaning, meaning)
+    return _Evidence(" ".join(entry["question_en"].split()), kind == "B", answers)
+
+
+def _literal_list(text: str) -> list[str]:
+    """Read a Python list literal of strings, without evaluating anything."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        value = None
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        shown = text if len(text) <= 40 else f"{text[:40]}…"
+        raise ValueError(f"the evidences {shown!r} are not a list of codes")
+    return value

@@ -1,0 +1,175 @@
+"""Official and user files as numbered lines and records; a malformed one names file and line."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, TextIO
+
+from fgbench import Card, DataError, DataFolder
+
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+_LONGEST_FIELD = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A text file, plain or inside of a zip archive, which is read as a stream, not extracted.
+
+    `where` names it in errors; `open` opens its bytes. A byte order mark at the start is dropped.
+    """
+
+    where: str
+    open: Callable[[ExitStack], BinaryIO]
+    encoding: str = "utf-8"
+    errors: str = "strict"
+
+    @classmethod
+    def of_source(cls, folder: DataFolder, card: Card, key: str) -> TextFile:
+        """Return a source of a card, found through `folder` and decoded as the card says."""
+        path = folder.path(card, key)
+        source = card.source(key)
+        if source.archive_member is None:
+            return cls.of_path(
+                path, f"datasets/{card.name}: {path.name}", card.encoding, card.errors
+            )
+        member = source.archive_member
+        where = f"datasets/{card.name}: {path.name}/{member}"
+        return cls(
+            where,
+            lambda stack: _open_member(stack, path, member, where),
+            card.encoding,
+            card.errors,
+        )
+
+    @classmethod
+    def of_path(
+        cls, path: Path, where: str, encoding: str = "utf-8", errors: str = "strict"
+    ) -> TextFile:
+        """Return the file at `path`."""
+        return cls(where, lambda stack: stack.enter_context(path.open("rb")), encoding, errors)
+
+    def error(self, line: int, problem: str) -> DataError:
+        """Return the error of a malformed line; lines are counted from 1."""
+        return DataError(f"{self.where} line {line}: {problem}")
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """Yield line number and line, without its end; only LF and CRLF end a line."""
+        with self.text(newline="\n") as stream:
+            for number, line in enumerate(stream, start=1):
+                yield number, line.removesuffix("\n").removesuffix("\r")
+
+    @contextmanager
+    def text(self, newline: str) -> Iterator[TextIO]:
+        """Open it as text; what cannot be decoded or decompressed is a `DataError`."""
+        with ExitStack() as stack:
+            try:
+                stream = io.TextIOWrapper(
+                    self.open(stack),
+                    encoding=_without_mark(self.encoding),
+                    errors=self.errors,
+                    newline=newline,
+                )
+                yield stream
+            except UnicodeDecodeError as error:
+                raise self.error(
+                    self._undecodable_line(),
+                    f"byte 0x{error.object[error.start]:02X} is not valid {self.encoding}; say "
+                    "which encoding the file has, or convert it.",
+                ) from None
+            except _DAMAGED as error:
+                raise DataError(f"{self.where}: the archive is damaged ({error}).") from error
+            except OSError as error:
+                raise DataError(
+                    f"{self.where}: it cannot be read ({error.strerror or error})."
+                ) from error
+
+    def _undecodable_line(self) -> int:
+        decoder = codecs.getincrementaldecoder(_without_mark(self.encoding))()
+        line = 1
+        with ExitStack() as stack:
+            stream = self.open(stack)
+            while chunk := stream.read(1 << 16):
+                try:
+                    line += decoder.decode(chunk).count("\n")
+                except UnicodeDecodeError as error:
+                    before = error.object[: error.start]
+                    return line + before.decode(self.encoding, "ignore").count("\n")
+        return line
+
+
+def csv_records(
+    file: TextFile, columns: Sequence[str] | int, *, delimiter: str = ","
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the first line of each record and its fields.
+
+    `columns` names the columns wanted, in the order wanted, of a file with a header; a number says
+    how many columns a file without a header has. Blank lines are skipped. A record with another
+    number of fields than the header, a missing column and an open quote are `DataError`s.
+    """
+    # The limit belongs to the whole process; nothing in fgbench relies on a lower one.
+    csv.field_size_limit(_LONGEST_FIELD)
+    with file.text(newline="") as stream:
+        reader = csv.reader(stream, delimiter=delimiter, strict=True)
+        line = 1
+        wanted: list[int] | None = None
+        width = columns if isinstance(columns, int) else 0
+        try:
+            for record in reader:
+                first, line = line, reader.line_num + 1
+                if not record:
+                    continue
+                if wanted is None and not isinstance(columns, int):
+                    wanted, width = _header(file, first, record, columns), len(record)
+                    continue
+                if len(record) != width:
+                    raise file.error(
+                        first, f"it has {_count(len(record), 'column')} instead of {width}."
+                    )
+                yield first, record if wanted is None else [record[i] for i in wanted]
+        except csv.Error as error:
+            raise file.error(line, f"it is not valid CSV ({error}).") from None
+        if wanted is None and not isinstance(columns, int):
+            raise file.error(1, f"the header is missing: {', '.join(columns)}.")
+
+
+def _header(file: TextFile, line: int, record: list[str], columns: Sequence[str]) -> list[int]:
+    names = [name.strip() for name in record]
+    for column in columns:
+        if column not in names:
+            raise file.error(
+                line, f"there is no column {column!r}; the header has {', '.join(names)}."
+            )
+        if names.count(column) > 1:
+            raise file.error(line, f"the column {column!r} stands twice in the header.")
+    return [names.index(column) for column in columns]
+
+
+def _open_member(stack: ExitStack, path: Path, member: str, where: str) -> BinaryIO:
+    """Open the member of that name, in whatever folder and with or without `.csv`."""
+    archive = stack.enter_context(zipfile.ZipFile(path))
+    names = [
+        name
+        for name in archive.namelist()
+        if not name.endswith("/") and "__MACOSX" not in PurePosixPath(name).parts
+    ]
+    matching = [name for name in names if PurePosixPath(name).name in (member, f"{member}.csv")]
+    if len(matching) != 1:
+        found = ", ".join(names[:5]) or "nothing"
+        raise DataError(f"{where}: the archive should hold it once, and holds {found}.")
+    return stack.enter_context(archive.open(matching[0]))  # type: ignore[return-value]
+
+
+def _without_mark(encoding: str) -> str:
+    return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,166 @@
+"""The user's own data: a CSV file or a JSON Lines file with a text and a label a row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from fgbench import DataError, DataFolder, Dataset, DatasetLoader
+from fgbench_plugins.datasets.lines import TextFile, csv_records
+from fgbench_plugins.datasets.splitting import split_official, split_texts
+
+_SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+}
+
+
+def _encoding(value: str) -> str:
+    import codecs
+
+    try:
+        codecs.lookup(value)
+    except LookupError:
+        raise ValueError("Python knows no such encoding") from None
+    return value
+
+
+Encoding = Annotated[str, AfterValidator(_encoding)]
+Row = tuple[int, str, str, str | None]
+"""Line, text, label and, where there is a split column, the split."""
+
+
+class _OwnFile(DatasetLoader):
+    """What the loaders of a user's file share.
+
+    `path` is relative to the working directory; `text`, `label` and `split` name the columns.
+    `labels` gives the classes and their order, the default being those of the file, sorted; a row
+    with another label is refused. `descriptions` says of each what belongs to it, `task` what one
+    text is: both go into an LLM's prompts. Without `split`, 20 % of the rows are the test and
+    20 % of the rest the validation split, stratified, equal texts staying together.
+    """
+
+    path: Path
+    text: str
+    label: str
+    split: str | None = None
+    labels: tuple[str, ...] = ()
+    descriptions: tuple[str, ...] = ()
+    task: str = "a text"
+    encoding: Encoding = "utf-8"
+    split_seed: int = 0
+
+    def load(self, folder: DataFolder) -> Dataset:
+        """Read the file; a row without text or label is refused."""
+        path = self.path.expanduser()
+        if not path.is_file():
+            problem = "it is a folder" if path.is_dir() else "there is no such file"
+            raise DataError(f"{path}: {problem}. Give the path of a data file: path=….")
+        file = TextFile.of_path(path, str(path), self.encoding)
+        rows = list(self._checked(file))
+        if not rows:
+            raise DataError(f"{path}: it has no rows.")
+        names = self.labels or tuple(sorted({label for _, _, label, _ in rows}, key=_sort_key))
+        if len(names) < 2:
+            raise DataError(
+                f"{path}: every row has the label {names[0]!r}; a classifier needs at least two "
+                "classes."
+            )
+        dataset = Dataset(
+            name=path.stem,
+            label_names=names,
+            label_descriptions=self.descriptions,
+            splits=self._splits(file, rows, {name: i for i, name in enumerate(names)}),
+            task=self.task,
+        )
+        dataset.validate()
+        return dataset
+
+    def _rows(self, file: TextFile, columns: list[str]) -> Iterator[tuple[int, list[str]]]:
+        """Yield the line of each row and its values in these columns."""
+        raise NotImplementedError
+
+    def _checked(self, file: TextFile) -> Iterator[Row]:
+        columns = [self.text, self.label, *([self.split] if self.split else [])]
+        for line, (text, label, *split) in self._rows(file, columns):
+            if not text.strip():
+                raise file.error(line, f"the text ({self.text}) is empty.")
+            if not label.strip():
+                raise file.error(line, f"the label ({self.label}) is empty.")
+            if self.labels and label.strip() not in self.labels:
+                raise file.error(
+                    line, f"label {label.strip()!r} is not one of {', '.join(self.labels)}."
+                )
+            if split and split[0].strip().lower() not in _SPLIT_NAMES:
+                raise file.error(line, f"split {split[0]!r} is not train, validation or test.")
+            where = _SPLIT_NAMES[split[0].strip().lower()] if split else None
+            yield line, text.strip(), label.strip(), where
+
+    def _splits(self, file: TextFile, rows: list[Row], index_of: dict[str, int]) -> Any:
+        if self.split is None:
+            return split_texts(
+                [text for _, text, _, _ in rows],
+                [index_of[label] for _, _, label, _ in rows],
+                test_share=0.2,
+                seed=self.split_seed,
+            )
+        parts: dict[str, tuple[list[str], list[int]]] = {}
+        for _, text, label, split in rows:
+            texts, labels = parts.setdefault(split or "", ([], []))
+            texts.append(text)
+            labels.append(index_of[label])
+        for needed in ("train", "test"):
+            if needed not in parts:
+                raise DataError(f"{file.where}: no row has the split {needed!r} in {self.split}.")
+        return split_official(parts, seed=self.split_seed)
+
+
+class CsvFile(_OwnFile):
+    """A CSV file with a header; see the parameters of the columns and labels."""
+
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+
+    def _rows(self, file: TextFile, columns: list[str]) -> Iterator[tuple[int, list[str]]]:
+        return csv_records(file, columns, delimiter=self.delimiter)
+
+
+class JsonLinesFile(_OwnFile):
+    """A JSON Lines file: one object a line, blank lines skipped; a label is a text or a number."""
+
+    def _rows(self, file: TextFile, columns: list[str]) -> Iterator[tuple[int, list[str]]]:
+        for line, content in file.lines():
+            if not content.strip():
+                continue
+            try:
+                row = json.loads(content)
+            except (json.JSONDecodeError, RecursionError) as error:
+                raise file.error(line, f"it is not valid JSON ({error}).") from None
+            if not isinstance(row, dict):
+                raise file.error(line, "it is not a JSON object.")
+            yield line, [self._value(file, line, row, column) for column in columns]
+
+    def _value(self, file: TextFile, line: int, row: dict[str, Any], column: str) -> str:
+        if column not in row:
+            raise file.error(line, f"there is no {column!r}; it has {', '.join(row) or 'nothing'}.")
+        value = row[column]
+        if isinstance(value, int) and not isinstance(value, bool) and column == self.label:
+            return str(value)
+        if not isinstance(value, str):
+            raise file.error(line, f"{column!r} is {json.dumps(value)[:40]}, not a text.")
+        return value
+
+
+def _sort_key(label: str) -> tuple[int, int, str]:
+    """Sort whole numbers by value and before texts."""
+    digits = label.removeprefix("-")
+    number = digits.isascii() and digits.isdigit()
+    return (0, int(label), "") if number else (1, 0, label)
