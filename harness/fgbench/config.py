@@ -83,18 +83,7 @@ class Suite(BaseModel):
 
         Raises `ConfigurationError` with `where`, the key, and the nearest valid one.
         """
-        known = dict.fromkeys(cls.model_fields)
-        plurals = {_singular(name): name for name in known if _singular(name) != name}
-        checked: dict[str, Any] = {}
-        for key, value in values.items():
-            name = plurals.get(key, key)
-            if name not in known:
-                raise ConfigurationError(
-                    f"{where}: unknown key {key!r}. {did_you_mean(key, known)}"
-                )
-            if name in checked:
-                raise ConfigurationError(f"{where}: {name!r} is given twice, as {key!r} too.")
-            checked[name] = value
+        checked = _with_plural_keys(values, list(cls.model_fields), where)
         try:
             return cls.model_validate(checked)
         except ValidationError as error:
@@ -119,8 +108,9 @@ class Suite(BaseModel):
         except OSError as error:
             raise ConfigurationError(f"suite {path}: {error.strerror}.") from None
         values.setdefault("name", _name_of(path))
-        cls.build(values, where=f"suite {path}")
-        return values
+        where = f"suite {path}"
+        cls.build(values, where=where)
+        return _with_plural_keys(values, list(cls.model_fields), where)
 
     def to_toml(self) -> str:
         """Return the suite as TOML, every key present: what a resolved run records."""
@@ -133,6 +123,22 @@ class Suite(BaseModel):
                     {name: item[name] for name in item if item[name] is not None} for item in value
                 ]
         return tomli_w.dumps(values)
+
+
+def _with_plural_keys(
+    values: Mapping[str, Any], known: list[str], where: str
+) -> dict[str, Any]:
+    """Return the values under the suite's own keys; an unknown key is an error."""
+    plurals = {_singular(name): name for name in known}
+    checked: dict[str, Any] = {}
+    for key, value in values.items():
+        name = plurals.get(key, key)
+        if name not in known:
+            raise ConfigurationError(f"{where}: unknown key {key!r}. {did_you_mean(key, known)}")
+        if name in checked:
+            raise ConfigurationError(f"{where}: {name!r} is given twice, as {key!r} too.")
+        checked[name] = value
+    return checked
 
 
 def _singular(plural: str) -> str:

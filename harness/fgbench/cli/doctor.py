@@ -1,0 +1,76 @@
+"""`fgbench doctor`: is everything there that a run needs?"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import click
+
+from fgbench import __version__
+from fgbench.cli.options import data_dir_option, plugin_option, store_option
+from fgbench.registry import Registry
+
+_PACKAGES = ("numpy", "scipy", "scikit-learn", "matplotlib", "pydantic", "rich", "pluggy")
+_EXTRAS = {"transformers": ("torch", "transformers"), "vllm": ("vllm",)}
+
+
+@click.command("doctor")
+@data_dir_option
+@store_option
+@plugin_option
+def doctor(data_dir: str | None, store: str | None, plugins: tuple[str, ...]) -> int:
+    """Check the installation, every plugin and part, the store and the data folders.
+
+    Ends with 1 when something is wrong.
+    """
+    from fgbench.cards import DataFolder
+    from fgbench.errors import FgbenchError
+    from fgbench.store import Store, default_store
+
+    problems: list[str] = []
+    click.echo(f"fgbench {__version__}, Python {platform.python_version()} ({sys.executable})")
+    click.echo("packages: " + ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES))
+    for extra, names in _EXTRAS.items():
+        missing = [name for name in names if not _is_installed(name)]
+        state = "installed" if not missing else f"not installed: pip install 'fgbench[{extra}]'"
+        click.echo(f"extra {extra}: {state}")
+    registry = Registry.load(plugins)
+    problems += [f"plugin {failure.plugin}: {failure.reason}" for failure in registry.failures]
+    offered = list(registry.registrations())
+    for item in offered:
+        try:
+            registry.part_class(item.kind, item.name)
+        except FgbenchError as error:
+            if item.extra is None:
+                problems.append(str(error))
+    click.echo(f"parts: {len(offered)} from {len({item.plugin for item in offered})} plugins")
+    root = Path(store) if store else default_store()
+    try:
+        Store(root)
+        click.echo(f"store: {root}")
+    except FgbenchError as error:
+        problems.append(str(error))
+    folder = DataFolder.from_environment(data_dir)
+    local = folder.data_dir
+    named = f"{local}" if local else "not set (FGBENCH_DATA or --data-dir)"
+    if local and not local.is_dir():
+        problems.append(f"data folder {local}: there is no such folder.")
+    click.echo(f"data: {named}; fetched files: {folder.cache_dir}")
+    click.echo(f"cores: {os.cpu_count()}")
+    for problem in problems:
+        click.echo(f"Problem: {problem}", err=True)
+    if not problems:
+        click.echo("No problems found.")
+    return 1 if problems else 0
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,76 @@
+"""`fgbench plan`: what a run would do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fgbench.cli.options import build_suite, load_registry, matrix_options
+
+
+@click.command("plan")
+@matrix_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def plan(
+    suite_file: str | None,
+    skip_incompatible: bool,
+    data_dir: str | None,
+    store: str | None,
+    plugins: tuple[str, ...],
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Show the cells and stages of a run, which of them are stored, and what it will generate.
+
+    Takes the same arguments as `fgbench run`, and runs nothing.
+    """
+    from fgbench.cards import DataFolder
+    from fgbench.planning import forecast, make_plan
+    from fgbench.store import Store, default_store
+
+    registry = load_registry(plugins)
+    suite = build_suite(suite_file, skip_incompatible, options)
+    planned = make_plan(suite, registry, DataFolder.from_environment(data_dir))
+    outlook = forecast(planned, Store(Path(store) if store else default_store()))
+    if as_json:
+        value = planned.to_value() | {
+            "cached": {stage: count.cached for stage, count in outlook.stages.items()},
+            "generation_requests": {
+                "known": outlook.requests_known,
+                "at_most": outlook.requests_at_most,
+                "by_generator": outlook.generators,
+            },
+        }
+        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    data = Table(box=box.SIMPLE_HEAD, title=f"{planned.run_id}: {len(planned.cells)} cells")
+    for column in ("data set", "classes", "train", "validation", "test"):
+        data.add_column(column, justify="left" if column == "data set" else "right")
+    for item in planned.resolved.datasets:
+        splits = item.dataset.splits
+        sizes = [f"{len(splits[name]):,}" for name in ("train", "validation", "test")]
+        data.add_row(item.part.label, str(item.dataset.n_classes), *sizes)
+    console.print(data)
+    stages = Table(box=box.SIMPLE_HEAD)
+    for column in ("stage", "all", "stored", "to run"):
+        stages.add_column(column, justify="left" if column == "stage" else "right")
+    for stage, count in outlook.stages.items():
+        stages.add_row(stage, *(f"{n:,}" for n in (count.total, count.cached, count.total - count.cached)))
+    console.print(stages)
+    if outlook.generators:
+        for generator, requests in sorted(outlook.generators.items()):
+            sure = "" if not outlook.requests_at_most else "at most "
+            console.print(
+                f"Generator {generator}: {sure}{requests:,} requests in the first round, "
+                f"up to {2 * (suite.retries + 1)} rounds."
+            )
+    for refusal in planned.refusals:
+        console.print(f"Left out: {refusal.label}: {refusal.reason}.", highlight=False)

@@ -1,0 +1,117 @@
+"""Progress of a run: bars on a terminal, a few plain lines elsewhere, on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fgbench.planning import Plan
+    from fgbench.running import Observer
+
+_PLAIN_EVERY = 5.0
+_ENDED = frozenset({"stage_finished", "stage_cached", "stage_shared", "stage_failed"})
+
+
+@contextlib.contextmanager
+def progress(plan: Plan, *, quiet: bool) -> Iterator[Observer]:
+    """Yield an observer that shows how far a run is."""
+    if quiet:
+        yield lambda event, fields: None
+    elif sys.stderr.isatty():
+        with _bars(plan) as observer:
+            yield observer
+    else:
+        yield _Plain(plan)
+
+
+class _Tally:
+    """What has ended so far, and what generation cost."""
+
+    def __init__(self) -> None:
+        self.ended = self.cached = self.failed = self.accepted = self.tokens = 0
+        self.cost = 0.0
+
+    def add(self, event: str, fields: Mapping[str, Any]) -> None:
+        self.ended += 1
+        self.cached += event != "stage_finished" and event != "stage_failed"
+        self.failed += event == "stage_failed"
+        if event != "stage_shared" and "usage" in fields:
+            usage = fields["usage"]
+            self.accepted += fields["accepted"]
+            self.tokens += usage["prompt_tokens"] + usage["completion_tokens"]
+            self.cost += usage["cost_usd"]
+
+    def __str__(self) -> str:
+        parts = [f"{self.cached} stored"] if self.cached else []
+        if self.accepted:
+            parts.append(f"{self.accepted:,} synthetic")
+        if self.tokens:
+            parts.append(f"{self.tokens:,} tokens, ${self.cost:.2f}")
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        return " · ".join(parts)
+
+
+@contextlib.contextmanager
+def _bars(plan: Plan) -> Iterator[Observer]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    tally = _Tally()
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bars:
+        whole = bars.add_task("stages", total=len(plan.graph.nodes), note="")
+        running: dict[str, Any] = {}
+
+        def observe(event: str, fields: Mapping[str, Any]) -> None:
+            if event == "stage_started":
+                running[fields["node"]] = bars.add_task(
+                    fields["stage"], total=None, note=fields["label"]
+                )
+            elif event in _ENDED:
+                tally.add(event, fields)
+                task = running.pop(fields["node"], None)
+                if task is not None:
+                    bars.remove_task(task)
+                bars.update(whole, completed=tally.ended, note=str(tally))
+
+        yield observe
+
+
+class _Plain:
+    """A line at the start, every few seconds, and at the end."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._total = len(plan.graph.nodes)
+        self._tally = _Tally()
+        self._last = time.monotonic()
+        self._plan = plan
+
+    def __call__(self, event: str, fields: Mapping[str, Any]) -> None:
+        if event == "run_started":
+            self._say(f"run {fields['run']}: {fields['cells']} cells, {self._total} stages")
+        elif event in _ENDED:
+            self._tally.add(event, fields)
+            if time.monotonic() - self._last >= _PLAIN_EVERY:
+                self._progress()
+        elif event == "run_finished":
+            self._progress()
+
+    def _progress(self) -> None:
+        self._last = time.monotonic()
+        note = f" ({self._tally})" if str(self._tally) else ""
+        self._say(f"{self._tally.ended}/{self._total} stages{note}")
+
+    def _say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the output

@@ -1,0 +1,94 @@
+"""`fgbench run`: run a matrix of cells and write its leaderboard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fgbench.cli.options import build_suite, load_registry, matrix_options
+
+
+@click.command("run")
+@matrix_options
+@click.option("--out", default="runs", metavar="DIR", help="Folder of run folders [default: runs].")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Processes [default: 1].")
+@click.option("--executor", metavar="NAME", help="Executor; local:jobs=N is the default.")
+@click.option("--json", "as_json", is_flag=True, help="Print the leaderboard as JSON, nothing else.")
+@click.option("--quiet", is_flag=True, help="No progress, no table.")
+def run(
+    suite_file: str | None,
+    skip_incompatible: bool,
+    data_dir: str | None,
+    store: str | None,
+    plugins: tuple[str, ...],
+    out: str,
+    jobs: int,
+    executor: str | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> int:
+    """Run a matrix of cells, from a suite file, from options, or the embedded default.
+
+    Options replace the keys of the suite. Stages that are stored are not run again, so the same
+    command goes on with an interrupted run.
+    """
+    if executor is not None and jobs != 1:
+        raise click.UsageError("--jobs is for the local executor: write --executor local:jobs=N.")
+    registry = load_registry(plugins)
+    noted = len(registry.failures)
+    suite = build_suite(suite_file, skip_incompatible, options)
+
+    from fgbench.cards import DataFolder
+    from fgbench.cli.progress import progress
+    from fgbench.planning import make_plan
+    from fgbench.references import PartReference
+    from fgbench.running import run_plan
+    from fgbench.store import Store, default_store
+
+    folder = DataFolder.from_environment(data_dir)
+    planned = make_plan(suite, registry, folder)
+    for warning in folder.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    for refusal in planned.refusals:
+        click.echo(f"Left out: {refusal.label}: {refusal.reason}.", err=True)
+    with progress(planned, quiet=quiet) as observer:
+        outcome = run_plan(
+            planned,
+            registry,
+            out=Path(out),
+            store=Store(Path(store) if store else default_store()),
+            executor=PartReference.parse(executor or f"local:jobs={jobs}"),
+            observers=[observer],
+        )
+    for failure in registry.failures[noted:]:
+        click.echo(f"Warning: plugin {failure.plugin}: {failure.reason}", err=True)
+    if as_json:
+        click.echo(outcome.leaderboard.to_json(), nl=False)
+    elif not quiet:
+        from rich.console import Console
+
+        from fgbench.leaderboard.table import results_table
+
+        console = Console()
+        console.print(results_table(outcome.leaderboard, width=console.width))
+        console.print(f"Results: {outcome.folder}/leaderboard.json, report.html", soft_wrap=True)
+    if outcome.failures:
+        _tell_failures(outcome.failures, outcome.folder)
+        return 1
+    return 0
+
+
+def _tell_failures(failures: list[Any], folder: Path) -> None:
+    by_error: dict[str, list[str]] = {}
+    for failure in failures:
+        by_error.setdefault(failure.error, []).append(failure.label)
+    for error, labels in by_error.items():
+        more = f" and {len(labels) - 1} more" if len(labels) > 1 else ""
+        click.echo(f"Failed: {labels[0]}{more}: {error}", err=True)
+    click.echo(
+        f"{len(failures)} cells failed, the others are kept; tracebacks: {folder}/events.jsonl",
+        err=True,
+    )

@@ -1,0 +1,99 @@
+"""`fgbench show`: one part, its parameters and needs."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fgbench.cli.options import load_registry, plugin_option
+from fgbench.errors import ConfigurationError, FgbenchError, did_you_mean
+from fgbench.registry import KINDS, Registration, Registry
+
+if TYPE_CHECKING:
+    from fgbench.parts import Part
+
+
+@click.command("show")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@plugin_option
+def show(name: str, as_json: bool, plugins: tuple[str, ...]) -> None:
+    """Show what is registered under NAME: parameters, needs, and a data set's card."""
+    registry = load_registry(plugins)
+    kinds = [kind for kind in KINDS if name in registry.names(kind)]
+    if not kinds:
+        known = {each for kind in KINDS for each in registry.names(kind)}
+        raise ConfigurationError(f"no part is called {name!r}. {did_you_mean(name, known)}")
+    described = [_describe(registry, registry.find(kind, name)) for kind in kinds]
+    if as_json:
+        click.echo(json.dumps(described, indent=2, ensure_ascii=False, default=str))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for part in described:
+        _print(console, part)
+
+
+def _describe(registry: Registry, found: Registration) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "kind": found.kind,
+        "name": found.name,
+        "summary": found.summary,
+        "plugin": found.plugin,
+        "class": found.target,
+    }
+    try:
+        part = registry.part_class(found.kind, found.name)
+    except FgbenchError as error:
+        return described | {"error": str(error)}
+    described |= {
+        "version": part.version,
+        "description": inspect.cleandoc(part.__doc__ or ""),
+        "parameters": [_parameter(part, item) for item in fields(part)],  # type: ignore[arg-type]
+        "needs": sorted(part.needs),
+        "provides": sorted(part.provides),
+    }
+    card = getattr(part, "card", lambda: None)()
+    if card is not None:
+        described["card"] = card.model_dump(mode="json", exclude_none=True)
+    return described
+
+
+def _parameter(part: type[Part], item: Any) -> dict[str, Any]:
+    if item.default is not MISSING:
+        default = item.default
+    elif item.default_factory is not MISSING:
+        default = item.default_factory()
+    else:
+        default = None
+    required = item.default is MISSING and item.default_factory is MISSING
+    kind = item.type if isinstance(item.type, str) else getattr(item.type, "__name__", item.type)
+    return {"name": item.name, "type": str(kind), "default": default, "required": required}
+
+
+def _print(console: Any, part: dict[str, Any]) -> None:
+    from rich.markup import escape
+    from rich.padding import Padding
+
+    console.print(f"[bold]{escape(part['name'])}[/bold] ({part['kind']}): {escape(part['summary'])}")
+    console.print(f"  plugin {escape(part['plugin'])}, class {escape(part['class'])}")
+    if "error" in part:
+        console.print(Padding(escape(part["error"]), (0, 2)))
+        return
+    if part["description"]:
+        console.print(Padding(escape(part["description"]), (1, 2)))
+    if part["parameters"]:
+        console.print("  parameters:")
+        for item in part["parameters"]:
+            default = "required" if item["required"] else f"= {item['default']!r}"
+            console.print(escape(f"    {item['name']}: {item['type']} {default}"), soft_wrap=True)
+    for word in ("needs", "provides"):
+        if part[word]:
+            console.print(f"  {word}: {', '.join(part[word])}")
+    if "card" in part:
+        console.print(f"  card: fgbench data show {part['name']}")
