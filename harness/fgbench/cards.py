@@ -215,13 +215,8 @@ class DataFolder:
         path, is_users = located
         expected = card.source(source)
         if is_users:
-            found = digest_file(path) if expected.sha256 else None
-            if found != expected.sha256:
-                self._warn(
-                    f"dataset {card.name}: {path} is not the file of the card (SHA-256 "
-                    f"{_short(found)}, card {_short(expected.sha256)}): results are not "
-                    "comparable with those of others."
-                )
+            if expected.sha256 is not None:
+                self._compare(card, path, expected, digest_file(path))
             return path
         found = digest_file(path)
         wanted = expected.pinned or recorded_digest(path)
@@ -231,12 +226,7 @@ class DataFolder:
                 f"{_short(found)}, expected {_short(wanted)}). Fetch it again: "
                 f"`fgbench data fetch {card.name}`."
             )
-        if expected.sha256 not in (None, found):
-            self._warn(
-                f"dataset {card.name}: the fetched {path.name} has SHA-256 {_short(found)}, not "
-                f"the {_short(expected.sha256)} that others report; the card's digest is "
-                "unconfirmed."
-            )
+        self._compare(card, path, expected, found)
         return path
 
     def locate(self, card: Card, source: str) -> tuple[Path, bool] | None:
@@ -269,7 +259,19 @@ class DataFolder:
             f"{card.name}`, or {own}."
         )
 
-    def _warn(self, message: str) -> None:
+    def _compare(self, card: Card, path: Path, expected: Source, found: str) -> None:
+        """Warn of a file that is not the card's, once."""
+        if expected.sha256 in (None, found):
+            return
+        says, so = (
+            ("the card says", "results are not comparable with those of others")
+            if expected.confirmed
+            else ("others report", "that digest is unconfirmed")
+        )
+        message = (
+            f"dataset {card.name}: {path} has SHA-256 {_short(found)}, {says} "
+            f"{_short(expected.sha256)}; {so}."
+        )
         if message not in self.warnings:
             self.warnings.append(message)
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 import ast
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fgbench import DataError
-from fgbench_plugins.datasets.lines import TextFile
+
+if TYPE_CHECKING:
+    from fgbench_plugins.datasets.lines import TextFile
 
 _SEXES = {"M": "male", "F": "female"}
 _SPELLED_OUT = {"N": "no", "Y": "yes", "NA": "none of these"}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import expit, logit
 
 from fgbench import Card, DataFolder, Dataset, DatasetLoader, Split, seed_for
 from fgbench_datasets import CARDS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 INTERCEPT, SLOPE = -1.0, 2.0
 LOW, HIGH = -10.0, 10.0

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from fgbench import Card, DataFolder, Dataset
+from typing import TYPE_CHECKING
+
 from fgbench_plugins.datasets.lines import TextFile
 from fgbench_plugins.datasets.splitting import dataset_of, split_texts
+
+if TYPE_CHECKING:
+    from fgbench import Card, DataFolder, Dataset
 
 
 def load_sentences(card: Card, folder: DataFolder, *, seed: int) -> Dataset:
