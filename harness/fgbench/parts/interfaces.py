@@ -143,6 +143,8 @@ class Metric(Part, ABC):
 
     kind = "metric"
     lower_is_better: ClassVar[bool] = True
+    undefined_when: ClassVar[str] = "the metric is undefined for these predictions"
+    """Why `evaluate` gives NaN; a board says it instead of a number."""
 
     @abstractmethod
     def evaluate(self, predictions: Predictions, weights: FloatArray) -> FloatArray:

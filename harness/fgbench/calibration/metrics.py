@@ -1,0 +1,200 @@
+"""The formulas of the metrics, each for R replicates at once.
+
+Every function takes `weights` (R, n), how often each of the n rows counts in each replicate, and
+returns (R,). NaN says that the metric is undefined in that replicate. Sums over rows are matrix
+products over blocks of rows, so that the work is shared between replicates and memory stays small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fgbench.calibration.reliability import bin_index, softmax_block, top_label
+from fgbench.calibration.rows import remembered, row_blocks
+
+if TYPE_CHECKING:
+    from fgbench.data import Predictions
+
+Floats = NDArray[np.float64]
+Weights = NDArray[Any]
+
+SMALLEST_PROBABILITY = 2.0**-52
+"""Below this a probability counts as this in the log-likelihood, as in scikit-learn's log_loss."""
+
+
+def accuracy(predictions: Predictions, weights: Weights) -> Floats:
+    """Return the share of rows whose predicted class is the true one."""
+    _, correct = top_label(predictions)
+    return weighted_mean(correct, weights)
+
+
+def negative_log_likelihood(predictions: Predictions, weights: Weights) -> Floats:
+    """Return the mean of −ln P(y), in nats."""
+    return weighted_mean(_negative_log_likelihoods(predictions), weights)
+
+
+def brier_score(predictions: Predictions, weights: Weights) -> Floats:
+    """Return the mean of Σ_k (p_k − 1[y=k])², in [0, 2] (Brier 1950).
+
+    The sum goes over all classes: with two, it is twice (P(y=1) − y)².
+    """
+    return weighted_mean(_squared_distances(predictions), weights)
+
+
+def posterior_distance(predictions: Predictions, weights: Weights) -> Floats:
+    """Return the mean of ½ Σ_k |p_k − P(k|x)|, the total variation distance, in [0, 1].
+
+    With two classes it is METHODS' mean |p̂ − P(y=1|x)|. Needs `predictions.posterior`.
+    """
+    return weighted_mean(_posterior_distances(predictions), weights)
+
+
+def expected_calibration_error(
+    confidence: NDArray[Any], outcome: NDArray[Any], weights: Weights, *, bins: int
+) -> Floats:
+    """Return Σ_m (n_m/n) |mean outcome − mean confidence| over M equal-width bins.
+
+    `confidence` and `outcome` are (n,). Source: Guo et al. 2017, eq. 3.
+    """
+    sums = _bin_sums(confidence, outcome, weights, bins)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.abs(sums[:, :bins]).sum(axis=1) / sums[:, bins:].sum(axis=1))
+
+
+def maximum_calibration_error(
+    confidence: NDArray[Any], outcome: NDArray[Any], weights: Weights, *, bins: int
+) -> Floats:
+    """Return max_m |mean outcome − mean confidence| over the bins that hold something.
+
+    Source: Guo et al. 2017, eq. 5.
+    """
+    sums = _bin_sums(confidence, outcome, weights, bins)
+    counts = sums[:, bins:]
+    with np.errstate(invalid="ignore"):
+        gaps = np.where(counts > 0, np.abs(sums[:, :bins]) / counts, 0.0)
+    return np.where(counts.sum(axis=1) > 0, gaps.max(axis=1), np.nan)
+
+
+def macro_f1(predictions: Predictions, weights: Weights) -> Floats:
+    """Return the unweighted mean of the F1 of the classes that are true or predicted somewhere."""
+    predicted, classes = _predicted(predictions), predictions.n_classes
+
+    def columns(rows: slice) -> Floats:
+        guess, truth = predicted[rows], predictions.labels[rows]
+        table = np.zeros((len(guess), 2 * classes))
+        each = np.arange(len(guess))
+        table[each, guess] = guess == truth  # true positives, of one class each
+        table[each, classes + guess] += 1.0
+        table[each, classes + truth] += 1.0
+        return table
+
+    sums = _sums(columns, weights, 2 * classes)
+    right, occurrences = sums[:, :classes], sums[:, classes:]
+    with np.errstate(invalid="ignore"):
+        f1 = np.where(occurrences > 0, 2.0 * right / occurrences, 0.0)
+        return np.asarray(f1.sum(axis=1) / (occurrences > 0).sum(axis=1))
+
+
+def auroc(scores: NDArray[Any], positive: NDArray[np.bool_], weights: Weights) -> Floats:
+    """Return the probability that a positive row scores above a negative one, ties counting half.
+
+    `scores` and `positive` are (n,). NaN where positives or negatives are missing.
+    """
+    above = np.flatnonzero(positive)
+    below = np.flatnonzero(~positive)
+    below = below[np.argsort(scores[below], kind="stable")]
+    ranked = scores[below]
+    replicates = len(weights)
+    cumulated = np.zeros((replicates, len(below) + 1))
+    np.cumsum(weights[:, below], axis=1, dtype=np.float64, out=cumulated[:, 1:])
+    favourable = np.zeros(replicates)
+    positives = np.zeros(replicates)
+    for rows in row_blocks(len(above), replicates):
+        score = scores[above[rows]]
+        weight = weights[:, above[rows]].astype(np.float64)
+        beaten = cumulated[:, np.searchsorted(ranked, score, side="left")]
+        beaten += cumulated[:, np.searchsorted(ranked, score, side="right")]
+        favourable += np.einsum("rn,rn->r", weight, beaten)
+        positives += weight.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(favourable / (2.0 * positives * cumulated[:, -1]))
+
+
+def weighted_mean(values: NDArray[Any], weights: Weights) -> Floats:
+    """Return the weighted mean of n values in each replicate; NaN where all weights are 0."""
+
+    def columns(rows: slice) -> Floats:
+        block = np.ones((rows.stop - rows.start, 2))
+        block[:, 0] = values[rows]
+        return block
+
+    sums = _sums(columns, weights, 2)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(sums[:, 0] / sums[:, 1])
+
+
+def _bin_sums(
+    confidence: NDArray[Any], outcome: NDArray[Any], weights: Weights, bins: int
+) -> Floats:
+    """Return (R, 2M): in each bin the weighted sum of outcome − confidence, then the weight."""
+
+    def columns(rows: slice) -> Floats:
+        p = np.asarray(confidence[rows], dtype=np.float64)
+        index = bin_index(p, bins)
+        each = np.arange(len(p))
+        table = np.zeros((len(p), 2 * bins))
+        table[each, index] = outcome[rows] - p
+        table[each, bins + index] = 1.0
+        return table
+
+    return _sums(columns, weights, 2 * bins)
+
+
+def _sums(columns: Callable[[slice], Floats], weights: Weights, width: int) -> Floats:
+    """Return `weights` @ columns, (R, width), where the (n, width) columns are made by blocks."""
+    total = np.zeros((len(weights), width))
+    for rows in row_blocks(weights.shape[1], width):
+        total += weights[:, rows].astype(np.float64, copy=False) @ columns(rows)
+    return total
+
+
+@remembered
+def _negative_log_likelihoods(predictions: Predictions) -> Floats:
+    values = np.empty(len(predictions))
+    for rows in row_blocks(len(predictions), predictions.n_classes):
+        labels = predictions.labels[rows]
+        likelihood = softmax_block(predictions.logits[rows])[np.arange(len(labels)), labels]
+        values[rows] = -np.log(np.maximum(likelihood, SMALLEST_PROBABILITY))
+    return values
+
+
+@remembered
+def _squared_distances(predictions: Predictions) -> Floats:
+    values = np.empty(len(predictions))
+    for rows in row_blocks(len(predictions), predictions.n_classes):
+        labels = predictions.labels[rows]
+        probabilities = softmax_block(predictions.logits[rows])
+        probabilities[np.arange(len(labels)), labels] -= 1.0
+        values[rows] = np.einsum("nk,nk->n", probabilities, probabilities)
+    return values
+
+
+@remembered
+def _posterior_distances(predictions: Predictions) -> Floats:
+    posterior = predictions.posterior
+    if posterior is None:
+        raise ValueError("the predictions have no posterior")
+    values = np.empty(len(predictions))
+    for rows in row_blocks(len(predictions), predictions.n_classes):
+        distance = softmax_block(predictions.logits[rows]) - posterior[rows]
+        values[rows] = 0.5 * np.abs(distance).sum(axis=1)
+    return values
+
+
+@remembered
+def _predicted(predictions: Predictions) -> NDArray[np.intp]:
+    return np.asarray(predictions.logits.argmax(axis=1))

@@ -1,0 +1,326 @@
+"""Metrics with their uncertainty: bootstrap over test points and seeds, paired comparisons.
+
+Replicate r of the bootstrap draws n of the n test points with replacement, by a stream that depends
+on (n, seed, r) alone. Evaluations of the same test set are therefore paired, replicate by
+replicate, across arms, classifiers, calibrators and processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fgbench.data import Predictions
+from fgbench.digests import seed_for
+from fgbench.errors import DataError, PluginError
+
+if TYPE_CHECKING:
+    from fgbench.parts import Metric
+
+Floats = NDArray[np.float64]
+
+REPLICATES = 1000
+CONFIDENCE = 0.95
+
+_KEPT_BYTES = 50_000_000
+"""Counts of a whole bootstrap are kept for the next evaluation up to this size."""
+
+_WEIGHTS_AT_ONCE = 1 << 20
+"""A metric is given at most this many weights at once (8 MiB), but at least one replicate."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The metrics of one set of predictions.
+
+    `values` holds each defined metric, `replicates` its R bootstrap values (R,), NaN where a
+    replicate leaves it undefined, and `undefined` says of each other metric why it has no value.
+    """
+
+    values: Mapping[str, float]
+    replicates: Mapping[str, Floats]
+    undefined: Mapping[str, str] = field(default_factory=dict)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the evaluation as arrays that `numpy.savez` takes, without pickles."""
+        names = list(self.values)
+        return {
+            "names": np.array(names, dtype=np.str_),
+            "values": np.array([self.values[name] for name in names], dtype=np.float64),
+            "replicates": np.array([self.replicates[name] for name in names], dtype=np.float64),
+            "undefined": np.array(list(self.undefined.items()), dtype=np.str_).reshape(-1, 2),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Evaluation:
+        """Read what `to_arrays` returned."""
+        names = [str(name) for name in arrays["names"]]
+        return cls(
+            values={name: float(v) for name, v in zip(names, arrays["values"], strict=True)},
+            replicates=dict(zip(names, arrays["replicates"], strict=True)),
+            undefined={str(name): str(reason) for name, reason in arrays["undefined"]},
+        )
+
+
+@dataclass(frozen=True)
+class MetricSummary:
+    """A metric over seeds: mean, standard deviation (n − 1; 0 for one seed), CI of the mean.
+
+    `ci95` is None where more than half of the replicates leave the metric undefined.
+    """
+
+    mean: float
+    std: float
+    ci95: tuple[float, float] | None
+    per_seed: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The mean paired difference from a baseline, its CI, and a two-sided bootstrap p-value."""
+
+    delta: float
+    ci95: tuple[float, float] | None
+    p_value: float | None
+
+
+def applicable(metrics: Mapping[str, Metric], predictions: Predictions) -> dict[str, Metric]:
+    """Return those metrics whose needs (binary, posterior, …) the predictions meet."""
+    provided = {"logits", "binary" if predictions.n_classes == 2 else "multiclass"}
+    for name, capability in (
+        ("posterior", "posterior"),
+        ("features", "features"),
+        ("stochastic_logits", "stochastic_forward"),
+    ):
+        if getattr(predictions, name) is not None:
+            provided.add(capability)
+    return {name: metric for name, metric in metrics.items() if metric.needs <= provided}
+
+
+def evaluate_metrics(
+    predictions: Predictions,
+    metrics: Mapping[str, Metric],
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Evaluation:
+    """Evaluate each metric on n predictions and on R bootstrap replicates of them.
+
+    Raises `DataError` for predictions that are empty or whose labels are withheld, and
+    `PluginError` for a metric that returns anything but R finite numbers or NaN.
+    """
+    n = len(predictions)
+    if n == 0:
+        raise DataError("there are no predictions to evaluate.")
+    if int(predictions.labels.min()) < 0:
+        raise DataError("the predictions' labels are withheld (−1): metrics need the true ones.")
+    if replicates < 0:
+        raise DataError(f"the number of replicates cannot be {replicates}.")
+    once = np.broadcast_to(np.float64(1.0), (1, n))
+    values: dict[str, float] = {}
+    undefined: dict[str, str] = {}
+    with _one_thread():
+        for name, metric in metrics.items():
+            value = float(_checked(name, metric, predictions, once)[0])
+            if np.isnan(value):
+                undefined[name] = metric.undefined_when
+            else:
+                values[name] = value
+        rows: dict[str, list[Floats]] = {name: [] for name in values}
+        for weights in bootstrap_weights(n, replicates, seed):
+            for name in values:
+                rows[name].append(_checked(name, metrics[name], predictions, weights))
+    empty = np.empty(0, dtype=np.float64)
+    return Evaluation(
+        values, {name: np.concatenate([empty, *rows[name]]) for name in values}, undefined
+    )
+
+
+def bootstrap_weights(n: int, replicates: int, seed: int) -> Iterator[Floats]:
+    """Yield the weights of all replicates in order, as float64 arrays (a few replicates, n)."""
+    step = max(1, _WEIGHTS_AT_ONCE // n)
+    kept = _kept_counts(n, replicates, seed) if n * replicates <= _KEPT_BYTES else None
+    for start in range(0, replicates, step):
+        stop = min(start + step, replicates)
+        if kept is not None:
+            yield kept[start:stop].astype(np.float64)
+        else:
+            yield np.stack([_counts(n, seed, r) for r in range(start, stop)]).astype(np.float64)
+
+
+def summarise(evaluations: Sequence[Evaluation]) -> dict[str, MetricSummary]:
+    """Summarise the evaluations of S seeds: only metrics that are defined for every seed.
+
+    The CI is the percentile bootstrap, nested: each replicate draws S seeds with replacement and
+    averages that replicate's values, so that it spans test points and seeds. Replicates in which
+    the metric is undefined are left out of it.
+    """
+    summaries = {}
+    for name in _common(evaluations):
+        per_seed = tuple(evaluation.values[name] for evaluation in evaluations)
+        drawn = _over_seeds([evaluation.replicates[name] for evaluation in evaluations])
+        std = float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else 0.0
+        mean = float(np.mean(per_seed))
+        summaries[name] = MetricSummary(mean, std, _percentile_interval(drawn), per_seed)
+    return summaries
+
+
+def undefined_metrics(evaluations: Sequence[Evaluation]) -> dict[str, str]:
+    """Return the metrics that are undefined for some seed, and why."""
+    reasons: dict[str, str] = {}
+    for evaluation in evaluations:
+        reasons |= evaluation.undefined
+    return reasons
+
+
+def compare(
+    evaluations: Sequence[Evaluation], baselines: Sequence[Evaluation]
+) -> dict[str, Comparison]:
+    """Compare S evaluations with as many baselines, seed by seed on the same test points.
+
+    The p-value is 2 · min(share of replicates ≤ 0, share ≥ 0), with one added to numerators and
+    denominators (Davison and Hinkley 1997, section 4.2.5), at most 1.
+    """
+    if len(evaluations) != len(baselines):
+        raise DataError(
+            f"{len(evaluations)} evaluations cannot be paired with {len(baselines)} baselines."
+        )
+    comparisons = {}
+    common = set(_common(baselines))
+    for name in (name for name in _common(evaluations) if name in common):
+        pairs = list(zip(evaluations, baselines, strict=True))
+        delta = float(np.mean([a.values[name] - b.values[name] for a, b in pairs]))
+        if any(a.replicates[name].shape != b.replicates[name].shape for a, b in pairs):
+            raise DataError(f"metric {name}: evaluations of different replicates cannot be paired.")
+        drawn = _over_seeds([a.replicates[name] - b.replicates[name] for a, b in pairs])
+        comparisons[name] = Comparison(delta, _percentile_interval(drawn), _p_value(drawn))
+    return comparisons
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values adjusted for the family-wise error (Holm 1979), in the same order."""
+    m = len(p_values)
+    adjusted = [1.0] * m
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(m), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (m - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def predictions_from_probabilities(
+    probabilities: ArrayLike, labels: ArrayLike, *, posterior: ArrayLike | None = None
+) -> Predictions:
+    """Turn probabilities (n, K), or P(y=1) (n,), and labels (n,) into predictions.
+
+    Raises `DataError` where a probability is outside [0, 1], a row does not sum to 1 within 1e-4,
+    or a label is not a class. `posterior` takes the same shapes.
+    """
+    logits = np.log(np.maximum(_probability_rows("probabilities", probabilities), 1e-38))
+    classes = np.asarray(labels)
+    whole = classes.astype(np.int64) if classes.dtype.kind in "biuf" else None
+    if whole is None or not np.array_equal(whole, classes) or (whole.size and whole.min() < 0):
+        raise DataError(f"labels must be whole numbers from 0 to {logits.shape[1] - 1}.")
+    true = None if posterior is None else _probability_rows("posterior", posterior)
+    if true is not None and true.shape != logits.shape:
+        raise DataError(f"the posterior has the shape {true.shape}, not {logits.shape}.")
+    return Predictions(logits.astype(np.float32), whole, posterior=true)
+
+
+def _probability_rows(what: str, values: ArrayLike) -> Floats:
+    rows = np.asarray(values, dtype=np.float64)
+    if rows.ndim == 1:
+        rows = np.stack([1.0 - rows, rows], axis=1)
+    if rows.ndim != 2 or rows.shape[1] < 2:
+        raise DataError(f"{what} must have the shape (n, K) or (n,), not {np.shape(values)}.")
+    wrong = np.flatnonzero(~((rows >= 0.0) & (rows <= 1.0)).all(axis=1))
+    if len(wrong):
+        raise DataError(f"{what}, row {wrong[0]}: {rows[wrong[0]].tolist()} is not in [0, 1].")
+    sums = rows.sum(axis=1)
+    wrong = np.flatnonzero(np.abs(sums - 1.0) > 1e-4)
+    if len(wrong):
+        raise DataError(f"{what}, row {wrong[0]}: it sums to {sums[wrong[0]]:g}, not to 1.")
+    return rows
+
+
+def _checked(
+    name: str, metric: Metric, predictions: Predictions, weights: NDArray[Any]
+) -> NDArray[Any]:
+    result = np.asarray(metric.evaluate(predictions, weights), dtype=np.float64)
+    if result.shape != (len(weights),):
+        raise PluginError(
+            f"metric {name!r} returned the shape {result.shape} for {len(weights)} replicates: it "
+            f"must be ({len(weights)},)."
+        )
+    if np.isinf(result).any():
+        raise PluginError(f"metric {name!r} returned infinity: return NaN where it is undefined.")
+    return result
+
+
+@lru_cache(maxsize=4)
+def _kept_counts(n: int, replicates: int, seed: int) -> NDArray[np.uint8]:
+    counts = np.empty((replicates, n), dtype=np.uint8)
+    for replicate in range(replicates):
+        counts[replicate] = _counts(n, seed, replicate)
+    counts.flags.writeable = False
+    return counts
+
+
+def _counts(n: int, seed: int, replicate: int) -> NDArray[np.uint8]:
+    """Return how often each of n rows is drawn; more than 255 times happens to nobody."""
+    rng = np.random.default_rng(seed_for("bootstrap", n, seed, replicate))
+    draws = rng.integers(0, n, size=n, dtype=np.int32 if n < 2**31 else np.int64)
+    return np.bincount(draws, minlength=n).astype(np.uint8)
+
+
+def _over_seeds(replicates: Sequence[Floats]) -> Floats:
+    """Average each replicate over seeds drawn with replacement, (R,) from S times (R,)."""
+    values = np.stack(replicates)
+    seeds, count = values.shape
+    if seeds == 1:
+        return np.asarray(values[0])
+    rng = np.random.default_rng(seed_for("bootstrap over seeds", seeds, count))
+    picks = rng.integers(0, seeds, size=(seeds, count))
+    return np.asarray(np.take_along_axis(values, picks, axis=0).mean(axis=0))
+
+
+def _percentile_interval(replicates: Floats) -> tuple[float, float] | None:
+    defined = replicates[~np.isnan(replicates)]
+    if len(defined) == 0 or 2 * len(defined) < len(replicates):
+        return None
+    tail = (1.0 - CONFIDENCE) / 2.0
+    low, high = np.quantile(defined, [tail, 1.0 - tail])
+    return float(low), float(high)
+
+
+def _p_value(differences: Floats) -> float | None:
+    defined = differences[~np.isnan(differences)]
+    if len(defined) == 0 or 2 * len(defined) < len(differences):
+        return None
+    rarer = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
+    return float(min(1.0, 2.0 * (rarer + 1) / (len(defined) + 1)))
+
+
+def _common(evaluations: Sequence[Evaluation]) -> list[str]:
+    if not evaluations:
+        raise DataError("there is no evaluation to summarise.")
+    first, *others = evaluations
+    return [name for name in first.values if all(name in each.values for each in others)]
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """Hold the linear algebra to one thread: its sums must not depend on the number of cores."""
+    return _thread_controller().limit(limits=1, user_api="blas")  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=1)
+def _thread_controller() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
