@@ -1,0 +1,18 @@
+"""No calibration: the classifier's own probabilities."""
+
+from __future__ import annotations
+
+from fgbench import Calibrator, Predictions
+
+
+class Identity(Calibrator):
+    """Returns what it is given."""
+
+    preserves_accuracy = True
+
+    def fit(self, held_out: Predictions) -> None:
+        """Nothing to fit."""
+
+    def transform(self, predictions: Predictions) -> Predictions:
+        """Return the predictions as they are."""
+        return predictions

@@ -1,0 +1,143 @@
+"""Logistic regression on numbers and on TF-IDF features (scikit-learn)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from fgbench import Classifier, ConfigurationError, DataError, Loss, Outputs, TrainingSet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_ABSENT = -30.0
+"""How far the logit of a class that was not trained on lies below the lowest other: e^−30."""
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class LogisticRegression(Classifier):
+    """Multinomial logistic regression with an L2 penalty, features standardised on the training
+    rows; `C` is the inverse strength of the penalty.
+
+    If lbfgs has not converged after `max_iter` iterations, the last iterate is used as it is: it
+    is deterministic, and with a weak penalty on separable data there is no optimum nearby.
+    """
+
+    C: Positive = 1.0
+    max_iter: Count = 2000
+    needs = frozenset({"numeric"})
+
+    def fit(self, training: TrainingSet, *, loss: Loss, seed: int) -> None:
+        """Train on (n, d) features; nothing is random, so `seed` plays no part."""
+        from sklearn.preprocessing import StandardScaler
+
+        self._scaler = StandardScaler().fit(training.inputs)
+        features = self._scaler.transform(training.inputs)
+        self._model = fit_logistic(features, training.labels, C=self.C, max_iter=self.max_iter)
+        self._n_classes = training.n_classes
+
+    def predict(self, inputs: Any, outputs: frozenset[str]) -> Outputs:
+        """Return the log-probabilities (n, K)."""
+        features = self._scaler.transform(inputs)
+        return Outputs(logits=log_probabilities(self._model, features, self._n_classes))
+
+
+class TfidfLogisticRegression(Classifier):
+    """Multinomial logistic regression on TF-IDF weights of word n-grams, L2 penalty.
+
+    `C` is the inverse strength of the penalty: 1 is scikit-learn's default and rather
+    underconfident on short texts, 100 and more overfit and are overconfident. `min_n` … `max_n` is
+    the range of n-grams; `max_features` keeps the most frequent ones (0: all).
+    """
+
+    C: Positive = 1.0
+    min_n: Count = 1
+    max_n: Count = 2
+    min_df: Count = 1
+    sublinear_tf: bool = True
+    max_features: Annotated[int, Field(ge=0)] = 0
+    max_iter: Count = 2000
+    needs = frozenset({"text"})
+
+    def __post_init__(self) -> None:
+        if self.max_n < self.min_n:
+            raise ValueError(f"max_n={self.max_n} is less than min_n={self.min_n}")
+
+    def fit(self, training: TrainingSet, *, loss: Loss, seed: int) -> None:
+        """Train on n texts; nothing is random, so `seed` plays no part.
+
+        Raises `DataError` if no text has a word of two letters or more.
+        """
+        self._vectorizer, features = fit_tfidf(
+            training.inputs,
+            ngram_range=(self.min_n, self.max_n),
+            min_df=self.min_df,
+            sublinear_tf=self.sublinear_tf,
+            max_features=self.max_features or None,
+        )
+        self._model = fit_logistic(features, training.labels, C=self.C, max_iter=self.max_iter)
+        self._n_classes = training.n_classes
+
+    def predict(self, inputs: Any, outputs: frozenset[str]) -> Outputs:
+        """Return the log-probabilities (n, K)."""
+        features = self._vectorizer.transform(inputs)
+        return Outputs(logits=log_probabilities(self._model, features, self._n_classes))
+
+
+def fit_tfidf(texts: Sequence[str], **options: Any) -> tuple[Any, Any]:
+    """Return a fitted TF-IDF vectoriser and the sparse features of `texts`."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(dtype=np.float64, **options)
+    try:
+        return vectorizer, vectorizer.fit_transform(texts)
+    except ValueError as error:
+        if "vocabulary" in str(error) or "no terms remain" in str(error):
+            raise DataError(
+                f"tfidf-logreg: none of the {len(texts)} training texts has a word that could be "
+                "a feature (two letters or more, in at least min_df texts)."
+            ) from error
+        if "max_df corresponds" in str(error):
+            raise ConfigurationError(
+                f"tfidf-logreg: min_df={options.get('min_df')} is more than the {len(texts)} "
+                "training texts."
+            ) from error
+        raise
+
+
+def fit_logistic(features: Any, labels: Any, *, C: float, max_iter: int) -> Any:
+    """Return a fitted scikit-learn logistic regression (L2, lbfgs)."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression as Model
+
+    if len(np.unique(labels)) < 2:
+        raise DataError(
+            f"logistic regression: all {len(labels)} training rows have the same label; it needs "
+            "at least two classes."
+        )
+    model = Model(C=C, max_iter=max_iter, solver="lbfgs", tol=1e-5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(features, labels)
+
+
+def log_probabilities(model: Any, features: Any, n_classes: int) -> NDArray[np.float32]:
+    """Return log P(y|x) of the model as float32 (n, K).
+
+    A class without a training row gets a finite column 30 below the lowest of the others.
+    """
+    from scipy.special import log_softmax
+
+    scores = np.asarray(model.decision_function(features), dtype=np.float64)
+    if scores.ndim == 1:
+        scores = np.column_stack([np.zeros_like(scores), scores])
+    seen = log_softmax(scores, axis=1)
+    logits = np.repeat(seen.min(axis=1, keepdims=True) + _ABSENT, n_classes, axis=1)
+    logits[:, np.asarray(model.classes_, dtype=np.int64)] = seen
+    return logits.astype(np.float32)
