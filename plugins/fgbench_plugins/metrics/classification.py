@@ -28,7 +28,7 @@ class MacroF1(Metric):
 
 
 class Auroc(Metric):
-    """Area under the ROC curve of P(y=1); with K > 2 the mean over classes, one against the rest."""
+    """Area under the ROC curve of P(y=1); with K > 2 the mean over one-against-the-rest curves."""
 
     lower_is_better = False
     undefined_when = "a class does not occur among the labels, so nothing ranks against it"
