@@ -20,6 +20,7 @@ from fgbench.store import Artifact, Product
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fgbench.calibration.statistics import Evaluation
     from fgbench.parts import Part
 
 VERSIONS = {
@@ -123,7 +124,7 @@ def train(inputs: StageInputs) -> Product:
         outputs=frozenset(inputs.parameters["outputs"]),
         seed=inputs.parameters["seed"],
     )
-    return Product(files={f"{name}.npz": _npz(item) for name, item in predictions.items()})
+    return Product(files={f"{name}.npz": _stored(item) for name, item in predictions.items()})
 
 
 def calibrate(inputs: StageInputs) -> Product:
@@ -135,7 +136,7 @@ def calibrate(inputs: StageInputs) -> Product:
     rows = splitting.calibration_rows(validation.labels, given["protocol"], given["seed"])
     test = inputs.predictions("predictions", "test")
     calibrated = apply(inputs.parts["calibrator"], validation.take(rows), test)
-    return Product(files={"test.npz": _npz(calibrated)})
+    return Product(files={"test.npz": _stored(calibrated)})
 
 
 def evaluate(inputs: StageInputs) -> Product:
@@ -149,7 +150,7 @@ def evaluate(inputs: StageInputs) -> Product:
         replicates=given["replicates"],
         seed=given["seed"],
     )
-    return Product(evaluation.values, {"replicates.npz": evaluation.replicates_npz()})
+    return Product(dict(evaluation.values), {"evaluation.npz": _npz(evaluation.to_arrays())})
 
 
 STAGES: dict[str, Callable[[StageInputs], Product]] = {
@@ -189,7 +190,25 @@ def _dataset(path: Path) -> Dataset:
     return read_dataset(path)
 
 
-def _npz(predictions: Predictions) -> bytes:
+def read_evaluation(artifact: Artifact) -> Evaluation:
+    """Return what an `evaluate` artefact holds."""
+    import numpy as np
+
+    from fgbench.calibration.statistics import Evaluation
+
+    with np.load(artifact.path("evaluation.npz"), allow_pickle=False) as stored:
+        return Evaluation.from_arrays({name: stored[name] for name in stored.files})
+
+
+def _stored(predictions: Predictions) -> bytes:
     stream = io.BytesIO()
     predictions.write(stream)
+    return stream.getvalue()
+
+
+def _npz(arrays: Mapping[str, Any]) -> bytes:
+    import numpy as np
+
+    stream = io.BytesIO()
+    np.savez(stream, allow_pickle=False, **arrays)
     return stream.getvalue()

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from fgbench.matrix.cells import Cell
     from fgbench.matrix.resolve import ResolvedDataset, ResolvedSuite
 
-_OUTPUTS = frozenset({"features", "stochastic_logits"})
+BOOTSTRAP_SEED = 0
+"""All seeds of an entry share one test split, so they are resampled alike: were each resampled by
+itself, averaging over seeds would hide the uncertainty that the test points bring."""
+
+_OUTPUTS = {"features": "features", "stochastic_forward": "stochastic_logits"}
+"""What a classifier that provides a capability computes for a calibrator that needs it."""
 
 
 @dataclass(frozen=True)
@@ -100,19 +105,20 @@ class Graph:
 def build_graph(resolved: ResolvedSuite, cells: list[Cell]) -> Graph:
     """Return the graph that the cells stand on."""
     graph = Graph()
-    outputs = sorted(_OUTPUTS & frozenset().union(*(part.needs for part in resolved.calibrators)))
+    needed = frozenset().union(*(part.needs for part in resolved.calibrators))
     for cell in cells:
         graph.datasets[cell.dataset.dataset.digest] = cell.dataset
-        graph.cells.append(_add_cell(graph, resolved, cell, outputs))
+        graph.cells.append(_add_cell(graph, resolved, cell, needed))
     return graph
 
 
-def _add_cell(graph: Graph, resolved: ResolvedSuite, cell: Cell, outputs: list[str]) -> CellNodes:
+def _add_cell(graph: Graph, resolved: ResolvedSuite, cell: Cell, needed: frozenset[str]) -> CellNodes:
     suite = resolved.suite
     where = f"{cell.dataset.part.label} · {cell.classifier.label}"
     data = cell.dataset.dataset.digest
     split = {"protocol": cell.protocol, "seed": cell.seed}
     targets = samples = None
+    offered = cell.classifier.provides
 
     def train(composition: str, arm: str) -> str:
         return graph.add(
@@ -120,7 +126,9 @@ def _add_cell(graph: Graph, resolved: ResolvedSuite, cell: Cell, outputs: list[s
             f"{where} · {arm} · seed {cell.seed}",
             parts={"classifier": cell.classifier.identity, "loss": cell.loss.identity},
             parameters={
-                "outputs": [name for name in outputs if name in cell.classifier.provides],
+                "outputs": [
+                    _OUTPUTS[name] for name in sorted(_OUTPUTS) if name in needed & offered
+                ],
                 "seed": cell.seed,
             },
             inputs={"composition": composition},
@@ -183,7 +191,7 @@ def _add_cell(graph: Graph, resolved: ResolvedSuite, cell: Cell, outputs: list[s
         "evaluate",
         cell.label,
         parts={part.name: part.identity for part in resolved.metrics},
-        parameters={"replicates": suite.replicates, "seed": cell.seed},
+        parameters={"replicates": suite.replicates, "seed": BOOTSTRAP_SEED},
         inputs={"predictions": calibrated},
     )
     return CellNodes(cell, trained, calibrated, evaluated, targets, samples)

@@ -1,0 +1,103 @@
+"""The Python interface: `run` for a matrix, `evaluate` for anyone's predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fgbench.cards import DataFolder
+from fgbench.config import Suite
+from fgbench.leaderboard.table import results_html, results_table
+from fgbench.planning import make_plan
+from fgbench.references import PartReference
+from fgbench.registry import Registry
+from fgbench.running import FailedCell, Observer, run_plan
+from fgbench.store import Store, default_store
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from rich.console import RenderableType
+
+    from fgbench.calibration.statistics import MetricSummary
+    from fgbench.leaderboard.models import Leaderboard
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its id, its folder, its leaderboard, and the cells that failed."""
+
+    id: str
+    folder: Path
+    leaderboard: Leaderboard
+    failures: tuple[FailedCell, ...] = ()
+
+    def table(self) -> RenderableType:
+        """Return the results as a rich table."""
+        return results_table(self.leaderboard)
+
+    def _repr_html_(self) -> str:
+        return results_html(self.leaderboard)
+
+
+def run(
+    suite: str | Path | None = None,
+    *,
+    out: str | Path = "runs",
+    store: str | Path | None = None,
+    jobs: int = 1,
+    executor: str | None = None,
+    data_dir: str | Path | None = None,
+    plugins: Iterable[str] = (),
+    observers: Iterable[Observer] = (),
+    **matrix: Any,
+) -> Run:
+    """Run a matrix and return its results.
+
+    `suite` is a TOML file; `matrix` holds the keys of a suite (`dataset="tc"`, `seeds=[0, 1]`,
+    `calibrators=["none", "temperature"]`, …), singular or plural, and replaces those of the file.
+    With neither, the embedded default runs. Errors are `FgbenchError`s; cells that fail on the way
+    are in `failures`, and the others keep their results. A script that asks for more than one job
+    needs the guard `if __name__ == "__main__":`.
+    """
+    registry = Registry.load(plugins)
+    values = {} if suite is None else Suite.read(Path(suite))
+    given = Suite.normalised(matrix, where="run()")
+    plan = make_plan(
+        Suite.build(values | given, where="run()"), registry, DataFolder.from_environment(data_dir)
+    )
+    outcome = run_plan(
+        plan,
+        registry,
+        out=Path(out),
+        store=Store(Path(store) if store is not None else default_store()),
+        executor=PartReference.parse(executor or f"local:jobs={jobs}"),
+        observers=tuple(observers),
+    )
+    return Run(outcome.run_id, outcome.folder, outcome.leaderboard, tuple(outcome.failures))
+
+
+def evaluate(
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    *,
+    posterior: ArrayLike | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> dict[str, MetricSummary]:
+    """Return every metric that applies to anyone's predictions, with bootstrap intervals.
+
+    `probabilities` is (n, K), rows summing to 1, or (n,), taken as P(y=1); `labels` (n,) are class
+    indices; `posterior` (n, K) is the true P(y|x), if it is known. Raises `DataError` for values
+    that are no probabilities.
+    """
+    from fgbench.calibration.statistics import predictions_from_probabilities, summarise
+    from fgbench.loop.evaluation import evaluate_predictions
+
+    predictions = predictions_from_probabilities(probabilities, labels, posterior=posterior)
+    registry = Registry.load()
+    metrics = {name: registry.create("metric", PartReference(name)) for name in registry.names("metric")}
+    return summarise(
+        [evaluate_predictions(predictions, metrics, replicates=replicates, seed=seed)]
+    )
