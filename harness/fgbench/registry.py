@@ -139,7 +139,7 @@ class Registry:
             for step in attribute.split("."):
                 part = getattr(part, step)
         except ModuleNotFoundError as error:
-            if registration.extra and not (error.name or "").startswith(module_name.split(".")[0]):
+            if registration.extra:
                 raise PluginError(
                     f"{kind} {name!r} needs {error.name!r}, which is not installed: "
                     f"pip install '{registration.extra}'"

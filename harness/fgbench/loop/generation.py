@@ -1,7 +1,8 @@
 """Fill the targeted bins: one accepted synthetic input for each source, or a recorded shortage.
 
 METHODS §2: a source without an accepted text is asked for again, `retries` times; then other
-sources of the same bin fill in, as often again. What is still missing is counted, never hidden.
+sources of the same bin, those that had one accepted, fill in, as often again. What is still missing
+is counted, never hidden.
 """
 
 from __future__ import annotations
@@ -173,6 +174,10 @@ class _Campaign:
             if not open_sources:
                 return
         missing = Counter(self._sources[item].bin for item in open_sources)
+        for number, members in self._members.items():
+            self._members[number] = [item for item in members if item not in open_sources]
+            if not self._members[number]:  # nobody is left who could fill in
+                del missing[number]
         for _ in range(retries + 1):
             helpers = []
             for number in sorted(missing):

@@ -12,7 +12,9 @@ Parameters are checked by pydantic when a part is created from a reference, so
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from copy import copy
+from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 from fgbench.errors import ConfigurationError, did_you_mean
@@ -37,6 +39,10 @@ class Part:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        for name in cls.__dict__.get("__annotations__", {}):
+            default = cls.__dict__.get(name)
+            if isinstance(default, list | dict | set):  # each part gets a copy of its own
+                setattr(cls, name, field(default_factory=partial(copy, default)))
         dataclass(kw_only=True, eq=False)(cls)
 
     @classmethod

@@ -1,0 +1,67 @@
+"""Suites: what a TOML file may say, and what is said when it is wrong."""
+
+import tomllib
+
+import pytest
+
+from fgbench.config import ARMS, Suite
+from fgbench.errors import ConfigurationError
+
+
+def read(tmp_path, text):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    return Suite.build(Suite.read(path), where="suite")
+
+
+def test_a_suite_spans_a_matrix(tmp_path):
+    suite = read(
+        tmp_path,
+        """
+        datasets = ["tc", {name = "banking77", intents = ["age_limit", "atm_support"]}]
+        generator = "ngram:candidates=2"
+        bins = [10, 15]
+        seed = 7
+        """,
+    )
+    assert suite.name == "mine"
+    assert suite.datasets[1] == {"name": "banking77", "intents": ["age_limit", "atm_support"]}
+    assert suite.generators == [{"name": "ngram", "candidates": "2"}]
+    assert suite.seeds == [7]
+    assert suite.arms == list(ARMS)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('dataset = ["tc"]\ndatasets = ["tc"]', "given twice"),
+        ('datsets = ["tc"]', "unknown key 'datsets'. Did you mean 'datasets'"),
+        ('arms = ["sinthesis"]', "arms.0 = 'sinthesis'"),
+        ("bins = [1]", "bins.0 = 1"),
+        ("bins = []", "bins is empty"),
+        ("seeds = [0, 0]", "seeds names one value twice"),
+        ("threshold = 2", "threshold = 2"),
+        ('protocol = "loose"', "protocol = 'loose'"),
+        ("datasets = [3]", "name or a table"),
+        ("datasets = [{intents = []}]", "needs a name"),
+        ("datasets = [", "not valid TOML"),
+    ],
+)
+def test_a_wrong_suite_is_one_sentence_with_file_and_key(tmp_path, text, message):
+    with pytest.raises(ConfigurationError) as caught:
+        read(tmp_path, text)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value).strip() or "TOML" in message
+
+
+def test_a_suite_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigurationError, match="there is no such file"):
+        Suite.read(tmp_path / "none.toml")
+
+
+def test_a_resolved_suite_reads_back(tmp_path):
+    suite = Suite.build({"dataset": "csv:path='a b.csv',text=t", "limit": 5})
+    path = tmp_path / "suite.toml"
+    path.write_text(suite.to_toml())
+    assert tomllib.loads(path.read_text())["limit"] == 5
+    assert Suite.build(Suite.read(path)) == suite

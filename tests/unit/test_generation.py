@@ -1,0 +1,254 @@
+"""The generation loop: retries, fill-ins, shortage, filters, lineage (METHODS §2)."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from fgbench import Candidate, DatasetLoader, GenerationResult, Generator, Relabeling, Usage
+from fgbench.data import Dataset, Split
+from fgbench.errors import PluginError
+from fgbench.loop.duplicates import DuplicateIndex, even_out
+from fgbench.loop.generation import few_shot_examples, synthesise
+from fgbench.loop.targeting import Source, TargetBin, Targets
+
+
+class Loader(DatasetLoader):
+    def load(self, folder):
+        return dataset()
+
+
+def dataset():
+    def split(tag, n):
+        return Split(
+            [f"{tag} message number {i} about topic {i * 7}" for i in range(n)], np.arange(n) % 2
+        )
+
+    splits = {
+        "train": split("training", 20),
+        "validation": split("validation", 8),
+        "test": split("held out", 20),
+    }
+    return Dataset("toy", ("no", "yes"), splits)
+
+
+def source(row, bin_number):
+    return Source(row, bin_number, (0.3, 0.7), (0.2, 0.8))
+
+
+TARGETS = Targets(
+    "targeted",
+    (TargetBin(3, 2, 0.7, 0.1), TargetBin(5, 1, 0.7, 0.1)),
+    (source(0, 3), source(1, 3), source(2, 5)),
+)
+ROWS = np.array([1, 3, 5, 7])  # selection rows in the validation split: labels 1, 1, 1, 1
+
+
+class Scripted(Generator):
+    """Says `text(request, n-th candidate)`, and labels by `label(text)`."""
+
+    text = staticmethod(
+        lambda request, turn: f"new {request.source_id} {request.draw} {turn} " + "x" * turn
+    )
+    label = staticmethod(lambda text: 1)
+    candidates = 1
+
+    def prepare(self, task):
+        self.task, self.requests, self.closed = task, [], 0
+
+    def generate(self, requests):
+        self.requests += requests
+        return [
+            GenerationResult(
+                [Candidate(self.text(request, turn)) for turn in range(self.candidates)],
+                messages=[{"role": "user", "content": str(request.source)}],
+                usage=Usage(requests=1, prompt_tokens=10),
+            )
+            for request in requests
+        ]
+
+    def relabel(self, requests):
+        return [
+            Relabeling(self.label(request.input), usage=Usage(requests=1)) for request in requests
+        ]
+
+    def close(self):
+        self.closed += 1
+
+
+def run(generator, *, retries=2, drop="test", targets=TARGETS):
+    return synthesise(
+        generator,
+        dataset(),
+        Loader(),
+        targets,
+        ROWS,
+        seed=0,
+        examples_per_class=3,
+        retries=retries,
+        drop_near_duplicates=drop,
+    )
+
+
+def scripted(**attributes):
+    generator = Scripted()
+    for name, value in attributes.items():
+        setattr(generator, name, value)
+    return generator
+
+
+def test_each_source_gets_one_accepted_text_and_its_lineage():
+    generator = scripted()
+    outcome = run(generator)
+    assert outcome.summary()["accepted"] == outcome.summary()["requested"] == 3
+    assert outcome.summary()["shortage"] == 0
+    assert [item["source"]["index"] for item in outcome.accepted] == [1, 3, 5]
+    first = json.loads(json.dumps(outcome.accepted[0]))
+    assert first["source"]["input"] == "validation message number 1 about topic 7"
+    assert first["messages"] == [{"role": "user", "content": first["source"]["input"]}]
+    assert first["asked_probabilities"] == [0.2, 0.8]
+    assert (first["bin"], first["draw"], first["verdict"]) == (3, 0, "accepted")
+    assert outcome.usage == Usage(requests=6, prompt_tokens=30)
+    assert generator.closed == 1
+
+
+def test_only_texts_with_the_sources_own_label_are_kept():
+    generator = scripted(label=lambda text: 0 if text.split()[2] == "0" else 1)  # first draws fail
+    outcome = run(generator)
+    assert len(outcome.accepted) == 3
+    assert {item["draw"] for item in outcome.accepted} == {1}
+    assert outcome.rejected_by == {"other label": 3}
+
+
+def test_another_source_of_the_same_bin_fills_in_and_a_shortage_is_recorded():
+    # Source 0 (bin 3) and source 2 (alone in bin 5) never give a good text; source 1 always does.
+    generator = scripted(label=lambda text: int(text.split()[1] == "1"))
+    outcome = run(generator)
+    assert Counter(item["source"]["index"] for item in outcome.accepted) == {3: 2}
+    assert outcome.summary()["shortage"] == 1
+    draws = Counter(request.source_id for request in generator.requests)
+    assert draws == {0: 3, 1: 2, 2: 3}, "nobody is left in bin 5 who could fill in"
+    keys = [(request.source_id, request.draw) for request in generator.requests]
+    assert len(set(keys)) == len(keys), "no request is asked twice"
+
+
+def test_surplus_candidates_are_kept_apart_from_rejections():
+    outcome = run(scripted(candidates=3))
+    assert Counter(item["verdict"] for item in outcome.samples) == {"accepted": 3, "surplus": 6}
+    assert outcome.rejected_by == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "drop", "reason"),
+    [
+        ("   ", "test", "empty"),
+        ("Held out: message number 3, about topic 21!", "test", "near duplicate of test"),
+        ("held out message number 3 about the topic 21", "test", "near duplicate of test"),
+        ("training message number 3 about topic 21", "all", "near duplicate of training"),
+        ("always the same", "test", "repeats a synthetic one"),
+    ],
+)
+def test_texts_that_may_not_be_used_are_counted_by_reason(text, drop, reason):
+    outcome = run(scripted(text=lambda request, turn: text), drop=drop, retries=0)
+    assert outcome.rejected_by[reason] >= 2
+    assert len(outcome.accepted) == (1 if reason == "repeats a synthetic one" else 0)
+
+
+def test_near_duplicates_that_are_not_dropped_are_counted():
+    generator = scripted(
+        text=lambda request, turn: (
+            f"held out message number {request.source_id} about topic {request.source_id * 7}"
+        )
+    )
+    outcome = run(generator, drop="none")
+    assert outcome.near_duplicates_of_test == len(outcome.accepted) == 3
+    assert outcome.near_duplicates_of_training == 0
+    generator = scripted(
+        text=lambda request, turn: (
+            f"training message number {request.source_id} about topic {request.source_id * 7}"
+        )
+    )
+    assert run(generator).near_duplicates_of_training == 3
+
+
+def test_an_unusable_answer_is_a_rejection_not_a_label():
+    class Mute(Scripted):
+        def relabel(self, requests):
+            return [Relabeling(None, rejection="unparsable") for _ in requests]
+
+    outcome = run(Mute(), retries=0)
+    assert outcome.accepted == []
+    assert outcome.rejected_by == {"unparsable": 6}
+    assert outcome.summary()["shortage"] == 3
+
+
+def test_a_generator_that_breaks_its_contract_is_named():
+    class Short(Scripted):
+        def generate(self, requests):
+            return super().generate(requests)[:-1]
+
+    generator = Short()
+    with pytest.raises(PluginError, match="Short: generate gave 2 results to 3 requests"):
+        run(generator)
+    assert generator.closed == 1
+
+
+def test_the_generator_sees_training_texts_and_sources_only():
+    generator = scripted()
+    run(generator)
+    seen = [*generator.task.training.inputs, *(request.source for request in generator.requests)]
+    seen += [text for request in generator.requests for text in request.bin_inputs]
+    seen += [text for examples in generator.task.examples for text in examples]
+    validation = dataset().splits["validation"].inputs
+    assert not set(seen) & set(dataset().splits["test"].inputs)
+    assert not set(seen) & {validation[row] for row in (0, 2, 4, 6)}, "the calibration half"
+
+
+def test_nothing_targeted_asks_for_nothing():
+    outcome = run(Scripted(), targets=Targets("targeted", (), ()))
+    assert outcome.summary()["requested"] == 0
+    assert outcome.samples == []
+
+
+def test_few_shot_examples_come_from_the_training_split_by_seed():
+    training = dataset().splits["train"]
+    examples = few_shot_examples(training, 2, 3, seed=1)
+    for label, texts in enumerate(examples):
+        assert len(set(texts)) == 3
+        for text in texts:
+            assert training.labels[list(training.inputs).index(text)] == label
+    assert examples == few_shot_examples(training, 2, 3, seed=1)
+    assert examples != few_shot_examples(training, 2, 3, seed=2)
+
+
+def brute_force(index_texts, candidate):
+    def shingles(text):
+        text = even_out(text)
+        return {text[i : i + 5] for i in range(max(1, len(text) - 4))}
+
+    own = shingles(candidate)
+    return any(len(own & shingles(text)) / len(own | shingles(text)) >= 0.8 for text in index_texts)
+
+
+def test_near_duplicates_are_those_that_brute_force_finds():
+    rng = np.random.default_rng(0)
+    words = ["alpha", "beta", "gamma", "delta", "card", "bank", "late", "refund", "my", "the"]
+    texts = [" ".join(rng.choice(words, rng.integers(1, 12))) for _ in range(200)]
+    index = DuplicateIndex(texts)
+    found = 0
+    for text in texts:
+        tokens = text.split()
+        for position in range(len(tokens)):
+            edited = tokens.copy()
+            edited[position] = str(rng.choice([*words, ""]))
+            candidate = " ".join(edited)
+            assert index.repeats(candidate) == brute_force(texts, candidate)
+            found += index.repeats(candidate)
+    assert 100 < found < 1400
+
+
+def test_numbers_are_duplicates_when_they_are_equal():
+    index = DuplicateIndex(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    assert index.repeats((3.0, 4.0))
+    assert not index.repeats((3.0, 4.1))

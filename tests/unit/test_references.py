@@ -1,0 +1,59 @@
+"""References to parts, as they stand on a command line or in a suite."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fgbench.errors import ConfigurationError
+from fgbench.references import PartReference
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters"),
+    [
+        ("ngram", {}),
+        ("histogram:bins=30", {"bins": "30"}),
+        (
+            "openai:base_url=http://h:80/v1,model=a/b",
+            {"base_url": "http://h:80/v1", "model": "a/b"},
+        ),
+        ("banking77:intents=[age_limit, atm_support]", {"intents": ["age_limit", "atm_support"]}),
+        ("csv:path='a,b.csv',text=t", {"path": "a,b.csv", "text": "t"}),
+        ("csv:path=x=y.csv", {"path": "x=y.csv"}),
+        ("x:empty=,list=[]", {"empty": "", "list": []}),
+        ("x:label=don't", {"label": "don't"}),
+    ],
+)
+def test_a_reference_is_read(text, parameters):
+    assert PartReference.parse(text).parameters == parameters
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":", "x:", "x:novalue", "x:=1", "x:a=1,a=2", "x:a=[1,2", "x:a='b", " :a=1"]
+)
+def test_what_is_no_reference_is_refused(text):
+    with pytest.raises(ConfigurationError):
+        PartReference.parse(text)
+
+
+def test_a_table_needs_a_name():
+    assert PartReference.parse({"name": "ngram", "order": 3}).parameters == {"order": 3}
+    with pytest.raises(ConfigurationError, match="needs a name"):
+        PartReference.parse({"order": 3})
+
+
+words = st.text(st.characters(categories=["L", "N"], include_characters=" ./:-_"), min_size=1).map(
+    str.strip
+)
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[a-z_]{1,8}", fullmatch=True),
+        st.one_of(words, words.map(lambda text: f"{text},{text}"), st.lists(words.filter(bool))),
+        max_size=4,
+    )
+)
+def test_what_a_reference_prints_reads_back(parameters):
+    reference = PartReference("part", parameters)
+    assert PartReference.parse(str(reference)) == reference

@@ -1,0 +1,186 @@
+"""The registry: plugins one at a time, lazy parts, clashes and failures told."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from fgbench.errors import ConfigurationError, PluginError
+from fgbench.references import PartReference
+from fgbench.registry import PLUGINS_VARIABLE, Registry
+
+GOOD = """
+from typing import Annotated
+from pydantic import Field
+from fgbench import Calibrator, hookimpl
+
+class Shrink(Calibrator):
+    by: Annotated[float, Field(gt=0)] = 2.0
+    names: list[str] = []
+    needs = frozenset({"logits"})
+    def fit(self, held_out): ...
+    def transform(self, predictions):
+        return predictions.with_logits(predictions.logits / self.by)
+
+class NotAPart: ...
+
+@hookimpl
+def fgbench_calibrators(register):
+    register("shrink", "%(module)s:Shrink", "Divide the logits")
+    register("bad-class", "%(module)s:NotAPart", "")
+    register("missing", "%(module)s:Nowhere", "")
+    register("heavy", "no_such_library.parts:X", "", extra="fgbench[heavy]")
+"""
+
+
+def plugin(folder, name, text=GOOD):
+    path = folder / f"{name}.py"
+    path.write_text(
+        textwrap.dedent(text) % {"module": name} if "%(" in text else textwrap.dedent(text)
+    )
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def _forget_local_modules():
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if name.startswith("local_"):
+            del sys.modules[name]
+
+
+def test_a_local_plugin_offers_parts_with_checked_parameters(tmp_path):
+    registry = Registry.load([plugin(tmp_path, "local_good")])
+    assert registry.failures == []
+    part = registry.create("calibrator", PartReference.parse("shrink:by=4,names=[a,b]"))
+    assert (part.by, part.names) == (4.0, ["a", "b"])
+    assert part.parameters() == {"by": 4.0, "names": ["a", "b"]}
+    assert registry.find("calibrator", "shrink").code_digest is not None
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("shrimk", r"unknown calibrator 'shrimk'\. Did you mean 'shrink'\?"),
+        ("shrink:bx=4", r"calibrator 'shrink' has no parameter 'bx'\. Did you mean 'by'\?"),
+        ("shrink:by=four", r"calibrator 'shrink': parameter by='four': .*number"),
+        ("shrink:by=-1", r"parameter by='-1': .*greater than 0"),
+    ],
+)
+def test_what_is_unknown_or_wrong_is_refused_with_the_nearest_name(tmp_path, reference, message):
+    registry = Registry.load([plugin(tmp_path, "local_wrong")])
+    with pytest.raises(ConfigurationError, match=message):
+        registry.create("calibrator", PartReference.parse(reference))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("bad-class", "is not a subclass of fgbench.Calibrator"),
+        ("missing", "cannot be imported"),
+        (
+            "heavy",
+            r"needs 'no_such_library', which is not installed: pip install 'fgbench\[heavy\]'",
+        ),
+    ],
+)
+def test_a_part_that_cannot_be_had_says_why(tmp_path, name, message):
+    registry = Registry.load([plugin(tmp_path, "local_parts")])
+    with pytest.raises(PluginError, match=message):
+        registry.part_class("calibrator", name)
+
+
+RAISES_ON_IMPORT = "raise RuntimeError('boom')"
+RAISES_ON_REGISTRATION = """
+from fgbench import hookimpl
+
+@hookimpl
+def fgbench_calibrators(register):
+    register("half", "local_half:X", "")
+    raise RuntimeError("boom")
+"""
+
+
+@pytest.mark.parametrize("text", [RAISES_ON_IMPORT, RAISES_ON_REGISTRATION])
+def test_a_broken_plugin_is_reported_and_left_out_whole(tmp_path, text):
+    broken = plugin(tmp_path, "local_half", text)
+    registry = Registry.load([broken, plugin(tmp_path, "local_fine")])
+    assert len(registry.failures) == 1
+    assert "local_half.py" in registry.failures[0].plugin
+    assert "boom" in registry.failures[0].reason
+    assert "shrink" in registry.names("calibrator")
+    assert "half" not in registry.names("calibrator")
+    with pytest.raises(ConfigurationError, match=r"unknown calibrator 'half'.*local_half\.py"):
+        registry.find("calibrator", "half")
+
+
+def test_two_plugins_that_claim_one_name_are_an_error_that_names_both(tmp_path):
+    registry = Registry.load([plugin(tmp_path, "local_one"), plugin(tmp_path, "local_two")])
+    with pytest.raises(PluginError, match=r"'shrink' is claimed by local_one\.py .* local_two\.py"):
+        registry.find("calibrator", "shrink")
+    assert any("claimed by" in failure.reason for failure in registry.failures)
+    assert registry.find("calibrator", "none").plugin.startswith("builtin")
+
+
+def test_a_built_in_name_cannot_be_taken_over(tmp_path):
+    thief = plugin(tmp_path, "local_thief", GOOD.replace('"shrink"', '"none"'))
+    with pytest.raises(PluginError, match=r"'none' is claimed by builtin .* and local_thief"):
+        Registry.load([thief]).find("calibrator", "none")
+
+
+def test_plugins_come_from_the_environment_too(tmp_path, monkeypatch):
+    monkeypatch.setenv(PLUGINS_VARIABLE, plugin(tmp_path, "local_environment"))
+    assert "shrink" in Registry.load().names("calibrator")
+
+
+def test_a_plugin_file_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(ConfigurationError, match="there is no such file"):
+        Registry.load([str(tmp_path / "nothing.py")])
+
+
+def test_a_lifecycle_hook_that_raises_is_noted_and_not_called_again(tmp_path):
+    watcher = plugin(
+        tmp_path,
+        "local_watcher",
+        """
+        from fgbench import hookimpl
+        seen = []
+
+        @hookimpl
+        def fgbench_stage_finished(stage):
+            seen.append(stage["key"])
+            raise ValueError("tracker is down")
+        """,
+    )
+    registry = Registry.load([watcher])
+    for key in ("a", "b"):
+        registry.notify("fgbench_stage_finished", stage={"key": key})
+    assert sys.modules["local_watcher"].seen == ["a"]
+    assert "tracker is down" in registry.failures[0].reason
+
+
+def test_every_built_in_part_can_be_imported_and_keeps_its_interface():
+    registry = Registry.load()
+    for item in registry.registrations():
+        assert item.summary
+        part = registry.part_class(item.kind, item.name)
+        assert part.__doc__
+
+
+HEAVY = "numpy torch sklearn pandas transformers openai vllm matplotlib pydantic rich"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["list", "datasets"], ["--version"]])
+def test_help_and_list_import_nothing_heavy(arguments):
+    script = (
+        "import sys\nfrom fgbench.cli import run_command\n"
+        f"assert run_command({arguments!r}) == 0\n"
+        f"print(sorted(set({HEAVY!r}.split()) & set(sys.modules)), file=sys.stderr)\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert answer.stderr.strip() == "[]"
+    assert answer.stdout.strip()
