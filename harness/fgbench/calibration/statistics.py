@@ -34,6 +34,8 @@ _KEPT_BYTES = 50_000_000
 _WEIGHTS_AT_ONCE = 1 << 20
 """A metric is given at most this many weights at once (8 MiB), but at least one replicate."""
 
+_NOTHING = 1e-12
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -303,7 +305,8 @@ def _p_value(differences: Floats) -> float | None:
     defined = differences[~np.isnan(differences)]
     if len(defined) == 0 or 2 * len(defined) < len(differences):
         return None
-    rarer = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
+    # Differences of rounding alone count as none, so that every machine counts alike.
+    rarer = min(int((defined <= _NOTHING).sum()), int((defined >= -_NOTHING).sum()))
     return float(min(1.0, 2.0 * (rarer + 1) / (len(defined) + 1)))
 
 

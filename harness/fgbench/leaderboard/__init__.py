@@ -1,0 +1,1 @@
+"""Leaderboards: their format, how they are built and merged, verified and shown."""

@@ -1,0 +1,259 @@
+"""The format of `leaderboard.json`: what an entry was asked to be, and what came out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fgbench.digests import digest
+
+SCHEMA: Literal["fgbench.leaderboard/1"] = "fgbench.leaderboard/1"
+ID_DIGITS = 16
+
+Interval = tuple[float, float]
+
+
+class Record(BaseModel):
+    """Base of all records: no unknown field, no NaN, no change after the fact."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class PartRecord(Record):
+    """A part as it was used: its name, its resolved parameters, its version."""
+
+    name: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    version: str = "1"
+    code: str | None = None
+    """SHA-256 of a local plugin's file."""
+
+    @classmethod
+    def of(cls, identity: Any) -> PartRecord:
+        """Read a part's identity, as it stands in a stage key (`parameters` for `params`)."""
+        values = dict(identity)
+        if "parameters" in values:
+            values["params"] = values.pop("parameters")
+        return cls.model_validate(values)
+
+    @property
+    def label(self) -> str:
+        """The part as it is written on a command line, with the parameters that it was given."""
+        params = ",".join(f"{key}={value}" for key, value in sorted(self.params.items()))
+        return f"{self.name}:{params}" if params else self.name
+
+
+class DatasetRecord(PartRecord):
+    """A data set: the digest of its content, and the sizes of its splits."""
+
+    digest: str
+    n_train: int = Field(ge=0)
+    n_validation: int = Field(ge=0)
+    n_test: int = Field(ge=0)
+    label_names: list[str] = Field(default_factory=list)
+
+
+class EntryCoordinates(Record):
+    """What an entry is: one cell over all its seeds. Its id is the digest of this.
+
+    An arm without a generator (baseline, real) has no generator, bins, threshold, selector, alpha.
+    """
+
+    dataset: DatasetRecord
+    classifier: PartRecord
+    loss: PartRecord
+    generator: PartRecord | None = None
+    calibrator: PartRecord
+    arm: str
+    bins: int | None = Field(default=None, ge=1)
+    threshold: float | None = None
+    selector: Literal["threshold", "significant"] | None = None
+    alpha: float | None = None
+    protocol: Literal["strict", "paper"] = "strict"
+    seeds: list[int] = Field(min_length=1)
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Anything else that a result depends on (retries, steps, filters), as JSON values."""
+
+    @model_validator(mode="after")
+    def _seeds_are_distinct(self) -> EntryCoordinates:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds {self.seeds} hold one twice")
+        return self
+
+
+class MetricRecord(Record):
+    """A metric over seeds; `ci95` is null where the bootstrap leaves it undefined."""
+
+    mean: float
+    std: float = Field(ge=0)
+    ci95: Interval | None
+    per_seed: list[float] = Field(min_length=1)
+
+
+class ComparisonRecord(Record):
+    """A paired difference; `p_adjusted` is Holm's over the board's comparisons of this metric."""
+
+    delta: float
+    ci95: Interval | None
+    p_value: float | None = Field(ge=0, le=1)
+    p_adjusted: float | None = Field(default=None, ge=0, le=1)
+
+
+class SyntheticRecord(Record):
+    """What generation was asked for and gave, summed over seeds."""
+
+    requested: int = 0
+    accepted: int = 0
+    shortage: int = 0
+    rejected_by: dict[str, int] = Field(default_factory=dict)
+    near_duplicates_of_test: int = 0
+    near_duplicates_of_training: int = 0
+
+
+class UsageRecord(Record):
+    """What generation cost, summed over seeds."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class Provenance(Record):
+    """With what, where and when an entry was made; no number depends on it knowingly."""
+
+    fgbench: str
+    python: str
+    packages: dict[str, str] = Field(default_factory=dict)
+    platform: str = ""
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    model_revision: str | None = None
+    started: str | None = None
+    wall_seconds: float | None = None
+
+
+class PredictionsFile(Record):
+    """Where the test predictions of one seed are, relative to the board's folder."""
+
+    seed: int
+    path: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Artifacts(Record):
+    """The files that an entry's numbers can be recomputed from."""
+
+    predictions: list[PredictionsFile] = Field(default_factory=list)
+
+
+class StatisticsRecord(Record):
+    """How the uncertainty was computed."""
+
+    replicates: int = Field(default=1000, ge=0, le=100_000)
+    confidence: float = 0.95
+    seed: int = 0
+
+
+class Entry(EntryCoordinates):
+    """One line of a board."""
+
+    id: str
+    metrics: dict[str, MetricRecord]
+    undefined: dict[str, str] = Field(default_factory=dict)
+    """Metrics without a value, and why."""
+    metric_versions: dict[str, str] = Field(default_factory=dict)
+    statistics: StatisticsRecord = Field(default_factory=StatisticsRecord)
+    baseline: str | None = None
+    """Id of the entry that `versus_baseline` compares with."""
+    versus_baseline: dict[str, ComparisonRecord] = Field(default_factory=dict)
+    real: str | None = None
+    """Id of the matched control that `versus_real` compares with."""
+    versus_real: dict[str, ComparisonRecord] = Field(default_factory=dict)
+    synthetic: SyntheticRecord | None = None
+    usage: UsageRecord = Field(default_factory=UsageRecord)
+    provenance: Provenance
+    artifacts: Artifacts = Field(default_factory=Artifacts)
+
+    @property
+    def label(self) -> str:
+        """Say which entry this is, for people."""
+        parts = [self.dataset.name, self.classifier.name, self.arm]
+        if self.generator is not None:
+            parts.append(f"{self.generator.name}/{self.bins} bins")
+        return " · ".join([*parts, self.calibrator.name])
+
+
+class Leaderboard(Record):
+    """A board: its name, when it was made, and its entries in a fixed order."""
+
+    schema_: Literal["fgbench.leaderboard/1"] = Field(default=SCHEMA, alias="schema")
+    name: str
+    created: str
+    entries: list[Entry]
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+    def to_json(self) -> str:
+        """Return the file's text: sorted keys, floats at full precision, a newline at the end."""
+        value = self.model_dump(mode="json", by_alias=True)
+        return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + (
+            "\n"
+        )
+
+    def to_frame(self) -> Any:
+        """Return one row an entry and metric, as a pandas frame; needs pandas."""
+        import pandas as pd  # type: ignore[import-untyped, unused-ignore]
+
+        return pd.DataFrame(list(_flat_rows(self)))
+
+    def entry(self, entry_id: str) -> Entry | None:
+        """Return the entry with that id, or None."""
+        return next((entry for entry in self.entries if entry.id == entry_id), None)
+
+
+def identity(coordinates: EntryCoordinates) -> dict[str, Any]:
+    """Return what makes an entry this entry, as JSON values; an `Entry` has its coordinates'."""
+    value = coordinates.model_dump(mode="json", include=set(EntryCoordinates.model_fields))
+    value["seeds"] = sorted(coordinates.seeds)
+    return value
+
+
+def entry_id(coordinates: EntryCoordinates) -> str:
+    """Return the id of the entry with these coordinates."""
+    return digest(identity(coordinates))[:ID_DIGITS]
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the format."""
+    schema = Leaderboard.model_json_schema(by_alias=True, mode="validation")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["required"] = sorted({*schema.get("required", []), "schema"})
+    return schema
+
+
+def _flat_rows(board: Leaderboard) -> Any:
+    for entry in board.entries:
+        for name, metric in entry.metrics.items():
+            against = entry.versus_baseline.get(name)
+            low, high = metric.ci95 or (None, None)
+            yield {
+                "id": entry.id,
+                "dataset": entry.dataset.name,
+                "classifier": entry.classifier.name,
+                "loss": entry.loss.name,
+                "generator": entry.generator.name if entry.generator else None,
+                "arm": entry.arm,
+                "bins": entry.bins,
+                "calibrator": entry.calibrator.name,
+                "protocol": entry.protocol,
+                "metric": name,
+                "mean": metric.mean,
+                "std": metric.std,
+                "ci95_low": low,
+                "ci95_high": high,
+                "delta": against.delta if against else None,
+                "p_adjusted": against.p_adjusted if against else None,
+            }

@@ -1,0 +1,65 @@
+"""An entry's evaluations, computed again from its stored predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fgbench.calibration.statistics import Evaluation, applicable, evaluate_metrics
+from fgbench.errors import LeaderboardError
+from fgbench.leaderboard.files import read_predictions
+from fgbench.references import PartReference
+
+if TYPE_CHECKING:
+    from fgbench.leaderboard.models import Entry
+    from fgbench.parts import Metric
+    from fgbench.registry import Registry
+
+
+class Recomputed:
+    """Evaluates entries of the board in `folder`; each entry once, each metric created once."""
+
+    def __init__(self, registry: Registry, folder: Path) -> None:
+        self._registry = registry
+        self._folder = folder
+        self._metrics: dict[str, Metric] = {}
+        self._evaluations: dict[str, list[Evaluation]] = {}
+
+    def metric(self, name: str) -> Metric:
+        """Return the metric that a board calls `name`, its parameters included."""
+        if name not in self._metrics:
+            self._metrics[name] = self._registry.create("metric", PartReference.parse(name))
+        return self._metrics[name]
+
+    def evaluations(self, entry: Entry) -> list[Evaluation]:
+        """Return one evaluation a seed, in the order of the entry's seeds.
+
+        Raises `LeaderboardError` for predictions that are missing, changed or of another size.
+        """
+        if entry.id not in self._evaluations:
+            self._evaluations[entry.id] = [self._evaluate(entry, seed) for seed in entry.seeds]
+        return self._evaluations[entry.id]
+
+    def _evaluate(self, entry: Entry, seed: int) -> Evaluation:
+        files = {record.seed: record for record in entry.artifacts.predictions}
+        if seed not in files:
+            raise LeaderboardError(f"there are no stored predictions of seed {seed}.")
+        predictions = read_predictions(self._folder, files[seed])
+        if len(predictions) != entry.dataset.n_test:
+            raise LeaderboardError(
+                f"predictions {files[seed].path} of seed {seed} have {len(predictions)} rows, the "
+                f"test split {entry.dataset.n_test}."
+            )
+        metrics = {name: self.metric(name) for name in {**entry.metrics, **entry.undefined}}
+        usable = applicable(metrics, predictions)
+        if missing := sorted(set(metrics) - set(usable)):
+            raise LeaderboardError(
+                f"metric {missing[0]} cannot be computed from the predictions of seed {seed}: they "
+                f"lack {', '.join(sorted(metrics[missing[0]].needs))}."
+            )
+        return evaluate_metrics(
+            predictions,
+            usable,
+            replicates=entry.statistics.replicates,
+            seed=entry.statistics.seed,
+        )
