@@ -163,7 +163,8 @@ class Card(_Model):
 
 
 def _first_problem(error: ValidationError) -> str:
-    first = error.errors()[0]
+    # An unknown key explains a missing one, not the other way round.
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     place = ".".join(str(item) for item in first["loc"])
     if first["type"] == "extra_forbidden":
         fields = Card.model_fields if len(first["loc"]) == 1 else {}
@@ -216,9 +217,9 @@ class DataFolder:
         expected = card.source(source)
         if is_users:
             if expected.sha256 is not None:
-                self._compare(card, path, expected, digest_file(path))
+                self._compare(card, path, expected, _digest(card, path))
             return path
-        found = digest_file(path)
+        found = _digest(card, path)
         wanted = expected.pinned or recorded_digest(path)
         if wanted is not None and found != wanted:
             raise DataError(
@@ -263,14 +264,14 @@ class DataFolder:
         """Warn of a file that is not the card's, once."""
         if expected.sha256 in (None, found):
             return
-        says, so = (
+        report, verdict = (
             ("the card says", "results are not comparable with those of others")
             if expected.confirmed
             else ("others report", "that digest is unconfirmed")
         )
         message = (
-            f"dataset {card.name}: {path} has SHA-256 {_short(found)}, {says} "
-            f"{_short(expected.sha256)}; {so}."
+            f"dataset {card.name}: {path} has SHA-256 {_short(found)}, {report} "
+            f"{_short(expected.sha256)}; {verdict}."
         )
         if message not in self.warnings:
             self.warnings.append(message)
@@ -289,6 +290,15 @@ def recorded_digest(path: Path) -> str | None:
         return None
     value = record.get("sha256") if isinstance(record, Mapping) else None
     return value if isinstance(value, str) else None
+
+
+def _digest(card: Card, path: Path) -> str:
+    try:
+        return digest_file(path)
+    except OSError as error:
+        raise DataError(
+            f"dataset {card.name}: {path} cannot be read ({error.strerror or error})."
+        ) from error
 
 
 def _short(sha256: str | None) -> str:

@@ -123,8 +123,8 @@ def _card(name: str, plugins: tuple[str, ...]) -> Card | None:
 def _state(card: Card, key: str, folder: DataFolder) -> dict[str, Any]:
     """Return where a source is and its status.
 
-    ok; unconfirmed (the card has no digest that is certain); missing; differs (the user's own file is not
-    the card's); damaged (a fetched file is not what was fetched).
+    ok; unconfirmed (the card has no digest that is certain); missing; differs (the user's own
+    file is not the card's); damaged (a fetched file is not what was fetched).
     """
     from fgbench.cards import recorded_digest
     from fgbench.digests import digest_file

@@ -1,0 +1,177 @@
+"""`fgbench data`: what the commands print, where, and with which exit code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from fgbench.cli import run_command
+
+PLUGIN = '''
+"""A third party's data set, with a card of its own."""
+from pathlib import Path
+from fgbench import Card, Dataset, DatasetLoader, Split, hookimpl
+
+
+class Mine(DatasetLoader):
+    @classmethod
+    def card(cls):
+        return Card.read(Path(__file__).with_name("mine.toml"))
+
+    def load(self, folder):
+        card = self.card()
+        lines = folder.path(card, "all").read_text(encoding="utf-8").splitlines()
+        split = Split(lines, [index % 2 for index in range(len(lines))])
+        splits = dict.fromkeys(("train", "validation", "test"), split)
+        return Dataset(card.name, card.label_names, splits)
+
+
+@hookimpl
+def fgbench_datasets(register):
+    register("mine", "mine_plugin:Mine", "Mine")
+'''
+
+CARD = """
+name = "mine"
+title = "My [bold]data[/bold]"
+licence = "CC0"
+task = "a sentence"
+splits = "none"
+citation = {{text = "Me (2026)."}}
+labels = [{{name = "no", description = "says no"}}, {{name = "yes", description = "says yes"}}]
+
+[sources.all]
+url = "http://127.0.0.1:{port}/all.txt"
+filename = "all.txt"
+sha256 = "{sha256}"
+"""
+
+CONTENT = b"no\nyes\n" * 5
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A plugin whose data set is served on the loopback."""
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "all.txt").write_bytes(CONTENT)
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("FGBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("FGBENCH_DATA", raising=False)
+    monkeypatch.delenv("FGBENCH_PLUGINS", raising=False)
+    monkeypatch.delitem(__import__("sys").modules, "mine_plugin", raising=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=served)) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        card = CARD.format(
+            port=server.server_address[1], sha256=hashlib.sha256(CONTENT).hexdigest()
+        )
+        (tmp_path / "mine.toml").write_text(card, encoding="utf-8")
+        (tmp_path / "mine_plugin.py").write_text(PLUGIN, encoding="utf-8")
+        yield str(tmp_path / "mine_plugin.py")
+        server.shutdown()
+        thread.join()
+
+
+def test_fetch_verify_and_load_a_third_partys_data(
+    plugin: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["data", "verify", "mine", "--plugin", plugin]) == 2
+    out, err = capsys.readouterr()
+    assert out == "missing     all.txt\n"
+    assert "fgbench data fetch mine" in err and "FGBENCH_DATA" in err
+
+    assert run_command(["data", "fetch", "mine", "--plugin", plugin]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    target = tmp_path / "cache/data/mine/all.txt"
+    assert err.splitlines() == [
+        "all.txt: downloading 35 bytes",
+        f"mine: all fetched to {target}",
+    ]
+    assert target.read_bytes() == CONTENT
+
+    assert run_command(["data", "verify", "mine", "--json", "--plugin", plugin]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["sources"][0]["status"] == "ok"
+    assert shown["sources"][0]["path"] == str(target)
+
+    from fgbench import DataFolder
+    from fgbench.references import PartReference
+    from fgbench.registry import Registry
+
+    loader = Registry.load([plugin]).create("dataset", PartReference("mine"))
+    assert len(loader.load(DataFolder.from_environment()).splits["train"]) == 10
+
+
+def test_a_fetched_file_that_rots_is_damaged_and_a_users_own_differs(
+    plugin: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_command(["data", "fetch", "mine", "--plugin", plugin])
+    (tmp_path / "cache/data/mine/all.txt").write_bytes(b"rotten")
+    (tmp_path / "own/mine").mkdir(parents=True)
+    (tmp_path / "own/mine/all.txt").write_bytes(b"mine")
+    capsys.readouterr()
+    assert run_command(["data", "verify", "mine", "--plugin", plugin]) == 2
+    assert capsys.readouterr().out.startswith("damaged     all.txt")
+    own = ["--data-dir", str(tmp_path / "own"), "--plugin", plugin]
+    assert run_command(["data", "verify", "mine", *own]) == 2
+    assert capsys.readouterr().out.startswith("differs     all.txt")
+
+
+def test_a_wrong_digest_is_one_sentence_and_exit_code_2(
+    plugin: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "served/all.txt").write_bytes(b"other")
+    assert run_command(["data", "fetch", "mine", "--plugin", plugin]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("Error: dataset mine: what came from http://127.0.0.1")
+    assert not (tmp_path / "cache/data/mine/all.txt").exists()
+    assert not (tmp_path / "cache/data/mine/all.txt.part").exists()
+
+
+def test_a_card_is_shown_as_it_is_and_as_json(
+    plugin: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run_command(["data", "show", "mine", "--plugin", plugin]) == 0
+    out = capsys.readouterr().out
+    assert "My [bold]data[/bold] (mine)" in out and "says yes" in out
+    assert run_command(["data", "show", "mine", "--json", "--plugin", plugin]) == 0
+    assert json.loads(capsys.readouterr().out)["licence"] == "CC0"
+
+
+@pytest.mark.parametrize("name", ["tc", "subj", "banking77", "se", "arxiv", "medical"])
+def test_the_papers_cards_fit_eighty_columns(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run_command(["data", "show", name]) == 0
+    out = capsys.readouterr().out
+    for word in ("licence", "cite", "splits", "in FITG", "labels", "source", "sha256", "bert-base"):
+        assert word in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_data_without_files_has_nothing_to_fetch(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["data", "fetch", "logistic-1d", "csv"]) == 0
+    assert capsys.readouterr().err.count("there is nothing to fetch") == 2
+    assert run_command(["data", "verify", "logistic-1d"]) == 0
+    assert run_command(["data", "show", "csv"]) == 0
+
+
+def test_an_unknown_data_set_is_named_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["data", "show", "bankin77"]) == 2
+    assert "Did you mean 'banking77'?" in capsys.readouterr().err

@@ -1,0 +1,104 @@
+"""The official files, where FGBENCH_TEST_DATA points to them: counts that others have published."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fgbench import DataFolder, Dataset
+from fgbench.references import PartReference
+from fgbench.registry import Registry
+
+DATA = os.environ.get("FGBENCH_TEST_DATA")
+pytestmark = pytest.mark.skipif(
+    not DATA, reason="FGBENCH_TEST_DATA does not point to a folder of official data files"
+)
+REGISTRY = Registry.load()
+
+
+def load(reference: str) -> Dataset:
+    folder = DataFolder(Path(str(DATA)), Path("no cache"))
+    dataset: Dataset = REGISTRY.create("dataset", PartReference.parse(reference)).load(folder)
+    assert folder.warnings == []
+    return dataset
+
+
+def sizes(dataset: Dataset) -> list[int]:
+    return [len(split) for split in dataset.splits.values()]
+
+
+def counts(dataset: Dataset) -> Counter[str]:
+    labels = np.concatenate([split.labels for split in dataset.splits.values()])
+    return Counter(dataset.label_names[label] for label in labels)
+
+
+def straddling(dataset: Dataset) -> set[str]:
+    train, validation, test = (set(split.inputs) for split in dataset.splits.values())
+    return (train & test) | (validation & test) | (train & validation)
+
+
+def test_twitter_complaints_split_80_10_10() -> None:
+    dataset = load("tc")
+    assert counts(dataset) == {"complaint": 1232, "no complaint": 3449 - 1232}
+    assert sizes(dataset) == [2759, 345, 345]
+    assert sum(sizes(dataset)[:2]) == 3104
+    for split in dataset.splits.values():
+        assert abs(split.labels.mean() - 1232 / 3449) < 0.002
+    assert not straddling(dataset)
+
+
+def test_subjectivity_has_five_thousand_sentences_a_class() -> None:
+    dataset = load("subj")
+    assert counts(dataset) == {"objective": 5000, "subjective": 5000}
+    assert sizes(dataset) == [6400, 1600, 2000]
+    texts = [text for split in dataset.splits.values() for text in split.inputs]
+    assert not any("\ufffd" in text for text in texts)
+    assert any("clich\u00e9" in text for text in texts) and any("\u2026" in text for text in texts)
+
+
+def test_bankings_pair_is_197_and_80() -> None:
+    dataset = load("banking77")
+    assert sizes(dataset) == [158, 39, 80]
+    labels = np.concatenate([dataset.splits[name].labels for name in ("train", "validation")])
+    assert Counter(labels.tolist()) == {0: 110, 1: 87}
+    assert Counter(dataset.splits["test"].labels.tolist()) == {0: 40, 1: 40}
+
+
+def test_all_77_intents_of_banking_are_there() -> None:
+    dataset = load("banking77:intents=all")
+    assert dataset.n_classes == 77
+    assert sum(sizes(dataset)[:2]) == 10003
+    assert Counter(dataset.splits["test"].labels.tolist()) == dict.fromkeys(range(77), 40)
+
+
+def test_customer_reviews_are_the_3775_lines_without_the_four_blank_ones() -> None:
+    dataset = load("se")
+    # 2,407 and 1,368 lines, of which two each are blank.
+    assert counts(dataset) == {"positive": 2405, "negative": 1366}
+    texts = {text for split in dataset.splits.values() for text in split.inputs}
+    assert len(texts) == 3765
+    assert not straddling(dataset)
+
+
+@pytest.mark.parametrize("name", ["tc", "subj", "banking77", "se"])
+def test_the_same_files_and_seed_give_the_same_data(name: str) -> None:
+    assert load(name).digest == load(name).digest != load(f"{name}:split_seed=1").digest
+
+
+def test_the_evidences_of_ddxplus_are_read_as_re_published() -> None:
+    from fgbench_plugins.datasets.evidences import Evidences
+    from fgbench_plugins.datasets.lines import TextFile
+
+    path = Path(str(DATA)) / "medical/release_evidences.json"
+    evidences = Evidences.read(TextFile.of_path(path, path.name))
+    codes = "['E_91', 'E_55_@_V_26', 'E_56_@_4', 'E_131_@_V_12']"
+    assert evidences.patient_as_text("49", "F", codes) == (
+        "Age: 49. Sex: female. "
+        "Do you have a fever (either felt or measured with a thermometer)? yes. "
+        "Do you feel pain somewhere? back of the neck. "
+        "How intense is the pain? 4 out of 10. Do your lesions peel off? yes."
+    )

@@ -1,0 +1,348 @@
+"""Fetching against a real server on the loopback that misbehaves in every usual way."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import re
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fgbench import fetching
+from fgbench.cards import Card, DataFolder
+from fgbench.errors import DataError, StoreError
+
+BODY = bytes(range(256)) * 2000
+QUICK = fetching.Patience(timeout=5, attempts=3, pause=0.01)
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `body`; `faults` holds what goes wrong with each request in turn."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.body, self.etag = BODY, '"v1"'
+        self.faults: list[str] = []
+        self.seen: list[str | None] = []
+        self.sent = 0
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Stay silent."""
+
+    def do_GET(self) -> None:
+        server = self.server
+        server.seen.append(self.headers.get("Range"))
+        fault = server.faults.pop(0) if server.faults else ""
+        if fault.isdigit():
+            self.send_response(int(fault))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        start, total = 0, len(server.body)
+        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
+        fresh = self.headers.get("If-Range") in (None, server.etag)
+        if wanted and fresh and fault != "ignore-range":
+            start = int(wanted[1])
+            if start >= total:
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{total}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self.send_response(206)
+            shown = 0 if fault == "wrong-range" else start
+            self.send_header("Content-Range", f"bytes {shown}-{total - 1}/{total}")
+        else:
+            self.send_response(200)
+        content = server.body[start:]
+        if fault != "no-length":
+            self.send_header("Content-Length", str(len(content)))
+        if server.etag:
+            self.send_header("ETag", server.etag)
+        self.end_headers()
+        if fault == "reset":
+            content = content[: len(content) // 2]
+        server.sent += len(content)
+        self.wfile.write(content)
+        if fault in ("reset", "no-length"):
+            self.close_connection = True
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.bytes: list[int] = []
+
+    def started(self, filename: str, total: int | None) -> None:
+        self.lines.append(f"start {filename} {total}")
+
+    def advanced(self, done: int) -> None:
+        self.bytes.append(done)
+
+    def said(self, message: str) -> None:
+        self.lines.append(message)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("no_proxy", "*")
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def card_of(server: Server, *, filename: str = "file.bin", **source: Any) -> Card:
+    source = {
+        "url": f"http://127.0.0.1:{server.server_address[1]}/file",
+        "filename": filename,
+        "sha256": hashlib.sha256(BODY).hexdigest(),
+    } | source
+    labels = [{"name": name, "description": name} for name in "ab"]
+    return Card.model_validate(
+        {
+            "name": "mine",
+            "title": "t",
+            "licence": "l",
+            "task": "t",
+            "splits": "s",
+            "citation": {"text": "c"},
+            "labels": labels,
+            "sources": {"all": source},
+        }
+    )
+
+
+def fetch(card: Card, cache: Path, **options: Any) -> fetching.Fetched:
+    folder = options.pop("folder", DataFolder(None, cache))
+    listener = options.pop("listener", Listener())
+    return fetching.fetch(card, folder, listener, patience=QUICK, **options)[0]
+
+
+def leftovers(cache: Path) -> set[str]:
+    return {path.name for path in (cache / "mine").iterdir() if path.suffix != ".lock"}
+
+
+WHOLE = {"file.bin", "file.bin.fetched.json"}
+
+
+def test_a_file_is_fetched_once_and_then_present(server: Server, tmp_path: Path) -> None:
+    card, listener = card_of(server, bytes=len(BODY)), Listener()
+    assert fetch(card, tmp_path, listener=listener).status == "fetched"
+    assert (tmp_path / "mine/file.bin").read_bytes() == BODY
+    assert listener.bytes[-1] == len(BODY) and listener.lines == [f"start file.bin {len(BODY)}"]
+    assert leftovers(tmp_path) == WHOLE
+    assert fetch(card, tmp_path).status == "present"
+    assert len(server.seen) == 1
+    assert fetch(card, tmp_path, force=True).status == "fetched"
+    DataFolder(None, tmp_path).path(card, "all")
+
+
+def test_a_reset_in_the_body_is_resumed_where_it_broke(server: Server, tmp_path: Path) -> None:
+    server.faults = ["reset", "reset"]
+    assert fetch(card_of(server), tmp_path).status == "fetched"
+    assert server.seen == [None, "bytes=256000-", "bytes=384000-"]
+    assert server.sent == len(BODY)
+    assert leftovers(tmp_path) == WHOLE
+
+
+def test_an_interrupted_fetch_is_resumed_by_the_next(server: Server, tmp_path: Path) -> None:
+    server.faults = ["reset"] * QUICK.attempts
+    card = card_of(server)
+    with pytest.raises(DataError, match=r"ended after .* in 3 attempts. Fetch again later"):
+        fetch(card, tmp_path)
+    assert "file.bin" not in leftovers(tmp_path)
+    assert fetch(card, tmp_path).status == "fetched"
+    assert server.sent == len(BODY)
+
+
+def test_a_server_that_ignores_range_starts_anew(server: Server, tmp_path: Path) -> None:
+    server.faults = ["reset", "ignore-range"]
+    fetch(card_of(server), tmp_path)
+    assert (tmp_path / "mine/file.bin").read_bytes() == BODY
+
+
+def test_a_server_that_sends_another_range_starts_anew(server: Server, tmp_path: Path) -> None:
+    server.faults = ["reset", "wrong-range"]
+    fetch(card_of(server), tmp_path)
+    assert (tmp_path / "mine/file.bin").read_bytes() == BODY
+
+
+def test_a_file_that_changed_between_attempts_is_not_patched(
+    server: Server, tmp_path: Path
+) -> None:
+    server.faults, server.body, server.etag = ["reset"] * 3, b"old" * 50000, '"v0"'
+    card = card_of(server, sha256=None)
+    with pytest.raises(DataError):
+        fetch(card, tmp_path)
+    server.body, server.etag = BODY, '"v1"'
+    fetch(card, tmp_path)
+    assert (tmp_path / "mine/file.bin").read_bytes() == BODY
+
+
+def test_a_stale_part_without_validator_is_found_out_by_the_digest(
+    server: Server, tmp_path: Path
+) -> None:
+    server.faults, server.body, server.etag = ["reset"] * 3, b"old" * 50000, ""
+    card = card_of(server)
+    with pytest.raises(DataError):
+        fetch(card, tmp_path)
+    server.body = BODY
+    fetch(card, tmp_path)
+    assert (tmp_path / "mine/file.bin").read_bytes() == BODY
+
+
+def test_a_complete_part_needs_only_its_name(server: Server, tmp_path: Path) -> None:
+    card = card_of(server)
+    fetch(card, tmp_path)
+    whole = tmp_path / "mine/file.bin"
+    whole.rename(tmp_path / "mine/file.bin.part")
+    url = card.source("all").url
+    (tmp_path / "mine/file.bin.part.json").write_text(f'{{"url": "{url}", "validator": null}}')
+    assert fetch(card, tmp_path).status == "fetched"
+    assert server.sent == len(BODY)
+
+
+def test_a_part_longer_than_the_file_is_dropped(server: Server, tmp_path: Path) -> None:
+    card = card_of(server)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/file.bin.part").write_bytes(BODY + b"more")
+    url = card.source("all").url
+    (tmp_path / "mine/file.bin.part.json").write_text(f'{{"url": "{url}", "validator": null}}')
+    fetch(card, tmp_path)
+    assert (tmp_path / "mine/file.bin").read_bytes() == BODY
+
+
+def test_a_wrong_digest_leaves_nothing_behind(server: Server, tmp_path: Path) -> None:
+    server.body = b"something else"
+    with pytest.raises(DataError, match=r"has SHA-256 .* instead of .* It was removed"):
+        fetch(card_of(server), tmp_path)
+    assert leftovers(tmp_path) == set()
+
+
+def test_a_file_of_the_wrong_size_is_refused_before_it_comes(
+    server: Server, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="the server offers 512,000 bytes, the card says 7"):
+        fetch(card_of(server, bytes=7), tmp_path)
+    server.faults = ["no-length"]
+    with pytest.raises(DataError, match="more than the card's 7 bytes"):
+        fetch(card_of(server, bytes=7), tmp_path)
+    assert leftovers(tmp_path) == set()
+
+
+@pytest.mark.parametrize("status", ["404", "403"])
+def test_a_client_error_is_final(server: Server, tmp_path: Path, status: str) -> None:
+    server.faults = [status]
+    with pytest.raises(DataError, match=f"the server answers {status}.*--data-dir"):
+        fetch(card_of(server), tmp_path)
+    assert len(server.seen) == 1
+
+
+def test_a_busy_server_is_asked_again_but_not_for_ever(server: Server, tmp_path: Path) -> None:
+    server.faults = ["503", "429"]
+    assert fetch(card_of(server), tmp_path).status == "fetched"
+    server.faults = ["500"] * 9
+    with pytest.raises(DataError, match=r"500 .*3 attempts"):
+        fetch(card_of(server), tmp_path, force=True)
+    assert (tmp_path / "mine/file.bin").read_bytes() == BODY
+
+
+def test_a_server_that_is_not_there_is_one_sentence(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be reached"):
+        fetch(card_of(server, url="http://127.0.0.1:1/file"), tmp_path)
+
+
+def test_what_a_first_download_gave_is_recorded_and_a_change_is_warned_of(
+    server: Server, tmp_path: Path
+) -> None:
+    card = card_of(server, sha256="0" * 64, confirmed=False)
+    first = fetch(card, tmp_path)
+    assert first.warning is not None and "unconfirmed" in first.warning
+    assert fetch(card, tmp_path).status == "present"
+    server.body = b"new edition"
+    again = fetch(card, tmp_path, force=True)
+    assert again.warning is not None and "has changed at its source" in again.warning
+    folder = DataFolder(None, tmp_path)
+    assert folder.path(card, "all").read_bytes() == b"new edition"
+    assert "unconfirmed" in folder.warnings[0]
+
+
+def test_a_page_in_place_of_an_archive_is_refused(server: Server, tmp_path: Path) -> None:
+    card = card_of(server, filename="file.zip", sha256=None)
+    server.body = b"<html>Please sign in</html>"
+    with pytest.raises(DataError, match="is not a zip archive"):
+        fetch(card, tmp_path)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as writer:
+        writer.writestr("a", "b")
+    server.body = archive.getvalue()
+    assert fetch(card, tmp_path).status == "fetched"
+
+
+def test_a_damaged_file_is_fetched_again(server: Server, tmp_path: Path) -> None:
+    fetch(card_of(server), tmp_path)
+    (tmp_path / "mine/file.bin").write_bytes(b"rotten")
+    assert fetch(card_of(server), tmp_path).status == "fetched"
+
+
+def test_the_users_own_file_is_left_alone(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "own/mine").mkdir(parents=True)
+    (tmp_path / "own/mine/file.bin").write_bytes(b"mine")
+    folder = DataFolder(tmp_path / "own", tmp_path / "cache")
+    assert fetch(card_of(server), tmp_path, folder=folder).status == "local"
+    assert server.seen == []
+
+
+def test_two_fetches_at_once_download_once(server: Server, tmp_path: Path) -> None:
+    card, results = card_of(server), []
+    threads = [
+        threading.Thread(target=lambda: results.append(fetch(card, tmp_path).status))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == ["fetched", "present", "present", "present"]
+    assert server.sent == len(BODY)
+
+
+def test_a_full_disk_is_one_sentence_and_not_tried_again(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.RawIOBase):
+        def write(self, data: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    real = Path.open
+
+    def full(self: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        return Full() if mode == "ab" else real(self, mode, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(StoreError, match="the disk is full"):
+        fetch(card_of(server), tmp_path)
+    assert len(server.seen) == 1
+
+
+def test_a_cache_that_cannot_be_written_is_one_sentence(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(StoreError, match=r"cannot be written.*FGBENCH_CACHE"):
+        fetch(card_of(server), tmp_path / "cache")
