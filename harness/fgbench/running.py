@@ -141,9 +141,7 @@ class _Session:
                 self._emit("run_interrupted", run=plan.run_id)
         for key in self._store.damaged:
             self._emit("artifact_damaged", key=key)
-        leaderboard = write_results(
-            plan, results, self._store, self._registry, self._folder, self._started
-        )
+        leaderboard = write_results(plan, results, self._store, self._folder, self._started)
         status = "failed" if self._failures else "finished"
         self._emit("run_finished", run=plan.run_id, status=status)
         self._registry.notify(
@@ -162,9 +160,7 @@ class _Session:
         if self._store.get(digest) is None:
             started = time.perf_counter()
             product = dataset_product(self._plan.graph.datasets[digest].dataset)
-            self._store.put(
-                digest, product, stage="dataset", seconds=time.perf_counter() - started
-            )
+            self._store.put(digest, product, stage="dataset", seconds=time.perf_counter() - started)
         return digest
 
     def _notify(self, moment: str, node: Node, result: NodeResult | None) -> None:

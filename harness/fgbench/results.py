@@ -1,0 +1,226 @@
+"""From the outcomes of a run's stages to its folder: predictions, samples, board and report."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fgbench.calibration.statistics import Evaluation
+from fgbench.digests import digest_bytes
+from fgbench.errors import DamagedArtifactError
+from fgbench.leaderboard.build import build_entry, finish_board
+from fgbench.leaderboard.models import (
+    Artifacts,
+    DatasetRecord,
+    Entry,
+    EntryCoordinates,
+    Leaderboard,
+    PartRecord,
+    PredictionsFile,
+    Provenance,
+    SyntheticRecord,
+    UsageRecord,
+    entry_id,
+)
+from fgbench.loop.stages import read_evaluation
+from fgbench.matrix.graph import BOOTSTRAP_SEED, CellNodes
+from fgbench.provenance import provenance
+from fgbench.report import write_report
+from fgbench.store.atomic import write_atomically
+
+if TYPE_CHECKING:
+    from fgbench.execution.scheduler import NodeResult
+    from fgbench.planning import Plan
+    from fgbench.store import Artifact, Store
+
+Results = Mapping[str, "NodeResult"]
+
+
+def write_results(
+    plan: Plan, results: Results, store: Store, folder: Path, started: str
+) -> Leaderboard:
+    """Write everything that a finished run leaves behind, and return its board.
+
+    An entry is there only if all its seeds are: nothing is averaged over missing cells.
+    """
+    _write_samples(plan, results, store, folder)
+    entries: list[Entry] = []
+    evaluations: dict[str, list[Evaluation]] = {}
+    facts = provenance(started)
+    for cells in _groups(plan):
+        if all(results[cell.evaluate].ok for cell in cells):
+            seeds = [read_evaluation(_artifact(results, store, cell.evaluate)) for cell in cells]
+            entry = _entry(plan, cells, seeds, results, store, folder, facts)
+            entries.append(entry)
+            evaluations[entry.id] = seeds
+    board = finish_board(plan.resolved.suite.name, started, entries, evaluations)
+    write_atomically(folder / "leaderboard.json", board.to_json())
+    write_report(folder, folder / "report.html")
+    return board
+
+
+def _groups(plan: Plan) -> list[list[CellNodes]]:
+    """Return the cells of each entry, ordered by seed."""
+    groups: dict[str, list[CellNodes]] = {}
+    for nodes in plan.graph.cells:
+        groups.setdefault(nodes.cell.group, []).append(nodes)
+    return [sorted(group, key=lambda nodes: nodes.cell.seed) for group in groups.values()]
+
+
+def _entry(
+    plan: Plan,
+    cells: list[CellNodes],
+    evaluations: list[Evaluation],
+    results: Results,
+    store: Store,
+    folder: Path,
+    facts: Provenance,
+) -> Entry:
+    coordinates = _coordinates(plan, cells)
+    name = entry_id(coordinates)
+    files = []
+    for nodes in cells:
+        content = _artifact(results, store, nodes.calibrate).path("test.npz").read_bytes()
+        path = f"predictions/{name}-seed{nodes.cell.seed}.npz"
+        _write_once(folder / path, content)
+        files.append(PredictionsFile(seed=nodes.cell.seed, path=path, sha256=digest_bytes(content)))
+    seconds = sum(results[node].seconds for node in _ancestors(plan, cells))
+    synthetic, usage = _generation(cells, results)
+    return build_entry(
+        coordinates,
+        evaluations,
+        metric_versions={
+            part.name: str(part.identity["version"]) for part in plan.resolved.metrics
+        },
+        bootstrap_seed=BOOTSTRAP_SEED,
+        replicates=plan.resolved.suite.replicates,
+        synthetic=synthetic,
+        usage=usage,
+        provenance=facts.model_copy(update={"wall_seconds": round(seconds, 3)}),
+        artifacts=Artifacts(predictions=files),
+    )
+
+
+def _coordinates(plan: Plan, cells: list[CellNodes]) -> EntryCoordinates:
+    cell, suite = cells[0].cell, plan.resolved.suite
+    generating = cell.generator is not None
+    dataset = cell.dataset.dataset
+    part = PartRecord.of(cell.dataset.part.identity)
+    settings: dict[str, Any] = {}
+    if suite.limit is not None:
+        settings["limit"] = suite.limit
+    if generating:
+        settings |= {
+            "examples_per_class": suite.examples_per_class,
+            "retries": suite.retries,
+            "drop_near_duplicates": suite.drop_near_duplicates,
+        }
+    return EntryCoordinates(
+        dataset=DatasetRecord(
+            **part.model_dump(),
+            digest=dataset.digest,
+            n_train=len(dataset.splits["train"]),
+            n_validation=len(dataset.splits["validation"]),
+            n_test=len(dataset.splits["test"]),
+            label_names=list(dataset.label_names),
+        ),
+        classifier=PartRecord.of(cell.classifier.identity),
+        loss=PartRecord.of(cell.loss.identity),
+        generator=None if cell.generator is None else PartRecord.of(cell.generator.identity),
+        calibrator=PartRecord.of(cell.calibrator.identity),
+        arm=cell.arm,
+        bins=cell.bins,
+        threshold=suite.threshold if generating else None,
+        selector=suite.selector if generating else None,
+        alpha=suite.alpha if generating and suite.selector == "significant" else None,
+        protocol=suite.protocol,
+        seeds=[nodes.cell.seed for nodes in cells],
+        settings=settings,
+    )
+
+
+def _generation(
+    cells: list[CellNodes], results: Results
+) -> tuple[SyntheticRecord | None, UsageRecord]:
+    """Sum the counts and the usage of an entry's generation stages, resumed ones included."""
+    summaries = [results[nodes.samples].value for nodes in cells if nodes.samples is not None]
+    if not summaries:
+        return None, UsageRecord()
+    rejected: Counter[str] = Counter()
+    for summary in summaries:
+        rejected.update(summary["rejected_by"])
+    counts = [name for name in SyntheticRecord.model_fields if name != "rejected_by"]
+    synthetic = SyntheticRecord(
+        rejected_by=dict(sorted(rejected.items())),
+        **{name: sum(summary[name] for summary in summaries) for name in counts},
+    )
+    usage = UsageRecord(
+        **{
+            name: sum(summary["usage"][name] for summary in summaries)
+            for name in UsageRecord.model_fields
+        }
+    )
+    return synthetic, usage
+
+
+def _ancestors(plan: Plan, cells: list[CellNodes]) -> set[str]:
+    """Return all nodes that an entry stands on."""
+    found: set[str] = set()
+    waiting = [nodes.evaluate for nodes in cells]
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting += plan.graph.nodes[node].inputs.values()
+    return found
+
+
+def _write_samples(plan: Plan, results: Results, store: Store, folder: Path) -> None:
+    """Write the lineage of every synthetic sample, with the arms that it was used in."""
+    users: dict[str, list[CellNodes]] = {}
+    for nodes in plan.graph.cells:
+        if nodes.samples is not None and results[nodes.samples].ok:
+            users.setdefault(nodes.samples, []).append(nodes)
+    for samples, cells in users.items():
+        cell = cells[0].cell
+        assert cell.generator is not None
+        design = "random" if cell.arm == "random-bins" else "targeted"
+        arms = {each.cell.arm for each in cells} - {"resample"}
+        header = {
+            "dataset": cell.dataset.dataset.name,
+            "generator": cell.generator.name,
+            "seed": cell.seed,
+            "bins": cell.bins,
+            "design": design,
+        }
+        lines = []
+        artifact = _artifact(results, store, samples)
+        for line in artifact.path("samples.jsonl").read_text("utf-8").splitlines():
+            sample = json.loads(line)
+            used_in = sorted(arms) if sample["verdict"] == "accepted" else []
+            lines.append(json.dumps(header | sample | {"used_in": used_in}, sort_keys=True))
+        name = f"{cell.dataset.part.name}-{cell.generator.name}-{cell.bins}bins-{design}"
+        path = folder / "samples" / f"{name}-seed{cell.seed}-{samples[:8]}.jsonl"
+        _write_once(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _artifact(results: Results, store: Store, node: str) -> Artifact:
+    artifact = store.get(str(results[node].key))
+    if artifact is None:
+        raise DamagedArtifactError(
+            f"{store.root}: an artefact of this run is gone or damaged: run the same command again."
+        )
+    return artifact
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    """Write a file unless it has this content already."""
+    try:
+        if path.read_bytes() == content:
+            return
+    except FileNotFoundError:
+        pass
+    write_atomically(path, content)
