@@ -1,0 +1,73 @@
+"""Fixtures that every test shares: folders of its own, and the command line as a user has it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+PROBE = Path(__file__).parent / "probe_parts.py"
+ENTRY = [sys.executable, "-c", "from fgbench.cli import main; main()"]
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path, monkeypatch):
+    """Keep the store and the cache of each test apart from the user's."""
+    monkeypatch.setenv("FGBENCH_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("FGBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("FGBENCH_DATA", raising=False)
+    monkeypatch.delenv("FGBENCH_PLUGINS", raising=False)
+
+
+@pytest.fixture
+def real_data():
+    """Return the folder of the real data sets, or skip."""
+    folder = os.environ.get("FGBENCH_TEST_DATA")
+    if not folder:
+        pytest.skip("FGBENCH_TEST_DATA does not name the folder of the real data sets")
+    return Path(folder)
+
+
+@pytest.fixture
+def fgbench(tmp_path):
+    """Run the command line in a process of its own, in the test's folder."""
+
+    def call(*arguments, code=0, probe=False, **options):
+        plugin = ["--plugin", str(PROBE)] if probe else []
+        answer = subprocess.run(
+            [*ENTRY, *map(str, arguments), *plugin],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=options.pop("timeout", 300),
+            **options,
+        )
+        assert answer.returncode == code, answer.stderr + answer.stdout
+        return answer
+
+    return call
+
+
+def events(run_folder):
+    """Return the events of a run."""
+    lines = (Path(run_folder) / "events.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def stage_counts(run_folder):
+    """Count the events of a run by name and stage."""
+    return Counter(
+        (event["event"], event["stage"]) for event in events(run_folder) if "stage" in event
+    )
+
+
+def comparable(board_path):
+    """Return a board's text without what tells time: the rest must not differ."""
+    board = json.loads(Path(board_path).read_text())
+    board["created"] = None
+    for entry in board["entries"]:
+        entry["provenance"]["started"] = entry["provenance"]["wall_seconds"] = None
+    return json.dumps(board, indent=1)

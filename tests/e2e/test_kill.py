@@ -1,0 +1,102 @@
+"""Kill a run at random instants, resume it, and compare it with one that was left alone."""
+
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+
+import pytest
+from conftest import ENTRY, PROBE, comparable, events
+
+RUN = [
+    *ENTRY, "run", "--plugin", str(PROBE), "--dataset", "probe", "--dataset", "probe:classes=3",
+    "--classifier", "probe-classifier:seconds=0.02", "--bins", "5", "--bins", "10",
+    "--calibrator", "none", "--calibrator", "temperature", "--seed", "0", "--seed", "1",
+    "--replicates", "50", "--quiet",
+]  # fmt: skip
+
+
+def started(folder, jobs, **options):
+    return subprocess.Popen(
+        [*RUN, "--out", str(folder / "runs"), "--store", str(folder / "store"), "--jobs", str(jobs)],
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Run once without a disturbance; return its board and how long it took."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    began = time.monotonic()
+    assert started(folder, 1).wait() == 0
+    seconds = time.monotonic() - began
+    (run,) = (folder / "runs").iterdir()
+    return comparable(run / "leaderboard.json"), seconds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_killed_at_ten_random_instants_ends_as_if_nothing_had_been(tmp_path, undisturbed, jobs):
+    """Twenty instants in all; SIGKILL leaves no chance to tidy up."""
+    board, seconds = undisturbed
+    rng = random.Random(jobs)
+    killed = 0
+    while killed < 10:
+        process = started(tmp_path, jobs)
+        try:
+            # Early kills hit the start-up, later ones stages; the whole run takes `seconds`.
+            process.wait(timeout=rng.uniform(0.2, 0.6 * seconds))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            assert process.wait() == -signal.SIGKILL
+            killed += 1
+        else:
+            # It got to its end between two kills: start afresh on an empty store.
+            assert process.returncode == 0
+            assert_whole(tmp_path, board)
+            tmp_path = tmp_path / "again"
+            tmp_path.mkdir()
+    assert started(tmp_path, jobs).wait() == 0
+    assert_whole(tmp_path, board)
+
+
+def assert_whole(folder, board):
+    (run,) = (folder / "runs").iterdir()
+    assert comparable(run / "leaderboard.json") == board
+    finished = Counter(e["key"] for e in events(run) if e["event"] == "stage_finished")
+    assert max(finished.values()) == 1, "a finished stage ran twice"
+
+
+def test_ctrl_c_ends_with_130_and_the_run_goes_on_later(tmp_path, undisturbed):
+    board, _ = undisturbed
+    for jobs in (1, 2):
+        folder = tmp_path / str(jobs)
+        folder.mkdir()
+        process = started(folder, jobs, stderr=subprocess.PIPE, start_new_session=True)
+        while not list(folder.glob("runs/*/events.jsonl")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.5)
+        subprocess.run(["kill", "-INT", f"-{process.pid}"], check=True)  # the whole group, as a terminal
+        message = process.communicate(timeout=20)[1].decode()
+        assert process.returncode == 130, message
+        assert "goes on from here" in message
+        assert "Traceback" not in message
+        assert started(folder, jobs).wait() == 0
+        assert_whole(folder, board)
+
+
+def test_workers_end_with_a_killed_parent(tmp_path):
+    import psutil
+
+    process = started(tmp_path, 2)
+    parent = psutil.Process(process.pid)
+    deadline = time.monotonic() + 30
+    while len(children := parent.children(recursive=True)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=15)
+    assert alive == []

@@ -1,0 +1,229 @@
+"""Running a matrix: sharing, order, failures, resume, two runs at once."""
+
+import json
+import random
+import subprocess
+
+import pytest
+from conftest import ENTRY, PROBE, comparable, events, stage_counts
+
+import fgbench as package
+from fgbench.errors import ConfigurationError, IncompatiblePartsError
+
+SMALL = ["--replicates", "20", "--bins", "5"]
+
+
+def run(out, store, **matrix):
+    matrix = {"datasets": ["probe"], "replicates": 20, "bins": [5], "seeds": [0]} | matrix
+    return package.run(out=out, store=store, plugins=[str(PROBE)], **matrix)
+
+
+def test_a_run_leaves_what_the_design_says(tmp_path):
+    outcome = run(tmp_path / "runs", tmp_path / "store", seeds=[0, 1], name="mine")
+    folder = outcome.folder
+    assert folder.name.startswith("mine-")
+    names = {path.name for path in folder.iterdir()} - {".lock"}
+    assert names == {
+        "suite.toml", "plan.json", "events.jsonl", "samples", "predictions", "leaderboard.json",
+        "report.html",
+    }  # fmt: skip
+    board = json.loads((folder / "leaderboard.json").read_text())
+    assert board["schema"] == "fgbench.leaderboard/1"
+    arms = [entry["arm"] for entry in board["entries"]]
+    assert sorted(set(arms)) == [
+        "baseline", "random-bins", "real", "resample", "synthesis", "synthesis+",
+    ]  # fmt: skip
+    entry = next(each for each in board["entries"] if each["arm"] == "synthesis+")
+    assert entry["seeds"] == [0, 1]
+    assert len(entry["metrics"]["ece"]["per_seed"]) == 2
+    assert entry["usage"]["requests"] == entry["synthetic"]["requested"] > 0
+    assert entry["usage"]["prompt_tokens"] == 7 * entry["usage"]["requests"]
+    assert [item["seed"] for item in entry["artifacts"]["predictions"]] == [0, 1]
+    baseline = next(each for each in board["entries"] if each["id"] == entry["baseline"])
+    assert (baseline["arm"], baseline["generator"], baseline["bins"]) == ("baseline", None, None)
+    samples = [
+        json.loads(line)
+        for path in (folder / "samples").iterdir()
+        for line in path.read_text().splitlines()
+    ]
+    used = [sample["used_in"] for sample in samples if sample["verdict"] == "accepted"]
+    assert sorted({tuple(arms) for arms in used}) == [
+        ("random-bins",), ("synthesis", "synthesis+"),
+    ]  # fmt: skip
+
+
+def test_each_baseline_of_a_large_matrix_trains_exactly_once(tmp_path):
+    """2 data sets × 2 generators × 3 bin counts × 6 arms × 4 calibrators × 3 seeds."""
+    outcome = run(
+        tmp_path / "runs",
+        tmp_path / "store",
+        datasets=["probe", "probe:tag=other"],
+        generators=["probe-generator", "probe-generator:tag=second"],
+        bins=[5, 10, 15],
+        calibrators=["none", "temperature", "platt", "halve"],
+        seeds=[0, 1, 2],
+    )
+    assert outcome.failures == ()
+    log = events(outcome.folder)
+    trained = [e for e in log if e["event"] == "stage_finished" and e["stage"] == "train"]
+    baselines = [e["label"] for e in trained if "· baseline ·" in e["label"]]
+    assert len(baselines) == len(set(baselines)) == 2 * 3
+    # `real` differs by data set and seed alone.
+    assert sum("· real ·" in e["label"] for e in trained) == 2 * 3
+    keys = [e["key"] for e in log if e["event"] == "stage_finished"]
+    assert len(keys) == len(set(keys)), "no stage runs twice"
+    # baseline and real: 4 calibrators × 2 data sets; each other arm: × 2 generators × 3 bins.
+    assert len(outcome.leaderboard.entries) == 4 * 2 * (2 + 4 * 2 * 3)
+    assert sum(e["event"] == "cell_finished" for e in log) == 3 * len(outcome.leaderboard.entries)
+
+
+def test_neither_the_order_of_the_matrix_nor_the_jobs_change_a_result(tmp_path):
+    matrix = {
+        "datasets": ["probe", "probe:classes=3"],
+        "generators": ["probe-generator", "probe-generator:tag=second"],
+        "bins": [5, 10],
+        "seeds": [0, 1, 2],
+        "calibrators": ["none", "halve", "temperature"],
+    }
+    first = run(tmp_path / "a", tmp_path / "store-a", **matrix)
+    shuffled = {key: random.Random(3).sample(value, len(value)) for key, value in matrix.items()}
+    assert shuffled != matrix
+    second = run(tmp_path / "b", tmp_path / "store-b", arms=list(reversed(
+        ["baseline", "synthesis", "synthesis+", "real", "resample", "random-bins"]
+    )), jobs=2, **shuffled)  # fmt: skip
+    assert first.id == second.id
+    boards = [comparable(each.folder / "leaderboard.json") for each in (first, second)]
+    assert boards[0] == boards[1]
+    predictions = [
+        {path.name: path.read_bytes() for path in (each.folder / "predictions").iterdir()}
+        for each in (first, second)
+    ]
+    assert predictions[0] == predictions[1]
+    finished = [
+        {e["key"] for e in events(each.folder) if e["event"] == "stage_finished"}
+        for each in (first, second)
+    ]
+    assert finished[0] == finished[1]
+
+
+def test_a_second_run_repeats_nothing_and_says_the_same(tmp_path):
+    first = run(tmp_path / "runs", tmp_path / "store")
+    before = comparable(first.folder / "leaderboard.json")
+    counts = stage_counts(first.folder)
+    second = run(tmp_path / "runs", tmp_path / "store")
+    assert comparable(second.folder / "leaderboard.json") == before
+    again = stage_counts(second.folder) - counts
+    assert {event for event, _ in again} <= {"stage_cached", "stage_shared"}
+
+
+def test_a_stage_that_fails_takes_only_its_cells_along(fgbench, tmp_path):
+    answer = fgbench(
+        "run", "--dataset", "probe", "--classifier", "probe-classifier:fail_on_synthetic=true",
+        "--seed", 0, *SMALL, code=1, probe=True,
+    )  # fmt: skip
+    assert "the classifier broke down" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    (folder,) = (tmp_path / "runs").iterdir()
+    board = json.loads((folder / "leaderboard.json").read_text())
+    assert {entry["arm"] for entry in board["entries"]} == {"baseline", "real", "resample"}
+    failed = [event for event in events(folder) if event["event"] == "stage_failed"]
+    assert "RuntimeError" in failed[0]["traceback"]
+    # A failure is never stored: it fails again, and works once the cause is gone.
+    fgbench(
+        "run", "--dataset", "probe", "--classifier", "probe-classifier:fail_on_synthetic=true",
+        "--seed", 0, *SMALL, code=1, probe=True,
+    )  # fmt: skip
+
+
+def test_an_entry_with_a_missing_seed_is_left_out(tmp_path):
+    outcome = run(
+        tmp_path / "runs", tmp_path / "store", generators=["probe-generator:fail=true"],
+        seeds=[0, 1],
+    )  # fmt: skip
+    assert {entry.arm for entry in outcome.leaderboard.entries} == {"baseline", "real"}
+    assert len(outcome.failures) == 4 * 2 * 2
+    assert "the endpoint is gone" in outcome.failures[0].error
+
+
+def test_a_worker_that_dies_fails_its_cells_and_no_others(fgbench, tmp_path):
+    answer = fgbench(
+        "run", "--dataset", "probe", "--classifier", "probe-classifier:kill_on_synthetic=true",
+        "--arm", "baseline", "--arm", "real", "--arm", "synthesis+", "--seed", 0, "--jobs", 2,
+        *SMALL, code=1, probe=True,
+    )  # fmt: skip
+    assert "worker process died" in answer.stderr
+    (folder,) = (tmp_path / "runs").iterdir()
+    board = json.loads((folder / "leaderboard.json").read_text())
+    assert {entry["arm"] for entry in board["entries"]} == {"baseline", "real"}
+
+
+def test_a_calibrator_that_breaks_its_promise_fails_its_cells(tmp_path):
+    outcome = run(tmp_path / "runs", tmp_path / "store", calibrators=["none", "liar"])
+    assert {entry.calibrator.name for entry in outcome.leaderboard.entries} == {"none"}
+    assert "says that it preserves accuracy" in outcome.failures[0].error
+
+
+def test_under_the_paper_protocol_calibrators_after_retraining_are_refused(tmp_path):
+    matrix = {"protocol": "paper", "calibrators": ["none", "temperature"]}
+    with pytest.raises(IncompatiblePartsError, match="cannot be fitted on it"):
+        run(tmp_path / "runs", tmp_path / "store", **matrix)
+    assert not (tmp_path / "runs").exists()
+    outcome = run(tmp_path / "runs", tmp_path / "store", incompatible="skip", **matrix)
+    calibrated = {e.arm for e in outcome.leaderboard.entries if e.calibrator.name != "none"}
+    assert calibrated == {"baseline"}
+    assert len(outcome.leaderboard.entries) == 6 + 1
+
+
+def test_parts_that_do_not_fit_are_refused_before_any_work(tmp_path):
+    with pytest.raises(IncompatiblePartsError, match="generator 'oracle' needs sampling"):
+        run(tmp_path / "runs", tmp_path / "store", generator="oracle")
+    with pytest.raises(IncompatiblePartsError, match="classifier 'logreg' needs numeric"):
+        run(tmp_path / "runs", tmp_path / "store", classifier="logreg")
+    with pytest.raises(ConfigurationError, match=r"Did you mean 'probe-generator'"):
+        run(tmp_path / "runs", tmp_path / "store", generator="probe-generater")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_two_runs_that_share_a_store_agree_and_corrupt_nothing(tmp_path):
+    command = [
+        *ENTRY, "run", "--plugin", str(PROBE), "--dataset", "probe", "--classifier",
+        "probe-classifier:seconds=0.05", *SMALL, "--quiet",
+    ]  # fmt: skip
+    workers = [
+        subprocess.Popen([*command, "--out", f"out{n}"], cwd=tmp_path, stderr=subprocess.PIPE)
+        for n in range(3)
+    ]
+    for worker in workers:
+        assert worker.communicate()[1] == b""
+        assert worker.returncode == 0
+    folders = [next((tmp_path / f"out{n}").iterdir()) for n in range(3)]
+    assert len({comparable(folder / "leaderboard.json") for folder in folders}) == 1
+    finished = [e["key"] for f in folders for e in events(f) if e["event"] == "stage_finished"]
+    assert len(finished) == len(set(finished)), "what one has finished the others take"
+
+
+def test_one_run_folder_is_written_by_one_process_at_a_time(fgbench, tmp_path):
+    slow = [
+        "run", "--plugin", str(PROBE), "--dataset", "probe", "--classifier",
+        "probe-classifier:seconds=3", "--arm", "baseline", "--seed", "0", *SMALL, "--quiet",
+    ]  # fmt: skip
+    first = subprocess.Popen([*ENTRY, *slow], cwd=tmp_path)
+    while not list(tmp_path.glob("runs/*/events.jsonl")):
+        assert first.poll() is None
+    answer = fgbench(*slow, code=2)
+    assert "another fgbench run is writing here" in answer.stderr
+    assert first.wait() == 0
+
+
+def test_a_damaged_artefact_is_made_again(tmp_path):
+    first = run(tmp_path / "runs", tmp_path / "store")
+    before = comparable(first.folder / "leaderboard.json")
+    damaged = []
+    for path in sorted((tmp_path / "store" / "objects").glob("*/*/test.npz"))[:3]:
+        path.write_bytes(path.read_bytes()[:-7])
+        damaged.append(path.parent.name)
+    second = run(tmp_path / "runs", tmp_path / "store")
+    assert second.failures == ()
+    assert comparable(second.folder / "leaderboard.json") == before
+    log = events(second.folder)
+    assert {e["key"] for e in log if e["event"] == "artifact_damaged"} == set(damaged)
