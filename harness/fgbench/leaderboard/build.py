@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 EvaluationsOf = Callable[[Entry], "Sequence[Evaluation] | None"]
 """The evaluations of an entry, one a seed in the order of its seeds; None if they are not there."""
 
+HIGHER_IS_BETTER = ("accuracy", "auroc", "macro_f1")
+"""The built-in metrics that are no errors or losses."""
+
 _COMPARISONS = (("baseline", "versus_baseline"), ("real", "versus_real"))
 
 
@@ -43,6 +46,7 @@ def build_entry(
     *,
     provenance: Provenance,
     metric_versions: Mapping[str, str],
+    higher_is_better: Iterable[str] = HIGHER_IS_BETTER,
     synthetic: SyntheticRecord | None = None,
     usage: UsageRecord | None = None,
     artifacts: Artifacts | None = None,
@@ -52,7 +56,7 @@ def build_entry(
     """Return the entry of one cell over its seeds, not yet compared with any other.
 
     `evaluations` are those of `coordinates.seeds`, in that order; `metric_versions` may hold more
-    metrics than apply here.
+    metrics than apply here, and so may `higher_is_better`.
     """
     if len(evaluations) != len(coordinates.seeds):
         raise LeaderboardError(
@@ -70,6 +74,7 @@ def build_entry(
         metrics=metrics,
         undefined=undefined_metrics(evaluations),
         metric_versions={name: metric_versions[name] for name in metrics},
+        higher_is_better=sorted(set(higher_is_better) & set(metrics)),
         statistics=StatisticsRecord(
             replicates=replicates, confidence=CONFIDENCE, seed=bootstrap_seed
         ),

@@ -165,6 +165,8 @@ class Entry(EntryCoordinates):
     undefined: dict[str, str] = Field(default_factory=dict)
     """Metrics without a value, and why."""
     metric_versions: dict[str, str] = Field(default_factory=dict)
+    higher_is_better: list[str] = Field(default_factory=list)
+    """The metrics that are better when they are larger; all others are errors or losses."""
     statistics: StatisticsRecord = Field(default_factory=StatisticsRecord)
     baseline: str | None = None
     """Id of the entry that `versus_baseline` compares with."""

@@ -83,6 +83,7 @@ def _rebuilt(board: Leaderboard, evaluations: dict[str, list[Evaluation]]) -> di
                 provenance=entry.provenance,
                 metric_versions=dict.fromkeys(evaluations[entry.id][0].values, "")
                 | entry.metric_versions,
+                higher_is_better=entry.higher_is_better,
                 bootstrap_seed=entry.statistics.seed,
                 replicates=entry.statistics.replicates,
             )
@@ -104,14 +105,16 @@ def _coordinate_problems(entry: Entry, recomputed: Recomputed) -> Iterator[str]:
         yield f"its coordinates have the id {entry_id(entry)}: they or the id were changed."
     for name in entry.metrics:
         try:
-            version = recomputed.metric(name).version
+            metric = recomputed.metric(name)
         except FgbenchError:
             continue  # said when the entry is evaluated
-        if entry.metric_versions.get(name) != version:
+        if entry.metric_versions.get(name) != metric.version:
             yield (
                 f"metric {name} has version {entry.metric_versions.get(name)} on the board, and "
-                f"{version} in this fgbench: its numbers cannot be compared."
+                f"{metric.version} in this fgbench: its numbers cannot be compared."
             )
+        if (name in entry.higher_is_better) == metric.lower_is_better:
+            yield f"metric {name} is not better when it is as the board says (higher_is_better)."
 
 
 _COMPARED = ("metrics", "undefined", "baseline", "versus_baseline", "real", "versus_real")

@@ -1,0 +1,117 @@
+"""`fgbench leaderboard`: build, show and verify boards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fgbench.cli.options import load_registry, plugin_option
+
+if TYPE_CHECKING:
+    from fgbench.leaderboard.models import Leaderboard
+
+
+@click.group("leaderboard")
+def leaderboard() -> None:
+    """Build, show and verify leaderboards."""
+
+
+@leaderboard.command("build")
+@click.argument("sources", nargs=-1, required=True, metavar="RUN…", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", required=True, metavar="FILE", type=click.Path(path_type=Path),
+    help="The board to write; its predictions go beside it, into <FILE's stem>.predictions/.",
+)  # fmt: skip
+@click.option("--name", metavar="NAME", help="Name of the board.")
+@plugin_option
+def build(
+    sources: tuple[Path, ...], output: Path, name: str | None, plugins: tuple[str, ...]
+) -> None:
+    """Merge run folders, boards and single entries into one board.
+
+    Entries of one id are one entry; if their numbers differ, nothing is written. Name FILE among
+    the sources to add to it.
+    """
+    from fgbench.leaderboard.merge import merge_boards
+
+    board = merge_boards(sources, output, load_registry(plugins), name=name)
+    click.echo(f"{output}: {len(board.entries)} entries from {len(sources)} sources.")
+
+
+@leaderboard.command("show")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--dataset", multiple=True, metavar="NAME", help="Only these data sets.")
+@click.option("--classifier", multiple=True, metavar="NAME", help="Only these classifiers.")
+@click.option("--generator", multiple=True, metavar="NAME", help="Only these generators.")
+@click.option("--calibrator", multiple=True, metavar="NAME", help="Only these calibrators.")
+@click.option("--arm", multiple=True, metavar="NAME", help="Only these arms.")
+@click.option("--metric", multiple=True, metavar="NAME", help="These metrics, in this order.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def show(
+    file: Path,
+    dataset: tuple[str, ...],
+    classifier: tuple[str, ...],
+    generator: tuple[str, ...],
+    calibrator: tuple[str, ...],
+    arm: tuple[str, ...],
+    metric: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Show a board, or the board of a run folder."""
+    from fgbench.leaderboard.files import read_board
+    from fgbench.leaderboard.view import filtered
+
+    board = read_board(file)
+    wanted = {
+        "dataset": dataset,
+        "classifier": classifier,
+        "generator": generator,
+        "calibrator": calibrator,
+        "arm": arm,
+    }
+    _check_names(board, {**wanted, "metric": metric})
+    board = filtered(board, **wanted)
+    if as_json:
+        click.echo(board.to_json(), nl=False)
+        return
+    from rich.console import Console
+
+    from fgbench.leaderboard.table import results_table
+
+    console = Console()
+    console.print(results_table(board, metric or None, width=console.width))
+
+
+@leaderboard.command("verify")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@plugin_option
+def verify(file: Path, plugins: tuple[str, ...]) -> int:
+    """Recompute every number of a board from its stored predictions.
+
+    Exit code 1 if anything on it does not hold; each such thing is named.
+    """
+    from fgbench.leaderboard.verify import verify_board
+
+    result = verify_board(file, load_registry(plugins))
+    for problem in result.problems:
+        click.echo(f"Wrong: {problem}", err=True)
+    checked = f"{result.entries} entries, {result.files} prediction files, {result.numbers} numbers"
+    if result.ok:
+        click.echo(f"{file}: verified ({checked}).")
+        return 0
+    click.echo(f"{file}: does not verify: {len(result.problems)} problems ({checked}).", err=True)
+    return 1
+
+
+def _check_names(board: Leaderboard, wanted: dict[str, tuple[str, ...]]) -> None:
+    from fgbench.errors import ConfigurationError, did_you_mean
+    from fgbench.leaderboard.view import known_names
+
+    for key, known in known_names(board.entries).items():
+        for name in wanted[key]:
+            if name not in known:
+                raise ConfigurationError(
+                    f"the board has no {key} {name!r}. {did_you_mean(name, known)}"
+                )

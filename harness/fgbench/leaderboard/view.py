@@ -1,0 +1,204 @@
+"""What a table of a board shows, whatever it is drawn with: groups, rows, and cells as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from fgbench.leaderboard.models import ComparisonRecord, Entry, Leaderboard
+
+Verdict = Literal["better", "worse", "not separable", ""]
+"""Of a difference: significant after Holm at 5 %, in the good or the bad direction, or not."""
+
+SIGNIFICANCE = 0.05
+SYMBOLS: dict[Verdict, str] = {"better": "✓", "worse": "✗", "not separable": "≈", "": ""}
+_CAPTION = (
+    "Mean ± standard deviation over seeds; below it the difference from the baseline without "
+    "calibrator, with its 95 % interval (paired bootstrap over test points and seeds). "
+    "✓ better, ✗ worse: p < 0.05 after Holm's adjustment over the board; ≈ not separable."
+)
+ARMS = ("baseline", "real", "resample", "random-bins", "synthesis", "synthesis+")
+
+_DEFAULT_METRICS = ("accuracy", "ece", "ece_positive", "true_calibration_error", "nll")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Entries that are compared with each other: their title, and the rows."""
+
+    title: str
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class CellText:
+    """One metric of one entry: value, difference, interval, verdict; empty where there is none."""
+
+    value: str
+    delta: str = ""
+    interval: str = ""
+    verdict: Verdict = ""
+
+
+def caption(board: Leaderboard) -> str:
+    """Return the explanation that belongs under a table of the board."""
+    family = max(
+        (
+            sum(name in entry.versus_baseline for entry in board.entries)
+            for name in {name for entry in board.entries for name in entry.versus_baseline}
+        ),
+        default=0,
+    )
+    replicates = min((entry.statistics.replicates for entry in board.entries), default=0)
+    smallest = min(1.0, 2.0 * family / (replicates + 1))
+    if smallest < SIGNIFICANCE:
+        return _CAPTION
+    needed = int(2.0 * family / SIGNIFICANCE)
+    return (
+        f"{_CAPTION} With {replicates} replicates and {family} comparisons no adjusted p can be "
+        f"below {smallest:.2f}: only more than {needed} replicates can separate anything here."
+    )
+
+
+def default_metrics(board: Leaderboard, at_most: int = 4) -> list[str]:
+    """Return the metrics that a table shows unless told: accuracy, the ECEs, the truth or NLL."""
+    present = {name for entry in board.entries for name in entry.metrics}
+    chosen = [name for name in _DEFAULT_METRICS if name in present]
+    return (chosen or sorted(present))[:at_most]
+
+
+def groups(board: Leaderboard) -> list[Group]:
+    """Return the entries by dataset, classifier, loss, protocol, seeds, generator and bins.
+
+    Entries without a generator (baseline, real) stand in every group that they are a control of.
+    """
+    shared: dict[tuple[object, ...], list[Entry]] = {}
+    for entry in board.entries:
+        shared.setdefault(_setting(entry), []).append(entry)
+    found = []
+    for entries in shared.values():
+        controls = [entry for entry in entries if entry.generator is None]
+        generated: dict[str, list[Entry]] = {}
+        for entry in entries:
+            if entry.generator is not None:
+                generated.setdefault(_generation(entry), []).append(entry)
+        for key, members in (generated or {"": []}).items():
+            title = _title((members or controls)[0], key)
+            found.append(Group(title, tuple(sorted([*controls, *members], key=_row_order))))
+    return found
+
+
+def cell_text(entry: Entry, metric: str) -> CellText:
+    """Return one cell; a metric that is undefined or absent is a dash."""
+    record = entry.metrics.get(metric)
+    if record is None:
+        return CellText("—")
+    value = (
+        f"{number(record.mean)} ±{number(record.std)}"
+        if len(entry.seeds) > 1
+        else (number(record.mean))
+    )
+    against = entry.versus_baseline.get(metric)
+    if against is None:
+        return CellText(value)
+    interval = ""
+    if against.ci95 is not None:
+        interval = f"[{signed(against.ci95[0])}, {signed(against.ci95[1])}]"
+    return CellText(
+        value, signed(against.delta), interval, verdict(against, metric in entry.higher_is_better)
+    )
+
+
+def verdict(against: ComparisonRecord, higher_is_better: bool) -> Verdict:
+    """Return what a difference shows."""
+    if against.p_adjusted is None or against.p_adjusted >= SIGNIFICANCE or against.delta == 0:
+        return "not separable"
+    return "better" if (against.delta > 0) == higher_is_better else "worse"
+
+
+def number(value: float) -> str:
+    """Return a number with three decimals."""
+    return f"{value:.3f}"
+
+
+def signed(value: float) -> str:
+    """Return a difference with its sign and three decimals; what rounds to nothing has none."""
+    text = f"{abs(value):.3f}"
+    if float(text) == 0:
+        return text
+    return ("−" if value < 0 else "+") + text
+
+
+def filtered(board: Leaderboard, **wanted: Sequence[str]) -> Leaderboard:
+    """Return the board with the entries whose parts have the wanted names; none wanted is all.
+
+    The keys are dataset, classifier, generator, calibrator and arm. An entry without generator
+    stays, so that each comparison keeps its control.
+    """
+
+    def keep(entry: Entry) -> bool:
+        names = {
+            "dataset": entry.dataset.name,
+            "classifier": entry.classifier.name,
+            "generator": entry.generator.name if entry.generator else None,
+            "calibrator": entry.calibrator.name,
+            "arm": entry.arm,
+        }
+        return all(
+            not values or names[key] in values or (key == "generator" and names[key] is None)
+            for key, values in wanted.items()
+        )
+
+    return board.model_copy(update={"entries": [each for each in board.entries if keep(each)]})
+
+
+def known_names(entries: Iterable[Entry]) -> dict[str, set[str]]:
+    """Return the names that `filtered` can be asked for, by key."""
+    known: dict[str, set[str]] = {
+        key: set() for key in ("dataset", "classifier", "generator", "calibrator", "arm", "metric")
+    }
+    for entry in entries:
+        known["dataset"].add(entry.dataset.name)
+        known["classifier"].add(entry.classifier.name)
+        known["calibrator"].add(entry.calibrator.name)
+        known["arm"].add(entry.arm)
+        known["metric"] |= set(entry.metrics)
+        if entry.generator is not None:
+            known["generator"].add(entry.generator.name)
+    return known
+
+
+def _setting(entry: Entry) -> tuple[object, ...]:
+    return (
+        entry.dataset.label,
+        entry.dataset.digest,
+        entry.classifier.label,
+        entry.loss.label,
+        entry.protocol,
+        tuple(sorted(entry.seeds)),
+    )
+
+
+def _generation(entry: Entry) -> str:
+    assert entry.generator is not None
+    selection = f"gap > {entry.threshold:g}" if entry.threshold is not None else ""
+    if entry.selector == "significant":
+        selection += f", significant at {entry.alpha:g}" if entry.alpha is not None else ""
+    return f"{entry.generator.label}, {entry.bins} bins ({selection})".replace(" ()", "")
+
+
+def _title(entry: Entry, generation: str) -> str:
+    seeds = f"{len(entry.seeds)} seeds" if len(entry.seeds) > 1 else f"seed {entry.seeds[0]}"
+    parts = [entry.dataset.label, entry.classifier.label]
+    if entry.loss.name != "cross-entropy":
+        parts.append(entry.loss.label)
+    if generation:
+        parts.append(generation)
+    return " · ".join([*parts, f"{entry.protocol} protocol", seeds])
+
+
+def _row_order(entry: Entry) -> tuple[int, str, int, str]:
+    arm = ARMS.index(entry.arm) if entry.arm in ARMS else len(ARMS)
+    return (arm, entry.arm, entry.calibrator.name != "none", entry.calibrator.label)

@@ -1,0 +1,330 @@
+"""The format, identity, comparisons and verification of boards."""
+
+import json
+import math
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fgbench.calibration.statistics import holm
+from fgbench.errors import LeaderboardError
+from fgbench.leaderboard.build import assemble, control_of
+from fgbench.leaderboard.files import parse_board, read_board, write_board
+from fgbench.leaderboard.models import Leaderboard, entry_id
+from fgbench.leaderboard.schema import schema_text
+from fgbench.leaderboard.verify import verify_board
+from fgbench_leaderboards import BOARDS
+from synthetic_run import coordinates, make_entry, make_run, registry
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    return folder, make_run(folder)
+
+
+def find(board, arm, calibrator="none"):
+    return next(e for e in board.entries if e.arm == arm and e.calibrator.name == calibrator)
+
+
+def test_the_committed_schema_is_that_of_the_models_and_accepts_a_board(run):
+    folder, _ = run
+    committed = (BOARDS / "leaderboard.schema.json").read_text(encoding="utf-8")
+    assert committed == schema_text(), "python -m fgbench.leaderboard.schema writes it anew"
+    value = json.loads((folder / "leaderboard.json").read_text(encoding="utf-8"))
+    jsonschema.validate(value, json.loads(committed))
+    value["entries"][0]["surprise"] = 1
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(value, json.loads(committed))
+
+
+def test_a_board_is_the_same_text_after_reading_and_writing(run, tmp_path):
+    folder, board = run
+    text = (folder / "leaderboard.json").read_text(encoding="utf-8")
+    assert text.endswith("}\n")
+    assert json.loads(text)["schema"] == "fgbench.leaderboard/1"
+    write_board(read_board(folder), tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_text(encoding="utf-8") == text
+    assert read_board(folder) == board
+
+
+@given(st.permutations([0, 1, 2]))
+def test_the_id_knows_no_order_of_seeds_and_every_coordinate_changes_it(seeds):
+    base = entry_id(coordinates("synthesis", seeds=(0, 1, 2)))
+    assert entry_id(coordinates("synthesis", seeds=seeds)) == base
+    others = [
+        coordinates("synthesis+", seeds=seeds),
+        coordinates("synthesis", "temperature", seeds=seeds),
+        coordinates("synthesis", seeds=(0, 1)),
+        coordinates("synthesis", seeds=seeds, bins=10),
+        coordinates("synthesis", seeds=seeds, threshold=0.05),
+        coordinates("synthesis", seeds=seeds, selector="significant"),
+        coordinates("synthesis", seeds=seeds, protocol="paper"),
+        coordinates("synthesis", seeds=seeds, dataset="other"),
+        coordinates("synthesis", seeds=seeds, settings={"retries": 1}),
+    ]
+    assert len({base, *map(entry_id, others)}) == len(others) + 1
+
+
+def test_controls_are_the_plain_baseline_and_the_real_arm_of_the_same_calibrator(run):
+    _, board = run
+    plain = find(board, "baseline")
+    assert plain.baseline is None
+    assert plain.versus_baseline == {}
+    for entry in board.entries:
+        if entry.id != plain.id:
+            assert entry.baseline == plain.id
+            assert set(entry.versus_baseline) == set(entry.metrics)
+    for calibrator in ("none", "temperature"):
+        real = find(board, "real", calibrator)
+        assert real.real is None
+        assert find(board, "synthesis+", calibrator).real == real.id
+    assert find(board, "baseline", "temperature").real is None
+
+
+def test_without_a_plain_baseline_the_one_of_the_same_calibrator_is_taken(tmp_path):
+    board = make_run(tmp_path, arms=("baseline", "synthesis"), calibrators=("temperature",))
+    assert (
+        find(board, "synthesis", "temperature").baseline
+        == find(board, "baseline", "temperature").id
+    )
+
+
+def test_a_control_must_have_the_seeds_the_dataset_and_the_protocol(tmp_path):
+    synthesis, _ = make_entry(tmp_path, coordinates("synthesis", seeds=(1,)))
+    for where in (
+        coordinates("baseline", seeds=(0,)),
+        coordinates("baseline", seeds=(0, 1), dataset="other"),
+        coordinates("baseline", seeds=(0, 1), protocol="paper"),
+    ):
+        other, _ = make_entry(tmp_path, where)
+        assert control_of(synthesis, "baseline", [synthesis, other]) is None
+    more, _ = make_entry(tmp_path, coordinates("baseline", seeds=(0, 1)))
+    exact, _ = make_entry(tmp_path, coordinates("baseline", seeds=(1,)))
+    assert control_of(synthesis, "baseline", [more]) == more
+    assert control_of(synthesis, "baseline", [more, exact]) == exact
+
+
+def test_a_comparison_pairs_seeds_by_name_and_not_by_position(tmp_path):
+    synthesis, ours = make_entry(tmp_path, coordinates("synthesis", seeds=(1,)))
+    baseline, theirs = make_entry(tmp_path, coordinates("baseline", seeds=(0, 1)))
+    by_id = {synthesis.id: ours, baseline.id: theirs}
+    board = assemble("b", "", [synthesis, baseline], lambda entry: by_id[entry.id])
+    delta = find(board, "synthesis").versus_baseline["nll"].delta
+    assert delta == pytest.approx(ours[0].values["nll"] - theirs[1].values["nll"])
+
+
+def test_p_values_are_adjusted_over_the_board_for_each_metric(run):
+    _, board = run
+    for name in ("ece", "nll"):
+        records = [e.versus_baseline[name] for e in board.entries if e.versus_baseline]
+        assert len(records) == 7
+        assert [r.p_adjusted for r in records] == pytest.approx(holm([r.p_value for r in records]))
+
+
+def test_the_order_of_entries_is_nothing(run):
+    _, board = run
+    again = assemble(board.name, board.created, reversed(board.entries), lambda entry: None)
+    assert again == board
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text[:-20], "not JSON"),
+        (lambda text: "[1]", "object is expected"),
+        (lambda text: "[" * 100_000, "not"),
+        (lambda text: text.replace("leaderboard/1", "leaderboard/2"), "newer than this fgbench"),
+        (lambda text: text.replace("fgbench.leaderboard/1", "other"), "schema"),
+        (lambda text: text.replace('"std": ', '"std": NaN, "x": ', 1), "NaN"),
+        (lambda text: text.replace('"std": ', '"std": 1e999, "x": ', 1), "entries"),
+        (lambda text: text.replace('"arm"', '"arn"', 1), r"entries\[0\]\.arm"),
+        (lambda text: text.replace('"n_test": 300', '"n_test": -1', 1), r"dataset\.n_test"),
+    ],
+)
+def test_what_is_no_board_is_refused_with_file_and_field(run, change, message):
+    folder, _ = run
+    text = (folder / "leaderboard.json").read_text(encoding="utf-8")
+    with pytest.raises(LeaderboardError, match=message) as error:
+        parse_board(change(text), "some.json")
+    assert str(error.value).startswith("some.json")
+    assert "\n" not in str(error.value)
+
+
+def test_an_id_that_stands_twice_is_refused(run):
+    _, board = run
+    doubled = board.model_copy(update={"entries": [*board.entries, board.entries[0]]})
+    with pytest.raises(LeaderboardError, match="twice"):
+        parse_board(doubled.to_json(), "some.json")
+
+
+def test_missing_files_are_named(tmp_path):
+    with pytest.raises(LeaderboardError, match="no such file"):
+        read_board(tmp_path / "none.json")
+    with pytest.raises(LeaderboardError, match="finished run"):
+        read_board(tmp_path)
+
+
+def test_nan_is_never_written(run):
+    _, board = run
+    entry = board.entries[0]
+    wrong = entry.metrics["ece"].model_copy(update={"mean": math.nan})
+    bad = entry.model_copy(update={"metrics": {"ece": wrong}})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        board.model_copy(update={"entries": [bad]}).to_json()
+
+
+def test_an_undefined_metric_has_a_reason_on_the_board(tmp_path, monkeypatch):
+    import synthetic_run
+
+    made = synthetic_run.predictions("baseline", "none", 0)
+    one_class = made.take((made.labels == 1).nonzero()[0])
+    monkeypatch.setattr(synthetic_run, "predictions", lambda *args, **kwargs: one_class)
+    entry, _ = make_entry(tmp_path, coordinates("baseline"))
+    assert "auroc" not in entry.metrics
+    assert "class" in entry.undefined["auroc"]
+
+
+# Verification.
+
+
+def tampered(run, tmp_path, change):
+    """Copy the run, change its board's JSON in place, and verify."""
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(run[0], folder)
+    value = json.loads((folder / "leaderboard.json").read_text(encoding="utf-8"))
+    change(value, folder)
+    (folder / "leaderboard.json").write_text(json.dumps(value), encoding="utf-8")
+    return verify_board(folder, registry())
+
+
+def test_an_honest_run_verifies(run):
+    result = verify_board(run[0], registry())
+    assert result.ok, result.problems
+    assert (result.entries, result.files) == (8, 16)
+    assert result.numbers > 500
+
+
+def at(value, path):
+    *steps, last = path
+    for step in steps:
+        value = value[step]
+    return value, last
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        (("metrics", "ece", "mean"), "metrics.ece.mean"),
+        (("metrics", "nll", "std"), "metrics.nll.std"),
+        (("metrics", "auroc", "ci95", 1), "metrics.auroc.ci95[high]"),
+        (("metrics", "brier", "per_seed", 1), "metrics.brier.per_seed[seed 1]"),
+        (("versus_baseline", "ece", "delta"), "versus_baseline.ece.delta"),
+        (("versus_baseline", "ece", "ci95", 0), "versus_baseline.ece.ci95[low]"),
+        (("versus_baseline", "nll", "p_value"), "versus_baseline.nll.p_value"),
+        (("versus_baseline", "nll", "p_adjusted"), "versus_baseline.nll.p_adjusted"),
+        (("versus_real", "ece", "delta"), "versus_real.ece.delta"),
+    ],
+)
+def test_every_tampered_number_is_named(run, tmp_path, path, place):
+    def change(value, folder):
+        entry = next(
+            e
+            for e in value["entries"]
+            if e["arm"] == "synthesis+" and e["calibrator"]["name"] == "none"
+        )
+        inside, last = at(entry, path)
+        inside[last] = inside[last] * 0.999 + 1e-5
+
+    result = tampered(run, tmp_path, change)
+    assert any(f"synthesis+ · oracle/15 bins · none): {place} is" in p for p in result.problems)
+    if "p_" not in place:
+        assert len(result.problems) == 1, result.problems
+
+
+def test_a_metric_added_or_removed_is_named(run, tmp_path):
+    def change(value, folder):
+        metrics = value["entries"][0]["metrics"]
+        metrics["made_up"] = metrics.pop("ece")
+
+    problems = tampered(run, tmp_path, change).problems
+    assert any("made_up" in problem for problem in problems)
+
+
+def test_tampered_coordinates_are_named(run, tmp_path):
+    def change(value, folder):
+        value["entries"][-1]["threshold"] = 0.5
+
+    problems = tampered(run, tmp_path, change).problems
+    assert any("coordinates" in problem for problem in problems)
+
+
+def test_tampered_or_missing_predictions_are_named_and_nothing_else(run, tmp_path):
+    def flip_a_label(value, folder):
+        from fgbench.data import Predictions
+
+        path = folder / value["entries"][0]["artifacts"]["predictions"][0]["path"]
+        stored = Predictions.load(path)
+        stored.labels[0] = 1 - stored.labels[0]
+        stored.save(path)
+
+    (problem,) = tampered(run, tmp_path / "a", flip_a_label).problems
+    assert "digest" in problem
+    assert "seed 0" in problem
+
+    def remove(value, folder):
+        (folder / value["entries"][0]["artifacts"]["predictions"][0]["path"]).unlink()
+
+    (problem,) = tampered(run, tmp_path / "b", remove).problems
+    assert "cannot be read" in problem
+
+
+def test_predictions_replaced_together_with_their_digest_are_found_by_their_numbers(run, tmp_path):
+    def change(value, folder):
+        from fgbench.data import Predictions
+        from fgbench.digests import digest_file
+
+        record = value["entries"][0]["artifacts"]["predictions"][0]
+        path = folder / record["path"]
+        stored = Predictions.load(path)
+        stored.with_logits(stored.logits * 0.9).save(path)
+        record["sha256"] = digest_file(path)
+
+    problems = tampered(run, tmp_path, change).problems
+    assert any("metrics.nll.per_seed[seed 0]" in problem for problem in problems)
+
+
+@pytest.mark.parametrize("path", ["../outside.npz", "/etc/passwd", "a/../../b.npz", "..\\x.npz"])
+def test_a_path_that_leaves_the_folder_is_refused(run, tmp_path, path):
+    def change(value, folder):
+        value["entries"][0]["artifacts"]["predictions"][0]["path"] = path
+
+    (problem,) = tampered(run, tmp_path, change).problems
+    assert "leaves the folder" in problem
+
+
+def test_a_link_that_leaves_the_folder_is_refused(run, tmp_path):
+    def change(value, folder):
+        path = folder / value["entries"][0]["artifacts"]["predictions"][0]["path"]
+        path.rename(tmp_path / "outside.npz")
+        path.symlink_to(tmp_path / "outside.npz")
+
+    (problem,) = tampered(run, tmp_path, change).problems
+    assert "leaves the folder" in problem
+
+
+def test_another_version_of_a_metric_is_named(run, tmp_path):
+    def change(value, folder):
+        value["entries"][0]["metric_versions"]["ece"] = "0"
+
+    (problem,) = tampered(run, tmp_path, change).problems
+    assert "ece has version 0" in problem
+
+
+def test_a_board_without_entries_is_a_board():
+    empty = Leaderboard(name="empty", created="", entries=[])
+    assert parse_board(empty.to_json(), "x") == empty

@@ -1,0 +1,94 @@
+"""The tables of a board: width, controls, verdicts, escaping."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from fgbench.leaderboard.models import ComparisonRecord, Leaderboard
+from fgbench.leaderboard.table import results_html, results_table
+from fgbench.leaderboard.view import cell_text, filtered, groups, signed, verdict
+from synthetic_run import make_run
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("run"))
+
+
+def rendered(board, width, **options):
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, **options)
+    console.print(results_table(board, width=width))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 132, 200])
+def test_a_table_fits_its_terminal_and_cuts_no_number(board, width):
+    text = rendered(board, width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    accuracy = cell_text(board.entries[0], "accuracy").value
+    assert accuracy in text
+
+
+def test_without_a_terminal_it_is_plain(board):
+    assert "\x1b" not in rendered(board, 80)
+    assert "\x1b" in rendered(board, 80, force_terminal=True)
+
+
+def test_every_arm_and_calibrator_has_a_row_and_the_controls_stand_in_each_group(board):
+    (group,) = groups(board)
+    assert [(e.arm, e.calibrator.name) for e in group.entries] == [
+        (arm, calibrator)
+        for arm in ("baseline", "real", "synthesis", "synthesis+")
+        for calibrator in ("none", "temperature")
+    ]
+    assert "oracle, 15 bins" in group.title
+
+
+@pytest.mark.parametrize(
+    ("delta", "p", "higher", "expected"),
+    [
+        (-0.1, 0.01, False, "better"),
+        (-0.1, 0.01, True, "worse"),
+        (0.1, 0.01, False, "worse"),
+        (-0.1, 0.05, False, "not separable"),
+        (-0.1, None, False, "not separable"),
+        (0.0, 0.01, False, "not separable"),
+    ],
+)
+def test_a_verdict_needs_significance_and_knows_the_direction(delta, p, higher, expected):
+    record = ComparisonRecord(delta=delta, ci95=None, p_value=p, p_adjusted=p)
+    assert verdict(record, higher) == expected
+
+
+def test_a_difference_that_rounds_to_nothing_has_no_sign():
+    assert [signed(x) for x in (-0.0001, 0.0, 0.0004, -0.0123, 1.5)] == [
+        "0.000", "0.000", "0.000", "−0.012", "+1.500",
+    ]  # fmt: skip
+
+
+def test_too_few_replicates_for_the_board_are_said(board):
+    # 7 comparisons, 60 replicates: 14/61.
+    assert "no adjusted p can be below 0.23" in " ".join(rendered(board, 80).split())
+
+
+def test_filters_keep_the_controls(board):
+    some = filtered(board, generator=("oracle",), calibrator=("none",))
+    assert {entry.arm for entry in some.entries} == {"baseline", "real", "synthesis", "synthesis+"}
+    assert {entry.calibrator.name for entry in some.entries} == {"none"}
+
+
+def test_text_of_data_is_no_markup(board):
+    evil = "<script>[bold]x[/bold]"
+    entry = board.entries[0]
+    dataset = entry.dataset.model_copy(update={"name": evil})
+    one = board.model_copy(update={"entries": [entry.model_copy(update={"dataset": dataset})]})
+    assert evil in rendered(one, 200)
+    assert "<script>" not in results_html(one)
+    assert "&lt;script&gt;" in results_html(one)
+
+
+def test_an_empty_board_says_so():
+    assert "no entries" in rendered(Leaderboard(name="x", created="", entries=[]), 80)
