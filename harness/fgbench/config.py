@@ -83,7 +83,7 @@ class Suite(BaseModel):
 
         Raises `ConfigurationError` with `where`, the key, and the nearest valid one.
         """
-        checked = _with_plural_keys(values, list(cls.model_fields), where)
+        checked = cls.normalised(values, where=where)
         try:
             return cls.model_validate(checked)
         except ValidationError as error:
@@ -94,6 +94,11 @@ class Suite(BaseModel):
             raise ConfigurationError(
                 f"{where}: {place}{given}: {message}." if place else f"{where}: {message}."
             ) from None
+
+    @classmethod
+    def normalised(cls, values: Mapping[str, Any], *, where: str) -> dict[str, Any]:
+        """Return the values under the suite's own keys; an unknown key is an error."""
+        return _with_plural_keys(values, list(cls.model_fields), where)
 
     @classmethod
     def read(cls, path: Path) -> dict[str, Any]:
@@ -110,7 +115,7 @@ class Suite(BaseModel):
         values.setdefault("name", _name_of(path))
         where = f"suite {path}"
         cls.build(values, where=where)
-        return _with_plural_keys(values, list(cls.model_fields), where)
+        return cls.normalised(values, where=where)
 
     def to_toml(self) -> str:
         """Return the suite as TOML, every key present: what a resolved run records."""

@@ -1,5 +1,6 @@
 """Kill a run at random instants, resume it, and compare it with one that was left alone."""
 
+import os
 import random
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from conftest import ENTRY, PROBE, comparable, events
 
 RUN = [
     *ENTRY, "run", "--plugin", str(PROBE), "--dataset", "probe", "--dataset", "probe:classes=3",
-    "--classifier", "probe-classifier:seconds=0.02", "--bins", "5", "--bins", "10",
+    "--classifier", "probe-classifier:seconds=0.05", "--bins", "5", "--bins", "10",
     "--calibrator", "none", "--calibrator", "temperature", "--seed", "0", "--seed", "1",
     "--replicates", "50", "--quiet",
 ]  # fmt: skip
@@ -19,7 +20,15 @@ RUN = [
 
 def started(folder, jobs, **options):
     return subprocess.Popen(
-        [*RUN, "--out", str(folder / "runs"), "--store", str(folder / "store"), "--jobs", str(jobs)],
+        [
+            *RUN,
+            "--out",
+            str(folder / "runs"),
+            "--store",
+            str(folder / "store"),
+            "--jobs",
+            str(jobs),
+        ],
         **options,
     )
 
@@ -37,7 +46,9 @@ def undisturbed(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_run_killed_at_ten_random_instants_ends_as_if_nothing_had_been(tmp_path, undisturbed, jobs):
+def test_a_run_killed_at_ten_random_instants_ends_as_if_nothing_had_been(
+    tmp_path, undisturbed, jobs
+):
     """Twenty instants in all; SIGKILL leaves no chance to tidy up."""
     board, seconds = undisturbed
     rng = random.Random(jobs)
@@ -74,11 +85,12 @@ def test_ctrl_c_ends_with_130_and_the_run_goes_on_later(tmp_path, undisturbed):
         folder = tmp_path / str(jobs)
         folder.mkdir()
         process = started(folder, jobs, stderr=subprocess.PIPE, start_new_session=True)
-        while not list(folder.glob("runs/*/events.jsonl")):
+        while not any(
+            "stage_finished" in log.read_text() for log in folder.glob("runs/*/events.jsonl")
+        ):
             assert process.poll() is None
             time.sleep(0.01)
-        time.sleep(0.5)
-        subprocess.run(["kill", "-INT", f"-{process.pid}"], check=True)  # the whole group, as a terminal
+        os.killpg(process.pid, signal.SIGINT)  # the whole group, as a terminal does
         message = process.communicate(timeout=20)[1].decode()
         assert process.returncode == 130, message
         assert "goes on from here" in message

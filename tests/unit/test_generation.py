@@ -179,7 +179,7 @@ def test_an_unusable_answer_is_a_rejection_not_a_label():
 
     outcome = run(Mute(), retries=0)
     assert outcome.accepted == []
-    assert outcome.rejected_by == {"unparsable": 6}
+    assert outcome.rejected_by == {"unparsable": 3}
     assert outcome.summary()["shortage"] == 3
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 import traceback
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ from fgbench.store import Artifact, Store
 
 if TYPE_CHECKING:
     from fgbench.parts import WorkerSetup
+
+_LIBRARIES = {"numpy", "scipy.linalg", "scipy.special", "sklearn.utils", "torch"}
 
 
 def run_stage(setup: WorkerSetup, text: str) -> str:
@@ -97,9 +100,15 @@ def _failure(message: str, fatal: bool) -> dict[str, Any]:
 
 def _one_thread() -> Any:
     """Keep BLAS to one thread, so that sums do not depend on how many workers there are."""
-    from threadpoolctl import threadpool_limits
+    # Looking for thread pools costs a millisecond: look again only after a library came with one.
+    return _thread_pools(frozenset(_LIBRARIES & sys.modules.keys())).limit(limits=1)
 
-    return threadpool_limits(1)
+
+@lru_cache(maxsize=8)
+def _thread_pools(loaded: frozenset[str]) -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 @lru_cache(maxsize=4)

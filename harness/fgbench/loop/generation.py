@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from fgbench.digests import seed_for
 from fgbench.loop.duplicates import DuplicateIndex, count_repeats
@@ -101,8 +102,7 @@ def synthesise(
         dataset=loader,
         seed=seed,
     )
-    test_index = DuplicateIndex(dataset.splits["test"].inputs)
-    training_index = DuplicateIndex(training.inputs)
+    test_index, training_index = _indices(dataset)
     campaign = _Campaign(
         generator=generator,
         validation=dataset.splits["validation"],
@@ -133,6 +133,21 @@ def synthesise(
     outcome.near_duplicates_of_test = count_repeats(test_index, accepted_inputs)
     outcome.near_duplicates_of_training = count_repeats(training_index, accepted_inputs)
     return outcome
+
+
+_KNOWN_INDICES: WeakKeyDictionary[Dataset, tuple[DuplicateIndex, DuplicateIndex]] = (
+    WeakKeyDictionary()
+)
+
+
+def _indices(dataset: Dataset) -> tuple[DuplicateIndex, DuplicateIndex]:
+    """Return the indices of the test and the training split, built once a data set."""
+    if dataset not in _KNOWN_INDICES:
+        _KNOWN_INDICES[dataset] = (
+            DuplicateIndex(dataset.splits["test"].inputs),
+            DuplicateIndex(dataset.splits["train"].inputs),
+        )
+    return _KNOWN_INDICES[dataset]
 
 
 class _Campaign:

@@ -58,9 +58,9 @@ class TfidfLogisticRegression(Classifier):
 
     C: Positive = 1.0
     min_n: Count = 1
-    max_n: Count = 2
+    max_n: Count = 1
     min_df: Count = 1
-    sublinear_tf: bool = True
+    sublinear_tf: bool = False
     max_features: Annotated[int, Field(ge=0)] = 0
     max_iter: Count = 2000
     needs = frozenset({"text"})

@@ -263,6 +263,6 @@ FILLERS: dict[str, tuple[str, ...]] = {
         "the seating plan",
         "the press release",
     ),
-    "number": tuple(str(1000 + 37 * step) for step in range(160)),
+    "number": tuple(str(1000 + 37 * step) for step in range(24)),
 }
 """Field of a frame → what can fill it, each with equal probability."""

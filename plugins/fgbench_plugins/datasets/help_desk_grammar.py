@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CLASS_LETTERS = "anhb"
-UNIT = 0.75
+UNIT = 0.7
 """Log-odds of one letter of leaning at ambiguity 1."""
 NUANCE = 0.45
 """Largest offset of a phrase's score from the number of letters of its leaning."""
