@@ -97,7 +97,7 @@ def evaluate(
 
     predictions = predictions_from_probabilities(probabilities, labels, posterior=posterior)
     registry = Registry.load()
-    metrics = {name: registry.create("metric", PartReference(name)) for name in registry.names("metric")}
-    return summarise(
-        [evaluate_predictions(predictions, metrics, replicates=replicates, seed=seed)]
-    )
+    metrics = {
+        name: registry.create("metric", PartReference(name)) for name in registry.names("metric")
+    }
+    return summarise([evaluate_predictions(predictions, metrics, replicates=replicates, seed=seed)])

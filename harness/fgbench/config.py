@@ -130,9 +130,7 @@ class Suite(BaseModel):
         return tomli_w.dumps(values)
 
 
-def _with_plural_keys(
-    values: Mapping[str, Any], known: list[str], where: str
-) -> dict[str, Any]:
+def _with_plural_keys(values: Mapping[str, Any], known: list[str], where: str) -> dict[str, Any]:
     """Return the values under the suite's own keys; an unknown key is an error."""
     plurals = {_singular(name): name for name in known}
     checked: dict[str, Any] = {}

@@ -8,13 +8,13 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from fgbench import hookspecs
+from fgbench.discovery import installed_plugins
 from fgbench.errors import ConfigurationError, PluginError, did_you_mean
 
 if TYPE_CHECKING:
@@ -97,9 +97,8 @@ class Registry:
             if not path.is_file():
                 raise ConfigurationError(f"plugin {path}: there is no such file.")
         registry.local_plugins = tuple(str(path) for path in paths)
-        for entry in metadata.entry_points(group=ENTRY_POINT_GROUP):
-            distribution = entry.dist.name if entry.dist else entry.value
-            registry._add_plugin(f"{entry.name} ({distribution})", entry.load)
+        for plugin in installed_plugins(ENTRY_POINT_GROUP):
+            registry._add_plugin(f"{plugin.name} ({plugin.distribution})", plugin.load)
         for path in paths:
             registry._add_local(path)
         return registry

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fgbench.calibration.statistics import Evaluation
 from fgbench.digests import digest_bytes
 from fgbench.errors import DamagedArtifactError
 from fgbench.leaderboard.build import build_entry, finish_board
@@ -32,6 +31,7 @@ from fgbench.report import write_report
 from fgbench.store.atomic import write_atomically
 
 if TYPE_CHECKING:
+    from fgbench.calibration.statistics import Evaluation
     from fgbench.execution.scheduler import NodeResult
     from fgbench.planning import Plan
     from fgbench.store import Artifact, Store

@@ -16,16 +16,16 @@ from fgbench.execution.events import EventLog, now
 from fgbench.execution.scheduler import NodeResult, Scheduler
 from fgbench.loop.stages import dataset_product
 from fgbench.parts import WorkerSetup
-from fgbench.planning import Plan
-from fgbench.references import PartReference
 from fgbench.results import write_results
-from fgbench.store import Store
 from fgbench.store.atomic import cannot_write, write_atomically
 
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Leaderboard
     from fgbench.matrix.graph import CellNodes, Node
+    from fgbench.planning import Plan
+    from fgbench.references import PartReference
     from fgbench.registry import Registry
+    from fgbench.store import Store
 
 Observer = Callable[[str, Mapping[str, Any]], None]
 """Called with an event's name and fields, as they stand in `events.jsonl`."""

@@ -63,7 +63,7 @@ def show(
     from fgbench.leaderboard.files import read_board
     from fgbench.leaderboard.view import filtered
 
-    board = read_board(file)
+    whole = read_board(file)
     wanted = {
         "dataset": dataset,
         "classifier": classifier,
@@ -71,8 +71,8 @@ def show(
         "calibrator": calibrator,
         "arm": arm,
     }
-    _check_names(board, {**wanted, "metric": metric})
-    board = filtered(board, **wanted)
+    _check_names(whole, {**wanted, "metric": metric})
+    board = filtered(whole, **wanted)
     if as_json:
         click.echo(board.to_json(), nl=False)
         return
@@ -81,7 +81,7 @@ def show(
     from fgbench.leaderboard.table import results_table
 
     console = Console()
-    console.print(results_table(board, metric or None, width=console.width))
+    console.print(results_table(board, metric or None, console.width, whole=whole))
 
 
 @leaderboard.command("verify")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import shutil
+import os
+import sys
 
 import click
 
@@ -24,6 +24,8 @@ def list_parts(kind: str | None, as_json: bool, plugins: tuple[str, ...]) -> Non
     singular = {plural: single for single, plural in KINDS.items()} | {one: one for one in KINDS}
     chosen = [singular[kind]] if kind else list(KINDS)
     if as_json:
+        import json
+
         parts = [
             {"kind": item.kind, "name": item.name, "summary": item.summary, "plugin": item.plugin}
             for each in chosen
@@ -31,10 +33,23 @@ def list_parts(kind: str | None, as_json: bool, plugins: tuple[str, ...]) -> Non
         ]
         click.echo(json.dumps(parts, indent=2, ensure_ascii=False))
         return
-    width = shutil.get_terminal_size((80, 24)).columns
+    width = _terminal_width()
     for each in chosen:
         click.secho(KINDS[each], bold=True)
         for item in registry.registrations(each):
             origin = "" if item.plugin.startswith("builtin ") else f" [{item.plugin}]"
             line = f"  {item.name:<22} {item.summary}{origin}"
             click.echo(line if len(line) <= width else line[: width - 1] + "…")
+
+
+def _terminal_width() -> int:
+    """Return the terminal's width in columns, 80 if there is none.
+
+    `shutil` knows it too, and brings archive formats along that cost a tenth of the command.
+    """
+    if (columns := os.environ.get("COLUMNS", "")).isdigit() and int(columns) > 0:
+        return int(columns)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):
+        return 80

@@ -55,12 +55,12 @@ _SETTINGS = [
 
 def matrix_options(function: _F) -> _F:
     """Add the options that span a matrix, and the argument SUITE."""
-    decorators: list[Callable[[_F], _F]] = [click.argument("suite_file", required=False, metavar="[SUITE]")]
+    decorators: list[Callable[[_F], _F]] = [
+        click.argument("suite_file", required=False, metavar="[SUITE]")
+    ]
     for option, name, text in _MATRIX:
-        many = f"{text} May stand several times."
-        decorators.append(
-            click.option(option, name, multiple=True, metavar=option.strip("-")[0].upper(), help=many)
-        )
+        metavar = option.strip("-")[0].upper()
+        decorators.append(click.option(option, name, multiple=True, metavar=metavar, help=text))
     for option, name, metavar, text in _SETTINGS:
         decorators.append(click.option(option, name, metavar=metavar, help=text))
     decorators.append(
@@ -84,9 +84,7 @@ def load_registry(plugins: tuple[str, ...]) -> Registry:
     return registry
 
 
-def build_suite(
-    suite_file: str | None, skip_incompatible: bool, options: dict[str, Any]
-) -> Suite:
+def build_suite(suite_file: str | None, skip_incompatible: bool, options: dict[str, Any]) -> Suite:
     """Return the suite that a file and the options say; an option replaces the file's key."""
     from fgbench.config import Suite
 

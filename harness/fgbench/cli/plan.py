@@ -63,7 +63,9 @@ def plan(
     for column in ("stage", "all", "stored", "to run"):
         stages.add_column(column, justify="left" if column == "stage" else "right")
     for stage, count in outlook.stages.items():
-        stages.add_row(stage, *(f"{n:,}" for n in (count.total, count.cached, count.total - count.cached)))
+        stages.add_row(
+            stage, *(f"{n:,}" for n in (count.total, count.cached, count.total - count.cached))
+        )
     console.print(stages)
     if outlook.generators:
         for generator, requests in sorted(outlook.generators.items()):

@@ -15,7 +15,7 @@ from fgbench.cli.options import build_suite, load_registry, matrix_options
 @click.option("--out", default="runs", metavar="DIR", help="Folder of run folders [default: runs].")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, help="Processes [default: 1].")
 @click.option("--executor", metavar="NAME", help="Executor; local:jobs=N is the default.")
-@click.option("--json", "as_json", is_flag=True, help="Print the leaderboard as JSON, nothing else.")
+@click.option("--json", "as_json", is_flag=True, help="Print the leaderboard as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress, no table.")
 def run(
     suite_file: str | None,

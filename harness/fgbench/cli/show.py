@@ -80,7 +80,9 @@ def _print(console: Any, part: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.padding import Padding
 
-    console.print(f"[bold]{escape(part['name'])}[/bold] ({part['kind']}): {escape(part['summary'])}")
+    console.print(
+        f"[bold]{escape(part['name'])}[/bold] ({part['kind']}): {escape(part['summary'])}"
+    )
     console.print(f"  plugin {escape(part['plugin'])}, class {escape(part['class'])}")
     if "error" in part:
         console.print(Padding(escape(part["error"]), (0, 2)))

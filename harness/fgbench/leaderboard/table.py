@@ -34,12 +34,17 @@ _METRIC_WIDTH, _NAMES_WIDTH = 13, 15
 
 
 def results_table(
-    board: Leaderboard, metrics: Sequence[str] | None = None, width: int = 80
+    board: Leaderboard,
+    metrics: Sequence[str] | None = None,
+    width: int = 80,
+    *,
+    whole: Leaderboard | None = None,
 ) -> RenderableType:
     """Return the board as rich tables, one a group: arms × calibrators against metrics.
 
     `width` is the terminal's, in columns: it decides how many metrics there is room for, and
-    whether a difference and its interval stand on one line.
+    whether a difference and its interval stand on one line. `whole` is the board that `board` is
+    a part of: its comparisons are the family that p-values were adjusted over.
     """
     from rich.console import Group as Stack
     from rich.text import Text
@@ -52,7 +57,7 @@ def results_table(
     tables: list[RenderableType] = []
     for group in groups(board):
         tables += [Text(group.title, style="bold"), _table(group, names, wide), Text("")]
-    return Stack(*tables, Text(caption(board), style="dim"))
+    return Stack(*tables, Text(caption(whole or board), style="dim"))
 
 
 def results_html(board: Leaderboard, metrics: Sequence[str] | None = None) -> str:

@@ -112,7 +112,9 @@ def build_graph(resolved: ResolvedSuite, cells: list[Cell]) -> Graph:
     return graph
 
 
-def _add_cell(graph: Graph, resolved: ResolvedSuite, cell: Cell, needed: frozenset[str]) -> CellNodes:
+def _add_cell(
+    graph: Graph, resolved: ResolvedSuite, cell: Cell, needed: frozenset[str]
+) -> CellNodes:
     suite = resolved.suite
     where = f"{cell.dataset.part.label} · {cell.classifier.label}"
     data = cell.dataset.dataset.digest

@@ -12,6 +12,7 @@ Parameters are checked by pydantic when a part is created from a reference, so
 
 from __future__ import annotations
 
+import inspect
 from copy import copy
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -39,7 +40,7 @@ class Part:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        for name in cls.__dict__.get("__annotations__", {}):
+        for name in inspect.get_annotations(cls):
             default = cls.__dict__.get(name)
             if isinstance(default, list | dict | set):  # each part gets a copy of its own
                 setattr(cls, name, field(default_factory=partial(copy, default)))
