@@ -1,0 +1,136 @@
+"""Reliability diagrams as inline SVG, drawn by matplotlib, coloured by the page's style."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from fgbench.calibration.reliability import ReliabilityDiagram
+
+# Colours that stand for the page's variables, so that the diagrams follow its light or dark theme.
+_INK, _FAINT, _BEFORE, _AFTER, _BAND = "#010101", "#020202", "#030303", "#040404", "#050505"
+_VARIABLES = {
+    _INK: "var(--ink)",
+    _FAINT: "var(--faint)",
+    _BEFORE: "var(--before)",
+    _AFTER: "var(--after)",
+    _BAND: "var(--band)",
+}
+
+
+def draw(
+    after: ReliabilityDiagram,
+    before: ReliabilityDiagram | None,
+    *,
+    axis: str,
+    key: str,
+    threshold: float | None = None,
+) -> str:
+    """Return an SVG of a diagram and the counts of its bins, that of the baseline behind it.
+
+    `axis` names the x axis; `key` makes the ids unique on the page; the band shows the gaps that
+    `threshold` does not target. The same input gives the same text.
+    """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    style: Any = {
+        "svg.hashsalt": "fgbench",
+        "svg.fonttype": "none",
+        "font.family": "sans-serif",
+        "font.size": 8.0,
+        "text.color": _INK,
+        "axes.labelcolor": _INK,
+        "axes.edgecolor": _FAINT,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    with rc_context(style):
+        figure = Figure(figsize=(2.7, 3.2), layout="constrained")
+        FigureCanvasSVG(figure)
+        upper, lower = figure.subplots(
+            2, 1, sharex=True, gridspec_kw={"height_ratios": [3.2, 1], "hspace": 0.04}
+        )
+        _draw_curves(upper, after, before, threshold)
+        _draw_counts(lower, after, before)
+        lower.set_xlabel(axis)
+        stream = io.StringIO()
+        figure.savefig(
+            stream,
+            format="svg",
+            transparent=True,
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
+    return _inlined(stream.getvalue(), key)
+
+
+def _draw_curves(
+    axes: Axes,
+    after: ReliabilityDiagram,
+    before: ReliabilityDiagram | None,
+    threshold: float | None,
+) -> None:
+    if threshold is not None:
+        axes.fill_between(
+            [0, 1],
+            [-threshold, 1 - threshold],
+            [threshold, 1 + threshold],
+            color=_BAND,
+            linewidth=0,
+        )
+    axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=0.9, linestyle=(0, (4, 3)))
+    if before is not None:
+        _curve(axes, before, _BEFORE, 1.1, 2.4)
+    _curve(axes, after, _AFTER if before is not None else _BEFORE, 1.6, 3.4)
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylabel("share that came true")
+    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+
+
+def _curve(axes: Axes, diagram: ReliabilityDiagram, color: str, width: float, size: float) -> None:
+    filled = diagram.counts > 0
+    axes.plot(
+        diagram.mean_confidence[filled],
+        diagram.mean_outcome[filled],
+        color=color,
+        linewidth=width,
+        marker="o",
+        markersize=size,
+    )
+
+
+def _draw_counts(axes: Axes, after: ReliabilityDiagram, before: ReliabilityDiagram | None) -> None:
+    color = _AFTER if before is not None else _BEFORE
+    width = 1.0 / len(after.counts)
+    axes.bar(after.edges[:-1], after.counts, width=0.9 * width, align="edge", color=color)
+    if before is not None:
+        axes.stairs(before.counts, before.edges, color=_BEFORE, linewidth=0.9)
+    axes.set_ylabel("n")
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.locator_params(axis="y", nbins=2, integer=True)
+
+
+def _inlined(svg: str, key: str) -> str:
+    """Cut the SVG out of its XML file, make its ids unique, and give its colours to the page."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\bid="', f'id="{key}-', svg)
+    svg = re.sub(r'href="#', f'href="#{key}-', svg)
+    svg = re.sub(r"url\(#", f"url(#{key}-", svg)
+    for color, variable in _VARIABLES.items():
+        svg = svg.replace(color, variable)
+    # The panel around it says what it shows; its size follows the page.
+    return re.sub(
+        r'<svg ([^>]*?)\bwidth="[^"]*"',
+        r'<svg aria-hidden="true" \1',
+        re.sub(r'(<svg [^>]*?)\bheight="[^"]*"', r"\1", svg, count=1),
+        count=1,
+    )

@@ -1,0 +1,140 @@
+"""Synthetic samples for the page: what was asked of each bin, and texts beside their sources."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PAIRS_PER_BIN = 3
+MOST_SETS = 12
+_LONGEST_TEXT = 400
+
+
+@dataclass
+class Pair:
+    """A source and one synthetic input made from it, with the probabilities of the classes."""
+
+    source: str
+    synthetic: str
+    label: int
+    asked: str
+    claimed: str
+    achieved: str
+
+
+@dataclass
+class TargetedBin:
+    """One bin: what the classifier says there, what was asked for, and what came back."""
+
+    bin: int
+    said: str
+    asked: str
+    sources: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    pairs: list[Pair] = field(default_factory=list)
+
+
+@dataclass
+class SampleSet:
+    """The samples of one data set, generator, number of bins and design, over all seeds."""
+
+    title: str
+    seeds: list[int]
+    bins: list[TargetedBin]
+    reasons: list[tuple[str, int]]
+
+
+def read_sample_sets(folder: Path) -> list[SampleSet]:
+    """Read the lineage files of a run; lines that are no samples are passed over."""
+    gathered: dict[tuple[str, ...], _Gathered] = {}
+    for path in sorted(folder.glob("*.jsonl")) if folder.is_dir() else []:
+        for sample in _lines(path):
+            key = tuple(str(sample.get(k)) for k in ("dataset", "generator", "bins", "design"))
+            if key in gathered or len(gathered) < MOST_SETS:
+                gathered.setdefault(key, _Gathered()).add(sample)
+    return [each.finished(*key) for key, each in sorted(gathered.items())]
+
+
+class _Gathered:
+    def __init__(self) -> None:
+        self.seeds: set[int] = set()
+        self.reasons: Counter[str] = Counter()
+        self.bins: dict[int, TargetedBin] = {}
+        self.sources: dict[int, set[tuple[Any, ...]]] = {}
+
+    def add(self, sample: dict[str, Any]) -> None:
+        source = sample.get("source")
+        number = sample.get("bin")
+        if not isinstance(source, dict) or not isinstance(number, int):
+            return
+        seed = int(sample.get("seed") or 0)
+        self.seeds.add(seed)
+        said = _probabilities(sample.get("bin_probabilities"))
+        asked = _probabilities(sample.get("asked_probabilities"))
+        target = self.bins.setdefault(number, TargetedBin(number, said, asked))
+        sources = self.sources.setdefault(number, set())
+        place = (seed, source.get("index"))
+        new = place not in sources
+        sources.add(place)
+        target.sources = len(sources)
+        if sample.get("verdict") != "accepted":
+            target.rejected += 1
+            self.reasons[str(sample.get("reason") or "no reason given")] += 1
+            return
+        target.accepted += 1
+        if new and len(target.pairs) < PAIRS_PER_BIN:
+            target.pairs.append(
+                Pair(
+                    source=_shown(source.get("input")),
+                    synthetic=_shown(sample.get("input")),
+                    label=int(source.get("label") or 0),
+                    asked=asked,
+                    claimed=_probabilities(sample.get("claimed_probabilities")),
+                    achieved=_probabilities(sample.get("achieved_probabilities")),
+                )
+            )
+
+    def finished(self, dataset: str, generator: str, bins: str, design: str) -> SampleSet:
+        return SampleSet(
+            title=f"{dataset} · {generator} · {bins} bins · {design}",
+            seeds=sorted(self.seeds),
+            bins=[self.bins[number] for number in sorted(self.bins)],
+            reasons=self.reasons.most_common(12),
+        )
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            try:
+                value = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(value, dict):
+                yield value
+
+
+def _probabilities(values: Any) -> str:
+    """Return class probabilities as text: of class 1 where there are two, else of each class."""
+    if not isinstance(values, list) or not all(isinstance(v, int | float) for v in values):
+        return ""
+    shown = [f"{value:.2f}" for value in values]
+    if len(shown) == 2:
+        return shown[1]
+    return ", ".join(shown[:8]) + (", …" if len(shown) > 8 else "")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        value = (
+            "("
+            + ", ".join(f"{v:.3g}" if isinstance(v, int | float) else str(v) for v in value[:8])
+            + (", …)" if len(value) > 8 else ")")
+        )
+    text = "" if value is None else str(value)
+    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
