@@ -37,6 +37,12 @@ class Platt(OneVsRest):
             def fit(self, column: Any, labels: Any) -> Any:
                 return self
 
+            def predict(self, column: Any) -> Any:
+                return self.decision_function(column) > 0
+
+            def __sklearn_is_fitted__(self) -> bool:
+                return True
+
         model = CalibratedClassifierCV(FrozenEstimator(Given()), method="sigmoid", ensemble=False)
         model.fit(scores[:, None], positive)
         return lambda values: model.predict_proba(values[:, None])[:, 1]
