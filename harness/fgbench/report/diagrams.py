@@ -43,7 +43,7 @@ def draw(
         "svg.hashsalt": "fgbench",
         "svg.fonttype": "none",
         "font.family": "sans-serif",
-        "font.size": 8.0,
+        "font.size": 9.0,
         "text.color": _INK,
         "axes.labelcolor": _INK,
         "axes.edgecolor": _FAINT,

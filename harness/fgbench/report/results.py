@@ -34,7 +34,6 @@ _COLUMNS = (
     "ece_positive",
     "true_calibration_error",
     "nll",
-    "brier",
 )
 
 
@@ -63,6 +62,8 @@ class Section:
     rows: list[Row]
     axis: str = ""
     bins: int = _DEFAULT_BINS
+    calibration: str = "without post-hoc calibration"
+    threshold: float | None = None
     panels: list[Panel] = field(default_factory=list)
     note: str = ""
 
@@ -123,7 +124,9 @@ def _add_diagrams(
     drawn: int,
 ) -> None:
     section.bins = next((e.bins for e in group.entries if e.bins is not None), _DEFAULT_BINS)
-    threshold = next((e.threshold for e in group.entries if e.threshold is not None), None)
+    section.threshold = next((e.threshold for e in group.entries if e.threshold is not None), None)
+    if any(entry.calibrator.name != "none" for entry in entries):
+        section.calibration = "after post-hoc calibration"
     diagrams: dict[str, ReliabilityDiagram] = {}
     try:
         for entry in entries:
@@ -135,7 +138,7 @@ def _add_diagrams(
             svg = draw(
                 after,
                 None if before is None else diagrams[before.id],
-                threshold=threshold,
+                threshold=section.threshold,
                 axis=section.axis,
                 key=f"d{drawn + len(section.panels)}",
             )
@@ -162,7 +165,7 @@ def _diagram(entry: Entry, folder: Path, bins: int) -> tuple[ReliabilityDiagram,
             confidence, outcome = positive_class(predictions)
         else:
             confidence, outcome = top_label(predictions)
-            axis = "confidence of the top label"
+            axis = "the top label's confidence"
         confidences.append(confidence)
         outcomes.append(outcome)
     return reliability_diagram(np.concatenate(confidences), np.concatenate(outcomes), bins), axis

@@ -1,0 +1,174 @@
+"""The report: self-contained, escaped, reproducible, and made from the run folder alone."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+
+from fgbench.cli import run_command
+from fgbench.report import results, write_report
+from synthetic_run import make_run
+
+EVIL = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'&</style>"
+
+
+class Page(HTMLParser):
+    """Collects tags, attributes and ids; refuses an element that is closed but not open."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.ids, self.open = [], [], [], []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in ("meta", "br", "link", "img"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def page_of(folder):
+    write_report(folder, folder / "report.html")
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    make_run(folder, name=f"run {EVIL}", dataset="demo", text=EVIL)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def html(run):
+    return page_of(run)
+
+
+def test_every_text_of_data_is_escaped(html):
+    page = Page(html)
+    assert not page.open, "an element is not closed"
+    assert "script" not in page.tags
+    assert "img" not in page.tags
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert EVIL in page.text  # it is shown, as text
+
+
+def test_names_of_parts_are_escaped_too(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    file = tmp_path / "run" / "leaderboard.json"
+    board = json.loads(file.read_text(encoding="utf-8"))
+    for entry in board["entries"]:
+        for part in ("dataset", "classifier", "loss", "generator"):
+            if entry[part]:
+                entry[part]["name"] = EVIL
+        entry["provenance"] |= {"python": EVIL, "platform": EVIL, "packages": {EVIL: EVIL}}
+        if entry["synthetic"]:
+            entry["synthetic"]["rejected_by"] = {EVIL: 1}
+        entry["undefined"] = {EVIL: EVIL}
+    file.write_text(json.dumps(board), encoding="utf-8")
+    page = Page(page_of(tmp_path / "run"))
+    assert not {"script", "img"} & set(page.tags)
+
+
+def test_it_reaches_for_nothing_outside_and_forbids_it(html):
+    page = Page(html)
+    policy = dict(page.attributes)
+    assert any("default-src 'none'" in str(value) for _, value in page.attributes)
+    assert "script-src" not in str(policy.get("content"))
+    links = [v for name, v in page.attributes if name in ("href", "src", "xlink:href")]
+    assert all(link.startswith("#") for link in links), links
+    assert not re.search(r"url\((?!#)", html)
+    assert "@import" not in html
+
+
+def test_ids_are_unique_and_references_lead_somewhere(html):
+    page = Page(html)
+    assert len(page.ids) == len(set(page.ids))
+    wanted = [v[1:] for name, v in page.attributes if name.endswith("href") and v[:1] == "#"]
+    wanted += re.findall(r"url\(#([^)]+)\)", html)
+    assert set(wanted) <= set(page.ids)
+
+
+def test_the_same_folder_gives_the_same_bytes(run, html):
+    assert page_of(run) == html
+
+
+def test_it_shows_diagrams_pairs_counts_failures_and_provenance(html):
+    page = Page(html)
+    assert page.tags.count("svg") == 4  # one an arm, without calibrator
+    for text in ("source 0", "synthetic 0", "asked 0.55", "achieved 0.56", "2 rejected"):
+        assert text in page.text
+    assert "the plugin raised" in page.text
+    assert "numpy 2.4" in page.text
+    assert "relabelled" in page.text
+    assert "prefers-color-scheme: dark" in html
+    assert "@media print" in html
+
+
+def test_only_the_failures_of_the_last_attempt_count(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    with (tmp_path / "run" / "events.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write("\n" + json.dumps({"event": "run_started", "time": "x"}) + "\n")
+    assert "the plugin raised" not in page_of(tmp_path / "run")
+
+
+def test_multi_class_shows_the_top_label(tmp_path):
+    make_run(tmp_path, classes=4, arms=("baseline", "synthesis"))
+    page = Page(page_of(tmp_path))
+    assert "top label" in page.text
+    assert page.tags.count("svg") == 2
+
+
+def test_without_samples_events_or_predictions_there_is_still_a_report(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "samples")
+    shutil.rmtree(tmp_path / "run" / "predictions")
+    (tmp_path / "run" / "events.jsonl").unlink()
+    page = Page(page_of(tmp_path / "run"))
+    assert "No diagrams" in page.text
+    assert "svg" not in page.tags
+
+
+def test_a_large_board_keeps_the_page_small_and_says_so(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "MOST_DIAGRAMS", 3)
+    shutil.copytree(run, tmp_path / "run")
+    page = Page(page_of(tmp_path / "run"))
+    assert "svg" not in page.tags
+    assert "4 diagrams are left out" in page.text
+
+
+def test_inputs_that_are_numbers_and_broken_lines_are_no_trouble(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    (file,) = (tmp_path / "run" / "samples").iterdir()
+    sample = json.loads(file.read_text(encoding="utf-8").splitlines()[0])
+    sample["source"]["input"] = [1.25, -3.0]
+    sample["input"] = [float(k) for k in range(20)]
+    lines = [json.dumps(sample), "{", "[]", '{"bin": "x"}']
+    file.write_text("\n".join(lines), encoding="utf-8")
+    page = Page(page_of(tmp_path / "run"))
+    assert "(1.25, -3)" in page.text
+    assert "(0, 1, 2, 3, 4, 5, 6, 7, …)" in page.text
+
+
+def test_the_command_writes_beside_the_run_or_where_it_is_told(run, tmp_path, capsys):
+    assert run_command(["report", str(run), "-o", str(tmp_path / "x" / "page.html")]) == 0
+    assert (tmp_path / "x" / "page.html").stat().st_size > 10_000
+    assert run_command(["report", str(run)]) == 0
+    assert capsys.readouterr().out.endswith("report.html\n")
+    assert run_command(["report", str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err == f"Error: {tmp_path / 'none'}: there is no such run folder.\n"
