@@ -217,7 +217,7 @@ nb  ask the provider for a refund
 """
 
 GUESS = """
-aaa my password
+aaa a mistyped user name
 aaa my expired account
 aa  the new sign-in rules
 aa  a missing role
