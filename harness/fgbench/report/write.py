@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fgbench import __version__
+from fgbench.digests import digest
 from fgbench.execution.events import read_events
 from fgbench.leaderboard.files import BOARD_FILE, read_board
+from fgbench.leaderboard.models import identity
 from fgbench.leaderboard.view import SYMBOLS, caption
 from fgbench.report.results import Results, default_columns, results_of
 from fgbench.report.samples import read_sample_sets
 from fgbench.store.atomic import write_atomically
 
 if TYPE_CHECKING:
-    from fgbench.leaderboard.models import Leaderboard, Provenance
+    from fgbench.leaderboard.models import Entry, Leaderboard, Provenance
 
 
 def write_report(run_folder: Path, output: Path) -> None:
@@ -49,7 +51,7 @@ def render(board: Leaderboard, folder: Path) -> str:
         symbols=SYMBOLS,
         results=results,
         sample_sets=read_sample_sets(folder / "samples"),
-        synthetic=[entry for entry in board.entries if entry.synthetic is not None],
+        generations=_generations(board),
         failures=_failures(folder / "events.jsonl"),
         provenances=_provenances(board),
     )
@@ -68,6 +70,17 @@ def _failures(events: Path) -> list[dict[str, str]]:
         elif event.get("event") == "cell_failed":
             failed[str(event.get("cell"))] = str(event.get("error"))
     return [{"cell": cell, "error": error} for cell, error in failed.items()]
+
+
+def _generations(board: Leaderboard) -> list[Entry]:
+    """Return one entry of each generating arm: its calibrators stand on the same samples."""
+    found: dict[str, Entry] = {}
+    for entry in board.entries:
+        if entry.synthetic is not None:
+            coordinates = identity(entry)
+            del coordinates["calibrator"]
+            found.setdefault(digest(coordinates), entry)
+    return list(found.values())
 
 
 def _provenances(board: Leaderboard) -> list[tuple[Provenance, int]]:
