@@ -1,0 +1,139 @@
+"""The door is open: a third party's distribution, installed for real and used from outside."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "fgbench-weather"
+PLUGIN = "weather (fgbench-weather)"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Install the example into a folder of its own and return an environment that sees it."""
+    site = tmp_path_factory.mktemp("site")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+         "--no-deps", "--no-build-isolation", "--no-index", "--target", str(site), str(EXAMPLE)],
+        check=True,
+    )  # fmt: skip
+    caches = tmp_path_factory.mktemp("caches")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FGBENCH_")}
+    return kept | {
+        "PYTHONPATH": str(site),
+        "FGBENCH_STORE": str(caches / "store"),
+        "FGBENCH_CACHE": str(caches / "cache"),
+    }
+
+
+def fgbench(environment, *arguments, cwd=None, code=0):
+    """Run the command line in a process of its own, warnings being errors, and return what it did.
+
+    The working directory is none of the repository's: nothing is found by accident.
+    """
+    script = "from fgbench.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script, *arguments],
+        env=environment,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def test_what_it_offers_is_listed_with_the_name_of_the_plugin(installed, tmp_path):
+    parts = json.loads(fgbench(installed, "list", "--json", cwd=tmp_path).stdout)
+    own = {(part["kind"], part["name"]) for part in parts if part["plugin"] == PLUGIN}
+    assert own == {("dataset", "weather-notes"), ("generator", "clause-swap")}
+    shown = json.loads(fgbench(installed, "show", "weather-notes", "--json", cwd=tmp_path).stdout)
+    assert shown[0]["plugin"] == PLUGIN
+    assert {item["name"] for item in shown[0]["parameters"]} >= {"train_size", "clarity"}
+
+
+def test_listing_it_imports_nothing_heavy(installed, tmp_path):
+    script = (
+        "import sys; from fgbench.cli import run_command; run_command(['list', '--json'])\n"
+        "print(sorted({'numpy', 'pydantic', 'fgbench_weather.notes'} & set(sys.modules)),"
+        " file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=installed,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.strip() == "[]"
+
+
+def test_its_parts_run_through_the_whole_loop(installed, tmp_path):
+    options = {
+        "--dataset": ["weather-notes:clarity=0.9"],
+        "--generator": ["clause-swap:proposals=4"],
+        "--classifier": ["tfidf-logreg:C=100"],
+        "--arm": ["baseline", "real", "synthesis+"],
+        "--calibrator": ["none"],
+        "--seed": ["0"],
+        "--replicates": ["20"],
+        "--out": [str(tmp_path / "runs")],
+        "--store": [str(tmp_path / "store")],
+    }
+    arguments = [
+        text for name, values in options.items() for value in values for text in (name, value)
+    ]
+    done = fgbench(installed, "run", *arguments, "--json", cwd=tmp_path)
+    (folder,) = (tmp_path / "runs").iterdir()
+    board = json.loads((folder / "leaderboard.json").read_text(encoding="utf-8"))
+    assert json.loads(done.stdout) == board
+
+    entries = {entry["arm"]: entry for entry in board["entries"]}
+    assert set(entries) == {"baseline", "real", "synthesis+"}
+    for entry in entries.values():
+        assert entry["dataset"]["name"] == "weather-notes"
+        assert entry["dataset"]["params"]["clarity"] == 0.9
+        assert entry["dataset"]["n_test"] == 600
+        assert 0.6 < entry["metrics"]["accuracy"]["mean"] < 0.9
+    assert entries["baseline"]["generator"] is None
+    filled = entries["synthesis+"]
+    assert (filled["generator"]["name"], filled["generator"]["params"]) == (
+        "clause-swap",
+        {"proposals": 4},
+    )
+    assert filled["synthetic"]["accepted"] > 0.5 * filled["synthetic"]["requested"] > 0
+    assert filled["usage"]["requests"] > 0
+
+    samples = [
+        json.loads(line)
+        for path in sorted((folder / "samples").glob("*.jsonl"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    assert {sample["generator"] for sample in samples} == {"clause-swap"}
+    assert sum(s["verdict"] == "accepted" for s in samples) == filled["synthetic"]["accepted"]
+    assert fgbench(installed, "leaderboard", "verify", str(folder), cwd=tmp_path)
+
+
+def test_a_wrong_parameter_of_it_is_refused_with_the_nearest_name(installed, tmp_path):
+    wrong = ("--dataset", "weather-notes:clarty=1")
+    done = fgbench(installed, "plan", *wrong, cwd=tmp_path, code=2)
+    assert (
+        "dataset 'weather-notes' has no parameter 'clarty'. Did you mean 'clarity'?" in done.stderr
+    )
+
+
+def test_its_own_tests_pass_with_the_conformance_kit(installed, tmp_path):
+    arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(EXAMPLE)]
+    done = subprocess.run(
+        [sys.executable, *arguments, str(EXAMPLE / "tests")],
+        env=installed,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
