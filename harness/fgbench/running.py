@@ -71,13 +71,14 @@ def run_plan(
     writing the same run.
     """
     folder = out / plan.run_id
+    runs_stages = registry.create("executor", executor)
     with _run_folder(folder):
         write_atomically(folder / "suite.toml", plan.resolved.suite.to_toml())
         write_atomically(folder / "plan.json", json.dumps(plan.to_value(), indent=1) + "\n")
         log = EventLog(folder / "events.jsonl")
         try:
             session = _Session(plan, registry, store, folder, log, observers)
-            return session.run(registry.create("executor", executor))
+            return session.run(runs_stages)
         finally:
             log.close()
 

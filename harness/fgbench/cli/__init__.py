@@ -23,6 +23,7 @@ _COMMANDS = {
     "doctor": ("fgbench.cli.doctor:doctor", "Check the installation, the plugins and the folders."),
 }
 
+FAULT = 1
 INTERRUPTED = 130
 
 
@@ -96,6 +97,15 @@ def run_command(arguments: list[str]) -> int:
         # The reader has gone (`| head`): nothing is left to say, not even while closing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(
+            f"Error: a fault of fgbench, not of your input: {type(error).__name__}: {error}. What "
+            "has finished is kept. Please report it with what the same command says with --debug.",
+            err=True,
+        )
+        return FAULT
 
 
 def _offer_debug(command: click.Command) -> None:

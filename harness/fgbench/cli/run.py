@@ -32,7 +32,8 @@ def run(
 ) -> int:
     """Run a matrix of cells, from a suite file, from options, or the embedded default.
 
-    Options replace the keys of the suite. Stages that are stored are not run again, so the same
+    Options replace the keys of the suite; those that name parts, arms, bins or seeds may be given
+    several times. Stages that are stored are not run again, so the same
     command goes on with an interrupted run.
     """
     if executor is not None and jobs != 1:
