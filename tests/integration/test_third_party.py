@@ -30,28 +30,11 @@ def installed(tmp_path_factory):
     }
 
 
-def fgbench(environment, *arguments, cwd=None, code=0):
-    """Run the command line in a process of its own, warnings being errors, and return what it did.
-
-    The working directory is none of the repository's: nothing is found by accident.
-    """
-    script = "from fgbench.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script, *arguments],
-        env=environment,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == code, done.stderr
-    return done
-
-
-def test_what_it_offers_is_listed_with_the_name_of_the_plugin(installed, tmp_path):
-    parts = json.loads(fgbench(installed, "list", "--json", cwd=tmp_path).stdout)
+def test_what_it_offers_is_listed_with_the_name_of_the_plugin(installed, fgbench):
+    parts = json.loads(fgbench("list", "--json", env=installed).stdout)
     own = {(part["kind"], part["name"]) for part in parts if part["plugin"] == PLUGIN}
     assert own == {("dataset", "weather-notes"), ("generator", "clause-swap")}
-    shown = json.loads(fgbench(installed, "show", "weather-notes", "--json", cwd=tmp_path).stdout)
+    shown = json.loads(fgbench("show", "weather-notes", "--json", env=installed).stdout)
     assert shown[0]["plugin"] == PLUGIN
     assert {item["name"] for item in shown[0]["parameters"]} >= {"train_size", "clarity"}
 
@@ -73,7 +56,7 @@ def test_listing_it_imports_nothing_heavy(installed, tmp_path):
     assert done.stderr.strip() == "[]"
 
 
-def test_its_parts_run_through_the_whole_loop(installed, tmp_path):
+def test_its_parts_run_through_the_whole_loop(installed, fgbench, tmp_path):
     options = {
         "--dataset": ["weather-notes:clarity=0.9"],
         "--generator": ["clause-swap:proposals=4"],
@@ -88,7 +71,7 @@ def test_its_parts_run_through_the_whole_loop(installed, tmp_path):
     arguments = [
         text for name, values in options.items() for value in values for text in (name, value)
     ]
-    done = fgbench(installed, "run", *arguments, "--json", cwd=tmp_path)
+    done = fgbench("run", *arguments, "--json", env=installed)
     (folder,) = (tmp_path / "runs").iterdir()
     board = json.loads((folder / "leaderboard.json").read_text(encoding="utf-8"))
     assert json.loads(done.stdout) == board
@@ -116,12 +99,12 @@ def test_its_parts_run_through_the_whole_loop(installed, tmp_path):
     ]
     assert {sample["generator"] for sample in samples} == {"clause-swap"}
     assert sum(s["verdict"] == "accepted" for s in samples) == filled["synthetic"]["accepted"]
-    assert fgbench(installed, "leaderboard", "verify", str(folder), cwd=tmp_path)
+    fgbench("leaderboard", "verify", folder, env=installed)
 
 
-def test_a_wrong_parameter_of_it_is_refused_with_the_nearest_name(installed, tmp_path):
+def test_a_wrong_parameter_of_it_is_refused_with_the_nearest_name(installed, fgbench):
     wrong = ("--dataset", "weather-notes:clarty=1")
-    done = fgbench(installed, "plan", *wrong, cwd=tmp_path, code=2)
+    done = fgbench("plan", *wrong, env=installed, code=2)
     assert (
         "dataset 'weather-notes' has no parameter 'clarty'. Did you mean 'clarity'?" in done.stderr
     )

@@ -1,0 +1,62 @@
+"""The documentation is true: its plugins run, its links lead somewhere."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from fgbench.references import PartReference
+from fgbench.registry import Registry
+from fgbench.testing import check_calibrator
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```python\n# (?P<name>\w+\.py)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)(?P<target>[^)#\s]+)(?:#(?P<anchor>[^)\s]+))?\)")
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md"), *(ROOT / "examples").glob("*/*.md")]
+)
+
+
+@pytest.fixture
+def plugins(tmp_path):
+    """The files that docs/plugins.md tells its reader to save, in the folder of the test."""
+    text = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    for block in BLOCK.finditer(text):
+        (tmp_path / block["name"]).write_text(block["code"], encoding="utf-8")
+    return tmp_path
+
+
+def test_the_plugins_of_the_documentation_run(plugins, fgbench, monkeypatch):
+    monkeypatch.setenv("FGBENCH_PLUGINS", os.pathsep.join(["histogram.py", "tracker.py"]))
+    options = (
+        "--dataset logistic-1d --arm baseline --calibrator none --calibrator histogram:bins=10 "
+        "--seed 0 --replicates 20 --json"
+    )
+    done = fgbench("run", *options.split())
+    entries = json.loads(done.stdout)["entries"]
+    params = {entry["calibrator"]["name"]: entry["calibrator"]["params"] for entry in entries}
+    assert params == {"none": {}, "histogram": {"bins": 10}}
+
+    (run,) = (plugins / "runs").iterdir()
+    lines = (run / "results.csv").read_text(encoding="utf-8").splitlines()
+    ece = sorted(entry["metrics"]["ece"]["mean"] for entry in entries)
+    assert sorted(float(line.rpartition(",")[2]) for line in lines) == pytest.approx(ece, abs=1e-4)
+    assert "finished: " in done.stderr
+
+
+def test_the_calibrator_of_the_documentation_keeps_the_contract(plugins):
+    registry = Registry.load([str(plugins / "histogram.py")])
+    check_calibrator(registry.create("calibrator", PartReference.parse("histogram:bins=5")))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_links_of_a_page_lead_somewhere(page):
+    for link in LINK.finditer(page.read_text(encoding="utf-8")):
+        target = (page.parent / link["target"]).resolve()
+        assert target.exists(), f"{page.name} links to {link['target']}"
+        if link["anchor"]:
+            titles = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert link["anchor"] in anchors, f"{page.name} links to {link.group()}"
