@@ -92,3 +92,24 @@ def test_text_of_data_is_no_markup(board):
 
 def test_an_empty_board_says_so():
     assert "no entries" in rendered(Leaderboard(name="x", created="", entries=[]), 80)
+
+
+def test_differences_from_the_real_control_have_a_table_of_their_own(board):
+    text = rendered(board, 80)
+    after = text[text.index("Difference from `real`") :]
+    assert "synthesis+" in after
+    assert "baseline" not in after.split("Mean ±")[0]
+    assert "Difference from" in results_html(board)
+
+
+def test_a_name_carries_only_the_parameters_that_tell_two_parts_apart(board):
+    def with_params(entry, **params):
+        part = entry.classifier.model_copy(update={"params": params})
+        return entry.model_copy(update={"classifier": part})
+
+    entry = board.entries[0]
+    alike = board.model_copy(update={"entries": [with_params(entry, C=1.0, max_iter=100)]})
+    assert " logreg ·" in groups(alike)[0].title
+    two = [with_params(entry, C=1.0, max_iter=100), with_params(entry, C=9.0, max_iter=100)]
+    titles = [group.title for group in groups(board.model_copy(update={"entries": two}))]
+    assert ["logreg:C=1.0 " in titles[0], "logreg:C=9.0 " in titles[1]] == [True, True]

@@ -201,3 +201,18 @@ def test_parameters_are_checked():
 def test_what_is_no_prediction_is_refused(probabilities, labels, message):
     with pytest.raises(DataError, match=message):
         predictions_from_probabilities(probabilities, labels)
+
+
+def test_a_third_party_writes_a_metric_with_public_names():
+    from fgbench import Metric, calibration
+
+    class MeanConfidence(Metric):
+        lower_is_better = False
+
+        def evaluate(self, predictions, weights):
+            confidence, _ = calibration.top_label(predictions)
+            return calibration.weighted_mean(confidence, weights)
+
+    predictions = predictions_from_probabilities([0.9, 0.4], [1, 1])
+    (number,) = MeanConfidence().evaluate(predictions, np.ones((1, 2)))
+    assert number == pytest.approx(0.75)

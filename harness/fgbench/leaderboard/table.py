@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
 
 from fgbench.leaderboard.view import (
+    REAL_TITLE,
     SYMBOLS,
     CellText,
     Group,
     Verdict,
+    against_real,
     caption,
+    cell_against_real,
     cell_text,
     default_metrics,
     groups,
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from fgbench.leaderboard.models import Leaderboard
+    from fgbench.leaderboard.models import Entry, Leaderboard
 
 _STYLES: dict[Verdict, str] = {
     "better": "bold green",
@@ -57,6 +61,10 @@ def results_table(
     tables: list[RenderableType] = []
     for group in groups(board):
         tables += [Text(group.title, style="bold"), _table(group, names, wide), Text("")]
+        if compared := against_real(group):
+            title = Text(REAL_TITLE, style="italic")
+            rows = replace(group, entries=compared)
+            tables += [title, _table(rows, names, wide, cell_against_real), Text("")]
     return Stack(*tables, Text(caption(whole or board), style="dim"))
 
 
@@ -64,20 +72,30 @@ def results_html(board: Leaderboard, metrics: Sequence[str] | None = None) -> st
     """Return the board as a plain HTML fragment, every text of it escaped."""
     names = list(metrics) if metrics else default_metrics(board, 5)
     parts = ["<div>"]
+    shown: list[tuple[Group, str, Callable[[Entry, str], CellText]]] = []
     for group in groups(board):
+        shown.append((group, group.title, cell_text))
+        if compared := against_real(group):
+            shown.append((replace(group, entries=compared), REAL_TITLE, cell_against_real))
+    for group, title, cell in shown:
         head = "".join(f"<th>{escape(name)}</th>" for name in ["arm", "calibrator", *names])
         parts.append(
-            f"<table><caption>{escape(group.title)}</caption><thead><tr>{head}</tr></thead><tbody>"
+            f"<table><caption>{escape(title)}</caption><thead><tr>{head}</tr></thead><tbody>"
         )
         for entry in group.entries:
-            cells = [escape(entry.arm), escape(entry.calibrator.label)]
-            cells += [_html_cell(cell_text(entry, name)) for name in names]
+            cells = [escape(entry.arm), escape(group.calibrator(entry))]
+            cells += [_html_cell(cell(entry, name)) for name in names]
             parts.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
         parts.append("</tbody></table>")
     return "".join([*parts, f"<p><small>{escape(caption(board))}</small></p></div>"])
 
 
-def _table(group: Group, metrics: Sequence[str], wide: bool) -> Table:
+def _table(
+    group: Group,
+    metrics: Sequence[str],
+    wide: bool,
+    cell: Callable[[Entry, str], CellText] = cell_text,
+) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -87,8 +105,8 @@ def _table(group: Group, metrics: Sequence[str], wide: bool) -> Table:
     for name in metrics:
         table.add_column(_header(name), justify="right", no_wrap=wide, overflow="fold")
     for entry in group.entries:
-        names = Text(f"{entry.arm}\n  {entry.calibrator.label}")  # of data: no markup in it
-        table.add_row(names, *(_cell(cell_text(entry, name), wide) for name in metrics))
+        names = Text(f"{entry.arm}\n  {group.calibrator(entry)}")  # of data: no markup in it
+        table.add_row(names, *(_cell(cell(entry, name), wide) for name in metrics))
     return table
 
 
@@ -99,7 +117,8 @@ def _cell(cell: CellText, wide: bool) -> Text:
     if cell.delta:
         style = _STYLES[cell.verdict]
         interval = f" {cell.interval}" if wide else ""
-        text.append(f"\n{cell.delta}{interval} {SYMBOLS[cell.verdict]}", style=style)
+        start = "\n" if cell.value else ""
+        text.append(f"{start}{cell.delta}{interval} {SYMBOLS[cell.verdict]}", style=style)
         if cell.interval and not wide:
             text.append(f"\n{_short(cell.interval)}", style="dim")
     return text
@@ -126,4 +145,5 @@ def _html_cell(cell: CellText) -> str:
     if not cell.delta:
         return escape(cell.value)
     against = f"{cell.delta} {cell.interval} {SYMBOLS[cell.verdict]}"
-    return f"{escape(cell.value)}<br><small>{escape(against)}</small>"
+    start = f"{escape(cell.value)}<br>" if cell.value else ""
+    return f"{start}<small>{escape(against)}</small>"

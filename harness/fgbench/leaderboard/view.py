@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from fgbench.leaderboard.models import ComparisonRecord, Entry, Leaderboard
+    from fgbench.leaderboard.models import ComparisonRecord, Entry, Leaderboard, PartRecord
 
 Verdict = Literal["better", "worse", "not separable", ""]
 """Of a difference: significant after Holm at 5 %, in the good or the bad direction, or not."""
@@ -19,6 +19,7 @@ _CAPTION = (
     "calibrator, with its 95 % interval (paired bootstrap over test points and seeds). "
     "✓ better, ✗ worse: p < 0.05 after Holm's adjustment over the board; ≈ not separable."
 )
+REAL_TITLE = "Difference from `real`: the same data and calibrator, without a synthetic point"
 ARMS = ("baseline", "real", "resample", "random-bins", "synthesis", "synthesis+")
 
 _DEFAULT_METRICS = ("accuracy", "ece", "ece_positive", "true_calibration_error", "nll")
@@ -30,6 +31,11 @@ class Group:
 
     title: str
     entries: tuple[Entry, ...]
+    names: Names
+
+    def calibrator(self, entry: Entry) -> str:
+        """Return the short name of an entry's calibrator."""
+        return self.names.short("calibrator", entry.calibrator)
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,28 @@ def caption(board: Leaderboard) -> str:
     )
 
 
+class Names:
+    """Short names of a board's parts: with just those parameters that tell two parts apart."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._values: dict[tuple[str, str], dict[str, set[str]]] = {}
+        for entry in entries:
+            for kind, part in _parts(entry):
+                values = self._values.setdefault((kind, part.name), {})
+                for key, value in part.params.items():
+                    values.setdefault(key, set()).add(str(value))
+
+    def short(self, kind: str, part: PartRecord) -> str:
+        """Return the part's name, with the parameters in which others of that name differ."""
+        values = self._values.get((kind, part.name), {})
+        telling = [
+            f"{key}={value}"
+            for key, value in sorted(part.params.items())
+            if len(values.get(key, ())) > 1
+        ]
+        return f"{part.name}:{','.join(telling)}" if telling else part.name
+
+
 def default_metrics(board: Leaderboard, at_most: int = 4) -> list[str]:
     """Return the metrics that a table shows unless told: accuracy, the ECEs, the truth or NLL."""
     present = {name for entry in board.entries for name in entry.metrics}
@@ -74,6 +102,7 @@ def groups(board: Leaderboard) -> list[Group]:
 
     Entries without a generator (baseline, real) stand in every group that they are a control of.
     """
+    names = Names(board.entries)
     shared: dict[tuple[object, ...], list[Entry]] = {}
     for entry in board.entries:
         shared.setdefault(_setting(entry), []).append(entry)
@@ -83,10 +112,11 @@ def groups(board: Leaderboard) -> list[Group]:
         generated: dict[str, list[Entry]] = {}
         for entry in entries:
             if entry.generator is not None:
-                generated.setdefault(_generation(entry), []).append(entry)
+                generated.setdefault(_generation(entry, names), []).append(entry)
         for key, members in (generated or {"": []}).items():
-            title = _title((members or controls)[0], key)
-            found.append(Group(title, tuple(sorted([*controls, *members], key=_row_order))))
+            title = _title((members or controls)[0], key, names)
+            rows = tuple(sorted([*controls, *members], key=_row_order))
+            found.append(Group(title, rows, names))
     return found
 
 
@@ -100,15 +130,30 @@ def cell_text(entry: Entry, metric: str) -> CellText:
         if len(entry.seeds) > 1
         else (number(record.mean))
     )
-    against = entry.versus_baseline.get(metric)
+    return _with_difference(value, entry.versus_baseline.get(metric), metric, entry)
+
+
+def cell_against_real(entry: Entry, metric: str) -> CellText:
+    """Return one cell of the table of differences from the `real` control."""
+    record = entry.versus_real.get(metric)
+    return CellText("—") if record is None else _with_difference("", record, metric, entry)
+
+
+def against_real(group: Group) -> tuple[Entry, ...]:
+    """Return the entries of a group that are compared with a `real` control."""
+    return tuple(entry for entry in group.entries if entry.versus_real)
+
+
+def _with_difference(
+    value: str, against: ComparisonRecord | None, metric: str, entry: Entry
+) -> CellText:
     if against is None:
         return CellText(value)
     interval = ""
     if against.ci95 is not None:
         interval = f"[{signed(against.ci95[0])}, {signed(against.ci95[1])}]"
-    return CellText(
-        value, signed(against.delta), interval, verdict(against, metric in entry.higher_is_better)
-    )
+    judged = verdict(against, metric in entry.higher_is_better)
+    return CellText(value, signed(against.delta), interval, judged)
 
 
 def verdict(against: ComparisonRecord, higher_is_better: bool) -> Verdict:
@@ -181,19 +226,30 @@ def _setting(entry: Entry) -> tuple[object, ...]:
     )
 
 
-def _generation(entry: Entry) -> str:
+def _parts(entry: Entry) -> list[tuple[str, PartRecord]]:
+    parts: list[tuple[str, PartRecord]] = [
+        ("dataset", entry.dataset),
+        ("classifier", entry.classifier),
+        ("loss", entry.loss),
+        ("calibrator", entry.calibrator),
+    ]
+    return parts if entry.generator is None else [*parts, ("generator", entry.generator)]
+
+
+def _generation(entry: Entry, names: Names) -> str:
     assert entry.generator is not None
     selection = f"gap > {entry.threshold:g}" if entry.threshold is not None else ""
     if entry.selector == "significant":
         selection += f", significant at {entry.alpha:g}" if entry.alpha is not None else ""
-    return f"{entry.generator.label}, {entry.bins} bins ({selection})".replace(" ()", "")
+    generator = names.short("generator", entry.generator)
+    return f"{generator}, {entry.bins} bins ({selection})".replace(" ()", "")
 
 
-def _title(entry: Entry, generation: str) -> str:
+def _title(entry: Entry, generation: str, names: Names) -> str:
     seeds = f"{len(entry.seeds)} seeds" if len(entry.seeds) > 1 else f"seed {entry.seeds[0]}"
-    parts = [entry.dataset.label, entry.classifier.label]
+    parts = [names.short("dataset", entry.dataset), names.short("classifier", entry.classifier)]
     if entry.loss.name != "cross-entropy":
-        parts.append(entry.loss.label)
+        parts.append(names.short("loss", entry.loss))
     if generation:
         parts.append(generation)
     return " · ".join([*parts, f"{entry.protocol} protocol", seeds])

@@ -18,7 +18,15 @@ from fgbench.calibration.reliability import (
 from fgbench.errors import FgbenchError
 from fgbench.leaderboard.build import control_of
 from fgbench.leaderboard.files import read_predictions
-from fgbench.leaderboard.view import CellText, Group, cell_text, groups, number
+from fgbench.leaderboard.view import (
+    CellText,
+    Group,
+    against_real,
+    cell_against_real,
+    cell_text,
+    groups,
+    number,
+)
 from fgbench.report.diagrams import draw
 
 if TYPE_CHECKING:
@@ -42,6 +50,7 @@ class Row:
     """One entry of a table: its cells, and the CI of each mean."""
 
     entry: Entry
+    calibrator: str
     cells: tuple[tuple[CellText, str], ...]
 
 
@@ -60,6 +69,7 @@ class Section:
 
     title: str
     rows: list[Row]
+    against_real: list[Row]
     axis: str = ""
     bins: int = _DEFAULT_BINS
     calibration: str = "without post-hoc calibration"
@@ -90,10 +100,22 @@ def results_of(board: Leaderboard, folder: Path) -> Results:
     drawn = 0
     for group in groups(board):
         rows = [
-            Row(entry, tuple((cell_text(entry, name), _interval(entry, name)) for name in columns))
+            Row(
+                entry,
+                group.calibrator(entry),
+                tuple((cell_text(entry, name), _interval(entry, name)) for name in columns),
+            )
             for entry in group.entries
         ]
-        section = Section(group.title, rows)
+        compared = [
+            Row(
+                entry,
+                group.calibrator(entry),
+                tuple((cell_against_real(entry, name), "") for name in columns),
+            )
+            for entry in against_real(group)
+        ]
+        section = Section(group.title, rows, compared)
         results.sections.append(section)
         plain = [entry for entry in group.entries if entry.calibrator.name == "none"]
         chosen = plain or list(group.entries)
@@ -145,7 +167,7 @@ def _add_diagrams(
             title = (
                 entry.arm
                 if len(entries) == len({e.arm for e in entries})
-                else (f"{entry.arm}, {entry.calibrator.label}")
+                else (f"{entry.arm}, {group.calibrator(entry)}")
             )
             section.panels.append(Panel(title, _description(entry, after), svg))
     except FgbenchError as error:

@@ -57,7 +57,12 @@ def read_sample_sets(folder: Path) -> list[SampleSet]:
             key = tuple(str(sample.get(k)) for k in ("dataset", "generator", "bins", "design"))
             if key in gathered or len(gathered) < MOST_SETS:
                 gathered.setdefault(key, _Gathered()).add(sample)
-    return [each.finished(*key) for key, each in sorted(gathered.items())]
+    return [each.finished(*key) for key, each in sorted(gathered.items(), key=_order)]
+
+
+def _order(item: tuple[tuple[str, ...], _Gathered]) -> tuple[bool, tuple[str, ...]]:
+    """Targeted bins first: the random ones are their control."""
+    return item[0][3] != "targeted", item[0]
 
 
 class _Gathered:
