@@ -94,6 +94,8 @@ def default_metrics(board: Leaderboard, at_most: int = 4) -> list[str]:
     """Return the metrics that a table shows unless told: accuracy, the ECEs, the truth or NLL."""
     present = {name for entry in board.entries for name in entry.metrics}
     chosen = [name for name in _DEFAULT_METRICS if name in present]
+    if len(present) <= at_most:  # few metrics were asked for: show them all
+        chosen += sorted(present - set(chosen))
     return (chosen or sorted(present))[:at_most]
 
 
