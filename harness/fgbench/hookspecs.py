@@ -75,7 +75,8 @@ def fgbench_run_started(run: Mapping[str, Any]) -> None:
 
 @hookspec
 def fgbench_stage_finished(stage: Mapping[str, Any]) -> None:
-    """A stage ended: `stage`, `label`, `key`, `status` (finished, cached or failed), `seconds`."""
+    """A stage ended: `stage`, `label`, `key`, `status` (finished, cached,
+    shared or failed), `seconds`."""
 
 
 @hookspec

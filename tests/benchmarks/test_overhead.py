@@ -1,9 +1,9 @@
 """What the harness adds to the work of its parts: at most 10 ms a cell."""
 
 import pytest
-from conftest import PROBE
 
 import fgbench
+from conftest import PROBE
 
 CELLS = 1000
 PER_CELL = 0.010
@@ -12,7 +12,7 @@ PER_CELL = 0.010
 
 @pytest.mark.slow
 def test_overhead_of_a_cell(benchmark, tmp_path):
-    """1,000 cells with a classifier and a generator that do nothing, all stages from an empty store.
+    """1,000 cells with a classifier and a generator that do nothing, from an empty store.
 
     Two baselines × 5 calibrators × 20 seeds, and 4 arms × 2 bin counts × 5 calibrators × 20 seeds.
     """

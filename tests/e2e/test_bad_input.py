@@ -6,6 +6,7 @@ import signal
 import textwrap
 
 import pytest
+
 from conftest import comparable, events
 
 PROBE_RUN = ["run", "--dataset", "probe", "--bins", "5", "--replicates", "20", "--seed", "0"]
@@ -39,7 +40,7 @@ def assert_one_message(answer, *words):
         (["--executor", "locale"], ["unknown executor", "Did you mean 'local'?"]),
         (["--jobs", "0"], ["--jobs"]),
         (["--frobnicate"], ["No such option"]),
-        (["--dataset", "tc", "--classifier", "tfidf-logreg"], ["FGBENCH_DATA", "fgbench data fetch tc"]),
+        (["--dataset", "tc", "--classifier", "logreg"], ["FGBENCH_DATA", "fgbench data fetch tc"]),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_before_any_work(fgbench, tmp_path, arguments, words):
@@ -100,7 +101,8 @@ def test_features_that_are_no_numbers(fgbench, tmp_path, value):
                     values = np.linspace(0, 1, 20)
                     values[7] = float("{value}")
                     split = Split(values, np.arange(20) % 2)
-                    return Dataset("broken", ("a", "b"), dict.fromkeys(("train", "validation", "test"), split))
+                    names = ("train", "validation", "test")
+                    return Dataset("broken", ("a", "b"), dict.fromkeys(names, split))
 
             @hookimpl
             def fgbench_datasets(register):

@@ -5,9 +5,9 @@ import random
 import subprocess
 
 import pytest
-from conftest import ENTRY, PROBE, comparable, events, stage_counts
 
 import fgbench as package
+from conftest import ENTRY, PROBE, comparable, events, stage_counts
 from fgbench.errors import ConfigurationError, IncompatiblePartsError
 
 SMALL = ["--replicates", "20", "--bins", "5"]

@@ -23,7 +23,8 @@ def test_a_distribution_on_the_path_is_found_and_the_first_of_a_name_wins(tmp_pa
         info.mkdir(parents=True)
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: My_Plugin\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(
-            f"[console_scripts]\nx = y:z\n\n# a comment\n[fgbench]\nmine = json.{value}:a.b [extra]\n"
+            "[console_scripts]\nx = y:z\n\n# a comment\n"
+            f"[fgbench]\nmine = json.{value}:a.b [extra]\n"
         )
         monkeypatch.syspath_prepend(str(tmp_path / folder))
     found = [each for each in installed_plugins("fgbench") if each.name == "mine"]

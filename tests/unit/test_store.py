@@ -129,7 +129,8 @@ def test_a_full_disk_loses_nothing(tmp_path):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
         try:
-            store.put("cd" * 32, Product(None, {"a": b"x" * 1000, "b": b"x" * 9000}), stage="s", seconds=0)
+            product = Product(None, {"a": b"x" * 1000, "b": b"x" * 9000})
+            store.put("cd" * 32, product, stage="s", seconds=0)
         except StoreError as error:
             print(error)
         """
@@ -156,7 +157,8 @@ def test_many_processes_that_build_one_artefact_agree(tmp_path):
             key = f"{number:064x}"
             with store.lock(key):
                 if store.get(key) is None:
-                    store.put(key, Product({"n": number}, {"f": b"x" * number}), stage="s", seconds=0)
+                    product = Product({"n": number}, {"f": b"x" * number})
+                    store.put(key, product, stage="s", seconds=0)
                     print(number)
         """
     )

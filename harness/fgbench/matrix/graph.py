@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fgbench.digests import digest
 from fgbench.loop.stages import VERSIONS
+from fgbench.parts import CAPABILITY_OUTPUTS
 
 if TYPE_CHECKING:
     from fgbench.matrix.cells import Cell
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 BOOTSTRAP_SEED = 0
 """All seeds of an entry share one test split, so they are resampled alike: were each resampled by
 itself, averaging over seeds would hide the uncertainty that the test points bring."""
-
-_OUTPUTS = {"features": "features", "stochastic_forward": "stochastic_logits"}
-"""What a classifier that provides a capability computes for a calibrator that needs it."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,9 @@ def _add_cell(
             parts={"classifier": cell.classifier.identity, "loss": cell.loss.identity},
             parameters={
                 "outputs": [
-                    _OUTPUTS[name] for name in sorted(_OUTPUTS) if name in needed & offered
+                    output
+                    for name, output in sorted(CAPABILITY_OUTPUTS.items())
+                    if name in needed & offered
                 ],
                 "seed": cell.seed,
             },

@@ -12,6 +12,7 @@ from fgbench.parts.generation import (
     Usage,
 )
 from fgbench.parts.interfaces import (
+    CAPABILITY_OUTPUTS,
     Calibrator,
     Classifier,
     DatasetLoader,
@@ -24,6 +25,7 @@ from fgbench.parts.interfaces import (
 )
 
 __all__ = [
+    "CAPABILITY_OUTPUTS",
     "Calibrator",
     "Candidate",
     "Classifier",

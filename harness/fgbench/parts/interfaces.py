@@ -72,6 +72,10 @@ class Outputs(NamedTuple):
     stochastic_logits: FloatArray | None = None
 
 
+CAPABILITY_OUTPUTS = {"features": "features", "stochastic_forward": "stochastic_logits"}
+"""What a classifier that provides a capability computes where a cell needs it."""
+
+
 class Loss(Part, ABC):
     """What a classifier minimises.
 
@@ -166,7 +170,7 @@ class Executor(Part, ABC):
 
     @abstractmethod
     def submit(self, stage: str) -> Future[str]:
-        """Run `fgbench.execution.run_stage(worker, stage)` and return its answer."""
+        """Run `fgbench.run_stage(worker, stage)` somewhere and return its answer."""
 
     @abstractmethod
     def close(self, *, cancel: bool) -> None:

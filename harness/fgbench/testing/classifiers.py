@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from fgbench.data import take_inputs
-from fgbench.parts import Classifier, Loss, Outputs, TrainingSet
-from fgbench.testing.common import CLASSIFIER_OUTPUTS, check_part, fail, global_state, near, twin
+from fgbench.parts import CAPABILITY_OUTPUTS, Classifier, Loss, Outputs, TrainingSet
+from fgbench.testing.common import check_part, fail, global_state, near, twin
 
 _TOLERANCE = 1e-3
 """Logits may differ as much as float32 sums do when a batch is cut in another way."""
@@ -48,7 +48,7 @@ def _kind(n_classes: int) -> str:
 
 def _check(classifier: Classifier, loss: Loss, training: TrainingSet) -> None:
     outputs = frozenset(
-        output for need, output in CLASSIFIER_OUTPUTS.items() if need in classifier.provides
+        output for need, output in CAPABILITY_OUTPUTS.items() if need in classifier.provides
     )
     before = _copy(training)
     first = twin(classifier)

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 AnyPart = TypeVar("AnyPart", bound="Part")
 
-CLASSIFIER_OUTPUTS = {"features": "features", "stochastic_forward": "stochastic_logits"}
-"""What a classifier computes if it provides a capability."""
-
 
 def fail(part: Part, problem: str) -> NoReturn:
     """Raise `PluginError`: this part breaks this promise."""
