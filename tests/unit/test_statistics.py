@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fgbench import Metric
+from fgbench.calibration.bootstrap import bootstrap_weights
 from fgbench.calibration.statistics import (
     Evaluation,
-    bootstrap_weights,
     compare,
     evaluate_metrics,
     holm,
@@ -47,11 +47,11 @@ def test_a_replicate_depends_on_its_number_and_not_on_how_many_there_are():
 
 
 def test_weights_too_many_to_keep_come_in_pieces_and_are_the_same(monkeypatch):
-    from fgbench.calibration import statistics
+    from fgbench.calibration import bootstrap
 
     whole = all_weights(300, 64, 5)
-    monkeypatch.setattr(statistics, "_KEPT_BYTES", 0)
-    monkeypatch.setattr(statistics, "_WEIGHTS_AT_ONCE", 1000)
+    monkeypatch.setattr(bootstrap, "_KEPT_BYTES", 0)
+    monkeypatch.setattr(bootstrap, "_WEIGHTS_AT_ONCE", 1000)
     pieces = list(bootstrap_weights(300, 64, 5))
     assert [len(piece) for piece in pieces[:2]] == [3, 3]
     np.testing.assert_array_equal(np.concatenate(pieces), whole)

@@ -1,5 +1,6 @@
 """Reliability diagrams, metrics and their uncertainty: arrays in, numbers out."""
 
+from fgbench.calibration.bootstrap import bootstrap_weights
 from fgbench.calibration.metrics import (
     accuracy,
     auroc,
@@ -25,7 +26,6 @@ from fgbench.calibration.statistics import (
     Evaluation,
     MetricSummary,
     applicable,
-    bootstrap_weights,
     compare,
     evaluate_metrics,
     holm,
