@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fgbench.digests import seed_for
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _KEPT_BYTES = 50_000_000
 """Counts of a whole bootstrap are kept for the next evaluation up to this size."""
