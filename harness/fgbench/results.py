@@ -93,8 +93,9 @@ def _entry(
         coordinates,
         evaluations,
         metric_versions={
-            part.name: str(part.identity["version"]) for part in plan.resolved.metrics
+            part.label: str(part.identity["version"]) for part in plan.resolved.metrics
         },
+        higher_is_better=plan.resolved.higher_is_better,
         bootstrap_seed=BOOTSTRAP_SEED,
         replicates=plan.resolved.suite.replicates,
         synthetic=synthetic,

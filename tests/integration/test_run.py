@@ -227,3 +227,24 @@ def test_a_damaged_artefact_is_made_again(tmp_path):
     assert comparable(second.folder / "leaderboard.json") == before
     log = events(second.folder)
     assert {e["key"] for e in log if e["event"] == "artifact_damaged"} == set(damaged)
+
+
+def test_one_metric_with_two_settings_is_two_metrics_and_verifies(fgbench, tmp_path):
+    outcome = run(
+        tmp_path / "runs", tmp_path / "store", arms=["baseline"],
+        metrics=["ece", "ece:bins=5", "accuracy"],
+    )  # fmt: skip
+    (first, _) = outcome.leaderboard.entries
+    assert set(first.metrics) == {"ece", "ece:bins=5", "accuracy"}
+    assert first.higher_is_better == ["accuracy"]
+    fgbench("leaderboard", "verify", outcome.folder / "leaderboard.json")
+
+
+def test_a_default_that_is_spelt_out_is_the_same_run(tmp_path):
+    plain = run(tmp_path / "runs", tmp_path / "store", metrics=["ece"], arms=["baseline"])
+    spelt = run(
+        tmp_path / "runs", tmp_path / "store", metrics=["ece:bins=15"], arms=["baseline"],
+        datasets=["probe:rows=40,tag=probe"],
+    )  # fmt: skip
+    assert plain.id == spelt.id
+    assert set(spelt.leaderboard.entries[0].metrics) == {"ece"}

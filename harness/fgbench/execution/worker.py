@@ -61,7 +61,7 @@ def _run(setup: WorkerSetup, task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parts(registry: Registry, task: Mapping[str, Any]) -> dict[str, Any]:
-    """Create the parts of a stage; a part's role is its kind, a metric's is its name."""
+    """Create the parts of a stage; a part's role is its kind, a metric's its label."""
     parts = {}
     for role, identity in task["parts"].items():
         kind = "metric" if task["stage"] == "evaluate" else role

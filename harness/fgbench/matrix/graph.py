@@ -192,7 +192,7 @@ def _add_cell(
     evaluated = graph.add(
         "evaluate",
         cell.label,
-        parts={part.name: part.identity for part in resolved.metrics},
+        parts={part.label: part.identity for part in resolved.metrics},
         parameters={"replicates": suite.replicates, "seed": BOOTSTRAP_SEED},
         inputs={"predictions": calibrated},
     )

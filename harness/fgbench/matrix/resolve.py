@@ -28,7 +28,7 @@ class ResolvedPart:
 
     kind: str
     label: str
-    """What it was asked for by: its name, and the parameters that were given."""
+    """Its name, and those parameters that differ from their defaults."""
     identity: Mapping[str, Any]
     needs: frozenset[str]
     provides: frozenset[str]
@@ -68,6 +68,8 @@ class ResolvedSuite:
     losses: tuple[ResolvedPart, ...]
     calibrators: tuple[ResolvedPart, ...]
     metrics: tuple[ResolvedPart, ...]
+    higher_is_better: frozenset[str]
+    """The labels of the metrics of which more is better."""
 
 
 def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSuite:
@@ -78,7 +80,9 @@ def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSui
     losses = _parts(registry, "loss", suite.losses)
     calibrators = _parts(registry, "calibrator", suite.calibrators)
     metric_tables = suite.metrics or [{"name": name} for name in registry.names("metric")]
-    metrics = _parts(registry, "metric", metric_tables)
+    measured = [_part(registry, "metric", PartReference.parse(table)) for table in metric_tables]
+    metrics = tuple(resolved for resolved, _ in measured)
+    higher = frozenset(resolved.label for resolved, part in measured if not part.lower_is_better)
     classifiers = _parts(registry, "classifier", suite.classifiers)
     generators = _parts(registry, "generator", suite.generators)
     datasets = tuple(
@@ -95,7 +99,7 @@ def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSui
             "metrics": [item.parameters | {"name": item.name} for item in metrics],
         }
     )
-    return ResolvedSuite(resolved, datasets, losses, calibrators, metrics)
+    return ResolvedSuite(resolved, datasets, losses, calibrators, metrics, higher)
 
 
 def _parts(
@@ -108,7 +112,20 @@ def _part(registry: Registry, kind: str, reference: PartReference) -> tuple[Reso
     part: Part = registry.create(kind, reference)
     code = registry.find(kind, reference.name).code_digest
     identity = part_identity(part, reference.name, code)
-    return ResolvedPart(kind, str(reference), identity, part.needs, part.provides), part
+    return ResolvedPart(kind, _label(part, reference), identity, part.needs, part.provides), part
+
+
+def _label(part: Part, reference: PartReference) -> str:
+    """Return the shortest reference to a part, the same however it was asked for."""
+    parameters = part.parameters()
+    required = {name: parameters[name] for name in part.required_parameters()}
+    usual = type(part).create(required, name=reference.name).parameters()
+    special = {
+        name: value
+        for name, value in parameters.items()
+        if name in required or value != usual[name]
+    }
+    return str(PartReference(reference.name, special))
 
 
 def _dataset(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import inspect
 from copy import copy
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
@@ -50,6 +50,15 @@ class Part:
     def parameter_names(cls) -> list[str]:
         """Return the names of the declared parameters, in their order."""
         return [item.name for item in fields(cls)]  # type: ignore[arg-type]
+
+    @classmethod
+    def required_parameters(cls) -> list[str]:
+        """Return the names of the parameters without a default."""
+        return [
+            item.name
+            for item in fields(cls)  # type: ignore[arg-type]
+            if item.default is MISSING and item.default_factory is MISSING
+        ]
 
     @classmethod
     def create(cls, parameters: Mapping[str, Any], *, name: str) -> Self:
