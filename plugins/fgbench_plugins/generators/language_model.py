@@ -83,7 +83,8 @@ class TrigramModel:
                 token = padded[at]
                 self._next[(padded[at - 2], padded[at - 1])].append(token)
                 self._next[(padded[at - 1],)].append(token)
-                self._next[()].append(token)
+                if token != END:  # a text ends only behind a word that has ended one
+                    self._next[()].append(token)
         self._types = {history: len(set(found)) for history, found in self._next.items()}
         self._followers = {h: frozenset(found) for h, found in self._next.items() if len(h) == 2}
 
@@ -94,8 +95,8 @@ class TrigramModel:
             found = self._next.get(history) if len(history) == length else None
             if found and uniform() >= _DISCOUNT[length] * self._types[history] / len(found):
                 return found[uniform.below(len(found))]
-        found = self._next[()]
-        return found[uniform.below(len(found))]
+        anywhere = self._next.get(())
+        return anywhere[uniform.below(len(anywhere))] if anywhere else END
 
     def joins(self, before: str, after: str, second: str) -> bool:
         """Return whether `after` and then `second` were seen right behind `before`."""
