@@ -124,10 +124,21 @@ def test_identical_predictions_differ_by_nothing_with_p_one():
     assert (same.delta, same.ci95, same.p_value) == (0.0, (0.0, 0.0), 1.0)
 
 
-def test_the_smallest_p_value_is_two_over_replicates_plus_one():
-    zero = Evaluation({"m": 0.0}, {"m": np.zeros(99)})
-    one = Evaluation({"m": 1.0}, {"m": np.ones(99)})
-    assert compare([one], [zero])["m"].p_value == pytest.approx(0.02)
+def difference(replicates):
+    zero = Evaluation({"m": 0.0}, {"m": np.zeros(len(replicates))})
+    return compare([Evaluation({"m": 1.0}, {"m": replicates})], [zero])["m"].p_value
+
+
+def test_a_p_value_counts_replicates_on_the_other_side():
+    assert difference(np.ones(99)) == pytest.approx(0.02)  # no spread: nothing to extrapolate
+    assert difference(np.r_[np.ones(95), -np.ones(4)]) == pytest.approx(0.10)
+
+
+def test_beyond_the_last_replicate_the_tail_is_normal():
+    normal = np.random.default_rng(0).normal(6.0, 1.0, 999)
+    standardised = 6 + (normal - normal.mean()) / normal.std()
+    assert difference(standardised) == pytest.approx(2 * 9.8659e-10, rel=1e-3)  # 2 Φ(−6)
+    assert difference(standardised - 3.5) > 0.002  # some replicates are there: they are counted
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():

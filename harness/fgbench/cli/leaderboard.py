@@ -81,7 +81,7 @@ def show(
     from fgbench.leaderboard.table import results_table
 
     console = Console()
-    console.print(results_table(board, metric or None, console.width, whole=whole))
+    console.print(results_table(board, metric or None, console.width))
 
 
 @leaderboard.command("verify")

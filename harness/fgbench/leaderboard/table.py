@@ -8,13 +8,13 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from fgbench.leaderboard.view import (
+    CAPTION,
     REAL_TITLE,
     SYMBOLS,
     CellText,
     Group,
     Verdict,
     against_real,
-    caption,
     cell_against_real,
     cell_text,
     default_metrics,
@@ -41,14 +41,11 @@ def results_table(
     board: Leaderboard,
     metrics: Sequence[str] | None = None,
     width: int = 80,
-    *,
-    whole: Leaderboard | None = None,
 ) -> RenderableType:
     """Return the board as rich tables, one a group: arms × calibrators against metrics.
 
     `width` is the terminal's, in columns: it decides how many metrics there is room for, and
-    whether a difference and its interval stand on one line. `whole` is the board that `board` is
-    a part of: its comparisons are the family that p-values were adjusted over.
+    whether a difference and its interval stand on one line.
     """
     from rich.console import Group as Stack
     from rich.text import Text
@@ -65,7 +62,7 @@ def results_table(
             title = Text(REAL_TITLE, style="italic")
             rows = replace(group, entries=compared)
             tables += [title, _table(rows, names, wide, cell_against_real), Text("")]
-    return Stack(*tables, Text(caption(whole or board), style="dim"))
+    return Stack(*tables, Text(CAPTION, style="dim"))
 
 
 def results_html(board: Leaderboard, metrics: Sequence[str] | None = None) -> str:
@@ -87,7 +84,7 @@ def results_html(board: Leaderboard, metrics: Sequence[str] | None = None) -> st
             cells += [_html_cell(cell(entry, name)) for name in names]
             parts.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
         parts.append("</tbody></table>")
-    return "".join([*parts, f"<p><small>{escape(caption(board))}</small></p></div>"])
+    return "".join([*parts, f"<p><small>{escape(CAPTION)}</small></p></div>"])
 
 
 def _table(

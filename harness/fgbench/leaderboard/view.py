@@ -14,7 +14,7 @@ Verdict = Literal["better", "worse", "not separable", ""]
 
 SIGNIFICANCE = 0.05
 SYMBOLS: dict[Verdict, str] = {"better": "✓", "worse": "✗", "not separable": "≈", "": ""}
-_CAPTION = (
+CAPTION = (
     "Mean ± standard deviation over seeds; below it the difference from the baseline without "
     "calibrator, with its 95 % interval (paired bootstrap over test points and seeds). "
     "✓ better, ✗ worse: p < 0.05 after Holm's adjustment over the board; ≈ not separable."
@@ -46,26 +46,6 @@ class CellText:
     delta: str = ""
     interval: str = ""
     verdict: Verdict = ""
-
-
-def caption(board: Leaderboard) -> str:
-    """Return the explanation that belongs under a table of the board."""
-    family = max(
-        (
-            sum(name in entry.versus_baseline for entry in board.entries)
-            for name in {name for entry in board.entries for name in entry.versus_baseline}
-        ),
-        default=0,
-    )
-    replicates = min((entry.statistics.replicates for entry in board.entries), default=0)
-    smallest = min(1.0, 2.0 * family / (replicates + 1))
-    if smallest < SIGNIFICANCE:
-        return _CAPTION
-    needed = int(2.0 * family / SIGNIFICANCE)
-    return (
-        f"{_CAPTION} With {replicates} replicates and {family} comparisons no adjusted p can be "
-        f"below {smallest:.2f}: only more than {needed} replicates can separate anything here."
-    )
 
 
 class Names:

@@ -10,7 +10,7 @@ from fgbench.digests import digest
 from fgbench.execution.events import read_events
 from fgbench.leaderboard.files import BOARD_FILE, read_board
 from fgbench.leaderboard.models import identity
-from fgbench.leaderboard.view import REAL_TITLE, SYMBOLS, caption
+from fgbench.leaderboard.view import CAPTION, REAL_TITLE, SYMBOLS
 from fgbench.report.results import Results, default_columns, results_of
 from fgbench.report.samples import read_sample_sets
 from fgbench.store.atomic import write_atomically
@@ -47,7 +47,7 @@ def render(board: Leaderboard, folder: Path) -> str:
         board=board,
         version=__version__,
         columns=default_columns(board),
-        caption=caption(board),
+        caption=CAPTION,
         real_title=REAL_TITLE,
         symbols=SYMBOLS,
         results=results,
