@@ -45,7 +45,7 @@ class KnownPosterior(DatasetLoader):
     """
 
     train: Annotated[int, Field(ge=2)] = 300
-    validation: Annotated[int, Field(ge=2)] = 2000
+    validation: Annotated[int, Field(ge=2)] = 1000
     test: Annotated[int, Field(ge=1)] = 1000
     classes: Annotated[int, Field(ge=2, le=len(LABELS))] = 2
     ambiguity: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
