@@ -15,7 +15,6 @@ from fgbench.cli.options import data_dir_option, plugin_option, store_option
 from fgbench.registry import Registry
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "matplotlib", "pydantic", "rich", "pluggy")
-_EXTRAS = {"transformers": ("torch", "transformers"), "vllm": ("vllm",)}
 
 
 @click.command("doctor")
@@ -32,12 +31,9 @@ def doctor(data_dir: str | None, store: str | None, plugins: tuple[str, ...]) ->
     from fgbench.store import Store, default_store
 
     problems: list[str] = []
+    optional: list[str] = []
     click.echo(f"fgbench {__version__}, Python {platform.python_version()} ({sys.executable})")
     click.echo("packages: " + ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES))
-    for extra, names in _EXTRAS.items():
-        missing = [name for name in names if not _is_installed(name)]
-        state = "installed" if not missing else f"not installed: pip install 'fgbench[{extra}]'"
-        click.echo(f"extra {extra}: {state}")
     registry = Registry.load(plugins)
     problems += [f"plugin {failure.plugin}: {failure.reason}" for failure in registry.failures]
     offered = list(registry.registrations())
@@ -45,8 +41,10 @@ def doctor(data_dir: str | None, store: str | None, plugins: tuple[str, ...]) ->
         try:
             registry.part_class(item.kind, item.name)
         except FgbenchError as error:
-            if item.extra is None:
-                problems.append(str(error))
+            # A part whose optional dependencies are not there is no problem, but worth a line.
+            (problems if item.extra is None else optional).append(str(error))
+    for line in optional:
+        click.echo(f"not installed: {line}")
     click.echo(f"parts: {len(offered)} from {len({item.plugin for item in offered})} plugins")
     root = Path(store) if store else default_store()
     try:
@@ -66,11 +64,3 @@ def doctor(data_dir: str | None, store: str | None, plugins: tuple[str, ...]) ->
     if not problems:
         click.echo("No problems found.")
     return 1 if problems else 0
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,9 @@ def _parameter(part: type[Part], item: Any) -> dict[str, Any]:
         default = None
     required = item.default is MISSING and item.default_factory is MISSING
     kind = item.type if isinstance(item.type, str) else getattr(item.type, "__name__", item.type)
-    return {"name": item.name, "type": str(kind), "default": default, "required": required}
+    # "Annotated[int, Field(ge=2)]" says "int, ge=2".
+    plain = re.sub(r"Annotated\[(.*?), Field\((.*?)\)\]", r"\1, \2", str(kind))
+    return {"name": item.name, "type": plain, "default": default, "required": required}
 
 
 def _print(console: Any, part: dict[str, Any]) -> None:
@@ -88,12 +91,15 @@ def _print(console: Any, part: dict[str, Any]) -> None:
         console.print(Padding(escape(part["error"]), (0, 2)))
         return
     if part["description"]:
-        console.print(Padding(escape(part["description"]), (1, 2)))
+        for paragraph in part["description"].split("\n\n"):
+            console.print(Padding(escape(" ".join(paragraph.split())), (1, 2, 0, 2)))
+        console.print()
     if part["parameters"]:
         console.print("  parameters:")
         for item in part["parameters"]:
-            default = "required" if item["required"] else f"= {item['default']!r}"
-            console.print(escape(f"    {item['name']}: {item['type']} {default}"), soft_wrap=True)
+            default = "is required" if item["required"] else f"= {item['default']!r}"
+            line = f"    {item['name']} {default}  ({item['type']})"
+            console.print(escape(line), soft_wrap=True)
     for word in ("needs", "provides"):
         if part[word]:
             console.print(f"  {word}: {', '.join(part[word])}")
