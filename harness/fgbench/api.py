@@ -32,6 +32,8 @@ class Run:
     folder: Path
     leaderboard: Leaderboard
     failures: tuple[FailedCell, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What is doubtful about data and plugins: files that differ from their card, and the like."""
 
     def table(self) -> RenderableType:
         """Return the results as a rich table."""
@@ -64,9 +66,8 @@ def run(
     registry = Registry.load(plugins)
     values = {} if suite is None else Suite.read(Path(suite))
     given = Suite.normalised(matrix, where="run()")
-    plan = make_plan(
-        Suite.build(values | given, where="run()"), registry, DataFolder.from_environment(data_dir)
-    )
+    folder = DataFolder.from_environment(data_dir)
+    plan = make_plan(Suite.build(values | given, where="run()"), registry, folder)
     outcome = run_plan(
         plan,
         registry,
@@ -75,7 +76,14 @@ def run(
         executor=PartReference.parse(executor or f"local:jobs={jobs}"),
         observers=tuple(observers),
     )
-    return Run(outcome.run_id, outcome.folder, outcome.leaderboard, tuple(outcome.failures))
+    warnings = [*folder.warnings, *(f"{each.plugin}: {each.reason}" for each in registry.failures)]
+    return Run(
+        outcome.run_id,
+        outcome.folder,
+        outcome.leaderboard,
+        tuple(outcome.failures),
+        tuple(warnings),
+    )
 
 
 def evaluate(

@@ -248,3 +248,20 @@ def test_a_default_that_is_spelt_out_is_the_same_run(tmp_path):
     )  # fmt: skip
     assert plain.id == spelt.id
     assert set(spelt.leaderboard.entries[0].metrics) == {"ece"}
+
+
+def test_a_broken_metric_that_nobody_asked_for_stops_nothing(tmp_path):
+    plugin = tmp_path / "broken_metric.py"
+    plugin.write_text(
+        "from fgbench import hookimpl\n\n@hookimpl\ndef fgbench_metrics(register):\n"
+        "    register('broken', 'broken_metric:Missing', 'cannot be imported')\n"
+    )
+    options = {
+        "out": tmp_path / "runs", "store": tmp_path / "store", "dataset": "probe", "seed": 0,
+        "arm": "baseline", "plugins": [str(PROBE), str(plugin)],
+    }  # fmt: skip
+    outcome = package.run(**options)
+    assert outcome.failures == ()
+    assert any("metric broken" in warning for warning in outcome.warnings)
+    with pytest.raises(package.PluginError, match="metric 'broken'"):
+        package.run(**options, metric="broken")

@@ -59,32 +59,44 @@ class _Tally:
 @contextlib.contextmanager
 def _bars(plan: Plan) -> Iterator[Observer]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.table import Column
 
     tally = _Tally()
     with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=12),
+        TextColumn("{task.fields[count]}", table_column=Column(no_wrap=True)),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn(
+            "{task.fields[note]}",
+            markup=False,
+            table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+        ),
         console=Console(stderr=True),
+        expand=True,
         transient=True,
     ) as bars:
-        whole = bars.add_task("stages", total=len(plan.graph.nodes), note="")
+        total = len(plan.graph.nodes)
+        whole = bars.add_task("stages", total=total, count=f"0/{total}", note="")
         running: dict[str, Any] = {}
 
         def observe(event: str, fields: Mapping[str, Any]) -> None:
             if event == "stage_started":
                 running[fields["node"]] = bars.add_task(
-                    fields["stage"], total=None, note=fields["label"]
+                    fields["stage"], total=None, count="", note=fields["label"]
                 )
             elif event in _ENDED:
                 tally.add(event, fields)
                 task = running.pop(fields["node"], None)
                 if task is not None:
                     bars.remove_task(task)
-                bars.update(whole, completed=tally.ended, note=str(tally))
+                bars.update(
+                    whole,
+                    completed=tally.ended,
+                    count=f"{tally.ended}/{total}",
+                    note=str(tally),
+                )
 
         yield observe
 

@@ -6,13 +6,14 @@ data, combinations that cannot work.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fgbench.errors import ConfigurationError, FgbenchError
 from fgbench.loop.stages import part_identity
 from fgbench.references import PartReference
+from fgbench.registry import PluginFailure
 
 if TYPE_CHECKING:
     from fgbench.cards import DataFolder
@@ -79,8 +80,11 @@ def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSui
     """
     losses = _parts(registry, "loss", suite.losses)
     calibrators = _parts(registry, "calibrator", suite.calibrators)
-    metric_tables = suite.metrics or [{"name": name} for name in registry.names("metric")]
-    measured = [_part(registry, "metric", PartReference.parse(table)) for table in metric_tables]
+    measured = (
+        [_part(registry, "metric", PartReference.parse(table)) for table in suite.metrics]
+        if suite.metrics
+        else list(_all_metrics(registry))
+    )
     metrics = tuple(resolved for resolved, _ in measured)
     higher = frozenset(resolved.label for resolved, part in measured if not part.lower_is_better)
     classifiers = _parts(registry, "classifier", suite.classifiers)
@@ -106,6 +110,15 @@ def _parts(
     registry: Registry, kind: str, tables: Sequence[Mapping[str, Any]]
 ) -> tuple[ResolvedPart, ...]:
     return tuple(_part(registry, kind, PartReference.parse(table))[0] for table in tables)
+
+
+def _all_metrics(registry: Registry) -> Iterator[tuple[ResolvedPart, Any]]:
+    """Yield every metric on offer; one that cannot be had was not asked for, and is only noted."""
+    for name in registry.names("metric"):
+        try:
+            yield _part(registry, "metric", PartReference(name))
+        except FgbenchError as error:
+            registry.failures.append(PluginFailure(f"metric {name}", str(error)))
 
 
 def _part(registry: Registry, kind: str, reference: PartReference) -> tuple[ResolvedPart, Any]:
