@@ -24,6 +24,7 @@ NEAR_DUPLICATE = 0.8
 
 _SHINGLE = 5
 _MAX_CHARACTERS = 20_000
+_REMEMBERED = 100_000
 
 
 class DuplicateIndex:
@@ -39,6 +40,7 @@ class DuplicateIndex:
         self._shingles: list[frozenset[str]] = []
         self._postings: dict[str, list[int]] = {}
         self._frequency: Counter[str] = Counter()
+        self._verdicts: dict[str, bool] = {}
         if is_numeric(inputs):
             self._exact = {tuple(row) for row in inputs.tolist()}
             return
@@ -56,15 +58,22 @@ class DuplicateIndex:
         if not isinstance(candidate, str):
             return tuple(candidate) in self._exact
         text = even_out(candidate)
-        if text in self._exact:
-            return True
-        shingles = _shingles(text)
+        if text not in self._verdicts:
+            # The loop asks for one text several times: as a candidate, as accepted, for the count.
+            if len(self._verdicts) >= _REMEMBERED:
+                self._verdicts.clear()
+            self._verdicts[text] = text in self._exact or self._is_near(_shingles(text))
+        return self._verdicts[text]
+
+    def _is_near(self, shingles: frozenset[str]) -> bool:
+        smallest, largest = NEAR_DUPLICATE * len(shingles), len(shingles) / NEAR_DUPLICATE
         seen: set[int] = set()
         for shingle in self._prefix(shingles):
             for index in self._postings.get(shingle, ()):
-                if index not in seen:
+                other = self._shingles[index]
+                if index not in seen and smallest <= len(other) <= largest:
                     seen.add(index)
-                    if _jaccard(shingles, self._shingles[index]) >= NEAR_DUPLICATE:
+                    if _jaccard(shingles, other) >= NEAR_DUPLICATE:
                         return True
         return False
 
