@@ -7,6 +7,7 @@ an exact one. Numbers are duplicates when they are equal.
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections import Counter
@@ -23,6 +24,7 @@ NEAR_DUPLICATE = 0.8
 """Jaccard similarity from which two texts count as near duplicates."""
 
 _SHINGLE = 5
+_SHARED_IN_PREFIX = 12
 _MAX_CHARACTERS = 20_000
 _REMEMBERED = 100_000
 
@@ -30,9 +32,9 @@ _REMEMBERED = 100_000
 class DuplicateIndex:
     """Finds the inputs of one split that a new input repeats.
 
-    Only shingles that are rare enough can decide that a similarity reaches the threshold, so of
-    each text just the rarest are looked up (prefix filtering, Chaudhuri et al. 2006); the answer
-    is exact for all that.
+    Two texts are as similar as the threshold only if they share several of their rarest shingles,
+    so just those are looked up, and few texts are compared whole (prefixes that must share more
+    than one element: Wang, Li and Feng, SIGMOD 2012). The answer is exact for all that.
     """
 
     def __init__(self, inputs: Inputs) -> None:
@@ -40,6 +42,7 @@ class DuplicateIndex:
         self._shingles: list[frozenset[str]] = []
         self._postings: dict[str, list[int]] = {}
         self._frequency: Counter[str] = Counter()
+        self._needed: list[int] = []
         self._verdicts: dict[str, bool] = {}
         if is_numeric(inputs):
             self._exact = {tuple(row) for row in inputs.tolist()}
@@ -49,6 +52,7 @@ class DuplicateIndex:
         self._shingles = [_shingles(text) for text in sorted(evened)]
         for shingles in self._shingles:
             self._frequency.update(shingles)
+        self._needed = [_required(len(shingles)) for shingles in self._shingles]
         for index, shingles in enumerate(self._shingles):
             for shingle in self._prefix(shingles):
                 self._postings.setdefault(shingle, []).append(index)
@@ -66,22 +70,21 @@ class DuplicateIndex:
         return self._verdicts[text]
 
     def _is_near(self, shingles: frozenset[str]) -> bool:
-        smallest, largest = NEAR_DUPLICATE * len(shingles), len(shingles) / NEAR_DUPLICATE
-        seen: set[int] = set()
+        shared: Counter[int] = Counter()
         for shingle in self._prefix(shingles):
-            for index in self._postings.get(shingle, ()):
-                other = self._shingles[index]
-                if index not in seen and smallest <= len(other) <= largest:
-                    seen.add(index)
-                    if _jaccard(shingles, other) >= NEAR_DUPLICATE:
-                        return True
-        return False
+            shared.update(self._postings.get(shingle, ()))
+        required = _required(len(shingles))
+        needed = self._needed
+        return any(
+            _jaccard(shingles, self._shingles[index]) >= NEAR_DUPLICATE
+            for index, count in shared.items()
+            if count >= required or count >= needed[index]
+        )
 
     def _prefix(self, shingles: frozenset[str]) -> list[str]:
-        """Return the rarest shingles, enough that any near duplicate shares one of them."""
+        """Return the rarest shingles, of which any near duplicate has `_required` at least."""
         ordered = sorted(shingles, key=lambda shingle: (self._frequency[shingle], shingle))
-        length = len(ordered) - int(-(-NEAR_DUPLICATE * len(ordered) // 1)) + 1
-        return ordered[:length]
+        return ordered[: len(ordered) - _least_shared(len(ordered)) + _required(len(ordered))]
 
 
 def even_out(text: str) -> str:
@@ -94,6 +97,15 @@ def even_out(text: str) -> str:
 def count_repeats(index: DuplicateIndex, inputs: Iterable[Input]) -> int:
     """Return how many of `inputs` repeat one of the index's split."""
     return sum(index.repeats(item) for item in inputs)
+
+
+def _least_shared(size: int) -> int:
+    """Return how many of its shingles a text shares with any near duplicate, at the least."""
+    return math.ceil(NEAR_DUPLICATE * size - 1e-9)  # 0.8 is not exact in binary
+
+
+def _required(size: int) -> int:
+    return min(_SHARED_IN_PREFIX, _least_shared(size))
 
 
 def _shingles(text: str) -> frozenset[str]:
