@@ -174,6 +174,8 @@ def write_samples(folder, *, dataset="demo", text="plain text"):
                 "used_in": ["synthesis", "synthesis+"] if accepted else [],
             }
         )
+    accepted_ones = [line for line in lines if line["verdict"] == "accepted"]
+    lines += [line | {"verdict": "surplus", "used_in": []} for line in accepted_ones]
     path = folder / "samples" / f"{dataset}-oracle-15-seed0.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

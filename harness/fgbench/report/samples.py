@@ -71,6 +71,7 @@ class _Gathered:
         self.reasons: Counter[str] = Counter()
         self.bins: dict[int, TargetedBin] = {}
         self.sources: dict[int, set[tuple[Any, ...]]] = {}
+        self.shown: set[tuple[Any, ...]] = set()
 
     def add(self, sample: dict[str, Any]) -> None:
         source = sample.get("source")
@@ -84,15 +85,17 @@ class _Gathered:
         target = self.bins.setdefault(number, TargetedBin(number, said, asked))
         sources = self.sources.setdefault(number, set())
         place = (seed, source.get("index"))
-        new = place not in sources
         sources.add(place)
         target.sources = len(sources)
+        if sample.get("verdict") == "surplus":  # good, but its source had one already
+            return
         if sample.get("verdict") != "accepted":
             target.rejected += 1
             self.reasons[str(sample.get("reason") or "no reason given")] += 1
             return
         target.accepted += 1
-        if new and len(target.pairs) < PAIRS_PER_BIN:
+        if place not in self.shown and len(target.pairs) < PAIRS_PER_BIN:
+            self.shown.add(place)
             target.pairs.append(
                 Pair(
                     source=_shown(source.get("input")),
