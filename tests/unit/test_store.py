@@ -1,10 +1,13 @@
 """The store: whole or not at all, verified, shared."""
 
+import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +70,16 @@ def damage_no_manifest(folder):
     (folder / "manifest.json").unlink()
 
 
+def damage_seconds(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["seconds"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def damage_kind(folder):
+    (folder / "manifest.json").write_text("[]")
+
+
 def damage_garbage(folder):
     (folder / "manifest.json").write_bytes(os.urandom(100))
 
@@ -81,6 +94,8 @@ def damage_garbage(folder):
         damage_manifest,
         damage_no_manifest,
         damage_garbage,
+        damage_seconds,
+        damage_kind,
     ],
 )
 def test_a_damaged_artefact_is_found_reported_and_made_again(tmp_path, damage):
@@ -90,6 +105,43 @@ def test_a_damaged_artefact_is_found_reported_and_made_again(tmp_path, damage):
     assert store.damaged == [KEY]
     put(store)
     assert store.get(KEY).path("a.bin").read_bytes() == b"abc"
+
+
+def test_an_artefact_that_appears_while_it_is_looked_for_is_not_discarded(tmp_path, monkeypatch):
+    """Another process may rename its folder into place between any two system calls of ours."""
+    whole = put(Store(tmp_path / "other")).folder
+    store, final = Store(tmp_path / "store"), tmp_path / "store" / "objects" / KEY[:2] / KEY
+    for call in ("exists", "read_bytes"):
+        real = getattr(Path, call)
+
+        def then_appears(self, *arguments, real=real, **options):
+            try:
+                return real(self, *arguments, **options)
+            finally:
+                if not os.path.exists(final):  # noqa: PTH110 - Path.exists is patched
+                    shutil.copytree(whole, final)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, call, then_appears)
+            store.get(KEY)
+        assert store.damaged == []
+        shutil.rmtree(final, ignore_errors=True)
+
+
+def test_what_cannot_be_read_is_not_taken_for_damaged(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    made = put(store)
+
+    def refused(self, *arguments, **options):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    for call in ("read_bytes", "open"):
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, call, refused)
+            with pytest.raises(StoreError, match=r"cannot be read: Too many open files"):
+                store.get(KEY)
+    assert store.damaged == []
+    assert store.get(KEY) == made
 
 
 def test_the_first_of_two_equal_artefacts_stays(tmp_path):

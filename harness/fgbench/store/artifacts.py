@@ -21,7 +21,7 @@ from typing import Any
 
 from fgbench.digests import digest, digest_bytes, digest_file
 from fgbench.errors import StoreError
-from fgbench.store.atomic import cannot_write, sync_folder, write_durably
+from fgbench.store.atomic import cannot_read, cannot_write, sync_folder, write_durably
 
 STORE_VARIABLE = "FGBENCH_STORE"
 _MANIFEST = "manifest.json"
@@ -75,21 +75,23 @@ class Store:
             raise cannot_write(root, error) from error
 
     def get(self, key: str) -> Artifact | None:
-        """Return the artefact of `key`, checked against its digests, or None."""
+        """Return the artefact of `key`, checked against its digests, or None.
+
+        Raises `StoreError` when the system refuses to read it, which says nothing of its content.
+        """
         folder = self._folder(key)
         try:
-            manifest = json.loads((folder / _MANIFEST).read_bytes())
-        except FileNotFoundError:
-            if folder.exists():
-                self._discard(key)
-            return None
-        except (ValueError, OSError):
+            if not folder.exists():
+                return None
+            # It is there, so it is whole: asking first keeps an artefact that another process
+            # puts here in this very moment from being taken for one without a manifest.
+            manifest = _read_manifest(folder)
+            if manifest is not None and _is_intact(manifest, key, folder):
+                return _artifact(manifest, folder)
             self._discard(key)
-            return None
-        if not _is_intact(manifest, key, folder):
-            self._discard(key)
-            return None
-        return _artifact(manifest, folder)
+        except OSError as error:
+            raise cannot_read(folder, error) from error
+        return None
 
     def put(self, key: str, product: Product, *, stage: str, seconds: float) -> Artifact:
         """Store a product under `key` and return it; an artefact that is there already stays.
@@ -182,6 +184,14 @@ def default_store() -> Path:
     return user_cache_path("fgbench") / "store"
 
 
+def _read_manifest(folder: Path) -> Any:
+    """Return the manifest, or None where there is none that can be understood."""
+    try:
+        return json.loads((folder / _MANIFEST).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
 def _artifact(manifest: Mapping[str, Any], folder: Path) -> Artifact:
     return Artifact(
         key=manifest["key"],
@@ -203,9 +213,11 @@ def _is_intact(manifest: Any, key: str, folder: Path) -> bool:
             return False
         if manifest["digest"] != _content_digest(manifest["value"], manifest["files"]):
             return False
+        if not isinstance(manifest["seconds"], int | float):
+            return False
         return all(
             (folder / name).is_file() and digest_file(folder / name) == item["sha256"]
             for name, item in manifest["files"].items()
         )
-    except (KeyError, TypeError, ValueError, OSError):
+    except (KeyError, TypeError, ValueError, AttributeError, FileNotFoundError):
         return False

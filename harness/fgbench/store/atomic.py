@@ -57,3 +57,11 @@ def cannot_write(path: Path, error: OSError) -> StoreError:
         f"{path} cannot be written: {reason}. Free space or choose another folder; what has "
         "finished is kept, and the same command goes on from there."
     )
+
+
+def cannot_read(path: Path, error: OSError) -> StoreError:
+    """Return the error for a read that the system refused."""
+    reason = error.strerror or str(error)
+    return StoreError(
+        f"{path} cannot be read: {reason}. Mend that or choose another folder; nothing was changed."
+    )
