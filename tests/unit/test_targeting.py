@@ -54,8 +54,8 @@ def test_asked_probability_never_crosses_the_decision_boundary(confidence, gap):
     st.floats(-1, 1),
 )
 def test_asked_multiclass_trades_between_the_first_two_classes_only(probabilities, gap):
-    asked = asked_multiclass(probabilities, gap)
     order = np.argsort(-probabilities, kind="stable")
+    asked = asked_multiclass(probabilities, gap, int(order[0]))
     assert asked.sum() == pytest.approx(1)
     assert (asked >= -1e-12).all()
     assert asked[order[2:]] == pytest.approx(probabilities[order[2:]])
@@ -64,7 +64,7 @@ def test_asked_multiclass_trades_between_the_first_two_classes_only(probabilitie
 
 def test_asked_multiclass_with_two_classes_is_the_papers_high_scenario():
     for confidence, gap in [(0.7, 0.1), (0.95, 0.05), (0.8, -0.1), (0.6, -0.1)]:
-        asked = asked_multiclass(np.array([1 - confidence, confidence]), gap)
+        asked = asked_multiclass(np.array([1 - confidence, confidence]), gap, 1)
         assert asked[1] == pytest.approx(asked_probability(confidence, gap))
 
 
@@ -115,6 +115,18 @@ def test_multiclass_targets_come_from_the_top_label_diagram():
     assert len(targets.sources) == 20
     # 0.7 − 0.2 = 0.5 ahead: the lead may shrink to 0.1, so 0.2 changes hands.
     assert targets.sources[0].asked_probabilities == pytest.approx((0.5, 0.4, 0.1), abs=1e-6)
+
+
+def test_a_point_with_a_near_runner_up_is_still_asked_for_its_predicted_class():
+    # One bin, mean confidence 0.43: beside that, the runner-up of the first point (0.45) is ahead.
+    rows = np.array([[0.46, 0.45, 0.09]] + [[0.415, 0.30, 0.285]] * 2)
+    predictions = Predictions(np.log(rows), np.zeros(3, dtype=int))  # all right: underconfident
+    targets = target_bins(predictions, bins=15, selector="threshold", threshold=0.03, alpha=0.05)
+    for source in targets.sources:
+        before, asked = source.bin_probabilities, source.asked_probabilities
+        assert asked[0] > before[0], "the predicted class gains"
+        assert asked[1] < before[1], "at its runner-up's cost"
+        assert asked[2] == pytest.approx(before[2])
 
 
 def test_random_bins_have_as_many_points_as_the_targets_and_depend_on_the_seed():

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fgbench.parts import Part
 
 VERSIONS = {
-    "target": "1",
+    "target": "2",
     "synthesise": "1",
     "compose": "1",
     "train": "1",

@@ -127,8 +127,9 @@ def random_bins(predictions: Predictions, targets: Targets, *, bins: int, seed: 
 def asked_probability(confidence: float, gap: float) -> float:
     """Return the P(y=1) that fills the gap of a bin of a binary diagram (FITG table 1, footnote 3).
 
-    The shift is towards the diagonal, but never across the decision boundary: a low bin
-    (mean ≤ 0.5) is asked for at most 0.45 and at least 0.05, a high one for 0.55 to 0.95.
+    The shift is towards the diagonal, but never across the decision boundary nor to certainty:
+    what would reach 0.5 is 0.45 in a low bin (mean ≤ 0.5) and 0.55 in a high one, what would reach
+    0 or 1 is 0.05 or 0.95.
     """
     shifted = confidence + gap
     if confidence <= 0.5:
@@ -140,17 +141,19 @@ def asked_probability(confidence: float, gap: float) -> float:
     return _ABOVE_HALF if shifted <= 0.5 else shifted
 
 
-def asked_multiclass(probabilities: FloatArray, gap: float) -> FloatArray:
+def asked_multiclass(probabilities: FloatArray, gap: float, predicted: int) -> FloatArray:
     """Return the class probabilities (K,) that fill the gap of a top-label bin.
 
-    The predicted class gains (gap > 0) or loses what its runner-up loses or gains: at most up to
+    `predicted` is the class that the bin's confidence is about: with the bin's mean instead of its
+    own confidence, another may come out ahead of it. It gains (gap > 0) or loses what its runner-up loses or gains: at most up to
     0.95 and to an empty runner-up, at least down to a lead of 0.10, which is 0.55 to 0.45 with two
     classes. A point whose lead is smaller than that is asked for as it is.
     """
     import numpy as np
 
     asked = np.array(probabilities, dtype=np.float64)
-    first, second = np.argsort(-asked, kind="stable")[:2]
+    first = predicted
+    second = int(np.argmax(np.where(np.arange(len(asked)) == first, -1.0, asked)))
     if gap > 0:
         target = _CEILING if asked[first] + gap >= 1 else asked[first] + gap
         shift = min(max(target - asked[first], 0.0), asked[second])
@@ -209,7 +212,7 @@ def _sources(
                 wanted = np.array([1 - asked, asked])
             else:
                 mean = _at_confidence(probabilities[row], item.confidence)
-                wanted = asked_multiclass(mean, item.gap)
+                wanted = asked_multiclass(mean, item.gap, int(np.argmax(probabilities[row])))
             sources.append(Source(row, item.bin, tuple(mean.tolist()), tuple(wanted.tolist())))
     return tuple(sources)
 
