@@ -26,6 +26,7 @@ FOOTNOTE = [
     (0.80, -0.10, 0.70),  # high, overconfident: decrease, as the paper's own prompt code does
     (0.60, -0.10, 0.55),  # … and never across the boundary
     (0.55, -0.30, 0.55),
+    (0.50, +0.00, 0.45),  # on the boundary, and at home there: below it all the same
     (0.50, -0.10, 0.40),  # a mean of exactly 0.5 is low
 ]
 

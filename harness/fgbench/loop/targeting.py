@@ -133,21 +133,21 @@ def asked_probability(confidence: float, gap: float) -> float:
     """
     shifted = confidence + gap
     if confidence <= 0.5:
-        if gap > 0:
-            return _BELOW_HALF if shifted >= 0.5 else shifted
+        if shifted >= 0.5:
+            return _BELOW_HALF
         return _FLOOR if shifted <= 0 else shifted
-    if gap > 0:
-        return _CEILING if shifted >= 1 else shifted
-    return _ABOVE_HALF if shifted <= 0.5 else shifted
+    if shifted <= 0.5:
+        return _ABOVE_HALF
+    return _CEILING if shifted >= 1 else shifted
 
 
 def asked_multiclass(probabilities: FloatArray, gap: float, predicted: int) -> FloatArray:
     """Return the class probabilities (K,) that fill the gap of a top-label bin.
 
     `predicted` is the class that the bin's confidence is about: with the bin's mean instead of its
-    own confidence, another may come out ahead of it. It gains (gap > 0) or loses what its runner-up loses or gains: at most up to
-    0.95 and to an empty runner-up, at least down to a lead of 0.10, which is 0.55 to 0.45 with two
-    classes. A point whose lead is smaller than that is asked for as it is.
+    own confidence, another may come out ahead of it. It gains (gap > 0) or loses what its runner-up
+    loses or gains: at most up to 0.95 and to an empty runner-up, at least down to a lead of 0.10,
+    which is 0.55 to 0.45 with two classes. A point whose lead is smaller is asked for as it is.
     """
     import numpy as np
 
