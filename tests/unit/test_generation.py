@@ -19,11 +19,11 @@ class Loader(DatasetLoader):
         return dataset()
 
 
-def dataset():
+def dataset(*, numeric=False):
     def split(tag, n):
-        return Split(
-            [f"{tag} message number {i} about topic {i * 7}" for i in range(n)], np.arange(n) % 2
-        )
+        texts = [f"{tag} message number {i} about topic {i * 7}" for i in range(n)]
+        numbers = np.arange(n) + 0.1 * len(tag)
+        return Split(numbers if numeric else texts, np.arange(n) % 2)
 
     splits = {
         "train": split("training", 20),
@@ -77,10 +77,10 @@ class Scripted(Generator):
         self.closed += 1
 
 
-def run(generator, *, retries=2, drop="test", targets=TARGETS):
+def run(generator, *, retries=2, drop="test", targets=TARGETS, numeric=False):
     return synthesise(
         generator,
-        dataset(),
+        dataset(numeric=numeric),
         Loader(),
         targets,
         ROWS,
@@ -153,6 +153,25 @@ def test_texts_that_may_not_be_used_are_counted_by_reason(text, drop, reason):
     outcome = run(scripted(text=lambda request, turn: text), drop=drop, retries=0)
     assert outcome.rejected_by[reason] >= 2
     assert len(outcome.accepted) == (1 if reason == "repeats a synthetic one" else 0)
+
+
+def test_numbers_may_repeat_one_another_but_not_the_test_split():
+    outcome = run(scripted(text=lambda request, turn: (2.5,)), numeric=True)
+    assert len(outcome.accepted) == 3
+    outcome = run(scripted(text=lambda request, turn: (2.8,)), numeric=True)
+    assert dataset(numeric=True).splits["test"].inputs[2] == 2.8
+    assert outcome.accepted == []
+    assert outcome.rejected_by == {"near duplicate of test": 9}
+
+
+@pytest.mark.parametrize(
+    ("made", "numeric"),
+    [((1.0,), False), (7, False), ("2.5", True), ((1.0, 2.0), True), ((float("nan"),), True)],
+)
+def test_an_input_of_another_kind_than_the_data_sets_is_refused(made, numeric):
+    generator = scripted(text=lambda request, turn: made)
+    with pytest.raises(PluginError, match=r"Scripted: generate gave .* which is no "):
+        run(generator, numeric=numeric)
 
 
 def test_near_duplicates_that_are_not_dropped_are_counted():

@@ -5,9 +5,10 @@ FITG, section 3.2: the generator labels each new text; only those given the sour
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fgbench.errors import PluginError
 from fgbench.loop.duplicates import DuplicateIndex, even_out
@@ -49,20 +50,24 @@ class Judged:
 
 
 class Guards:
-    """What a synthetic input may not repeat; `seen` grows with every accepted one."""
+    """What a synthetic input may not repeat: held-out ones, and, if a text, another synthetic one.
+
+    Numbers may coincide: what is asked for at one probability can be one point and no other.
+    """
 
     def __init__(self, *, test: DuplicateIndex, training: DuplicateIndex, drop: str) -> None:
         self._test = test
         self._training = training
         self._drop = drop
-        self._seen: set[Input] = set()
+        self._seen: set[str] = set()
 
     def rejection(self, candidate: Input) -> str | None:
         """Return why an input may not be used, or None."""
-        if isinstance(candidate, str) and not candidate.strip():
-            return "empty"
-        if _identity(candidate) in self._seen:
-            return "repeats a synthetic one"
+        if isinstance(candidate, str):
+            if not candidate.strip():
+                return "empty"
+            if even_out(candidate) in self._seen:
+                return "repeats a synthetic one"
         if self._drop in ("test", "all") and self._test.repeats(candidate):
             return "near duplicate of test"
         if self._drop == "all" and self._training.repeats(candidate):
@@ -71,7 +76,8 @@ class Guards:
 
     def accept(self, candidate: Input) -> None:
         """Remember an accepted input."""
-        self._seen.add(_identity(candidate))
+        if isinstance(candidate, str):
+            self._seen.add(even_out(candidate))
 
 
 def relabel(generator: Generator, judged: Sequence[Judged], n_classes: int) -> Usage:
@@ -112,7 +118,10 @@ def judge_results(
     requests: Sequence[GenerationRequest],
     results: Sequence[GenerationResult],
 ) -> tuple[list[Judged], Usage]:
-    """Pair each candidate with its request; those that the generator gave up on are rejected."""
+    """Pair each candidate with its request; those that the generator gave up on are rejected.
+
+    Raises `PluginError` for other results than were asked for, or inputs of another kind.
+    """
     if len(results) != len(requests):
         raise PluginError(
             f"generator {type(generator).__name__}: generate gave {len(results)} results to "
@@ -126,14 +135,30 @@ def judge_results(
             rejection = candidate.rejection
             if candidate.input is None and rejection is None:
                 rejection = "no text"
+            if candidate.input is not None and not _is_like(candidate.input, request.source):
+                raise PluginError(
+                    f"generator {type(generator).__name__}: generate gave {candidate.input!r:.80}, "
+                    f"which is no {_kind(request.source)}, as the data set's inputs are."
+                )
             judged.append(Judged(request, candidate, result.messages, rejection=rejection))
     return judged, usage
+
+
+def _is_like(candidate: Any, source: Input) -> bool:
+    """Return whether a generator's input can stand beside the source in a training set."""
+    if isinstance(source, str):
+        return isinstance(candidate, str)
+    return (
+        isinstance(candidate, tuple)
+        and len(candidate) == len(source)
+        and all(isinstance(value, int | float) and math.isfinite(value) for value in candidate)
+    )
+
+
+def _kind(source: Input) -> str:
+    return "text" if isinstance(source, str) else f"tuple of {len(source)} finite numbers"
 
 
 def _input(item: Judged) -> Input:
     assert item.candidate.input is not None
     return item.candidate.input
-
-
-def _identity(candidate: Input) -> Input:
-    return even_out(candidate) if isinstance(candidate, str) else tuple(candidate)
