@@ -44,6 +44,7 @@ _INTERFACES = {
 
 ENTRY_POINT_GROUP = "fgbench"
 PLUGINS_VARIABLE = "FGBENCH_PLUGINS"
+_CODE = "__fgbench_code__"
 
 
 @dataclass(frozen=True)
@@ -220,13 +221,14 @@ class Registry:
         return claims
 
     def _add_local(self, path: Path) -> None:
-        from fgbench.digests import digest_file
+        from fgbench.digests import digest_bytes
 
         name = f"{path.name} ({path})"
 
         def load() -> Any:
-            self._code_digests[name] = digest_file(path)
-            return _import_file(path)
+            code = path.read_bytes()
+            self._code_digests[name] = digest_bytes(code)
+            return _import_file(path, code)
 
         self._add_plugin(name, load)
 
@@ -237,21 +239,27 @@ class Registry:
         return f" Left out because of errors: {plugins} (see `fgbench doctor`)."
 
 
-def _import_file(path: Path) -> Any:
-    """Import a file under its own stem, so that "stem:Class" finds what it registers."""
+def _import_file(path: Path, code: bytes) -> Any:
+    """Run a file's code as a module under its own stem, so that "stem:Class" finds what it has.
+
+    A module that was made of this very code is taken as it is; one made of an older version is
+    replaced, as its results would be stored under the new version's digest.
+    """
     name = path.stem
     present = sys.modules.get(name)
     if present is not None:
-        if getattr(present, "__file__", None) == str(path):
+        if getattr(present, "__file__", None) != str(path):
+            raise ImportError(f"a module called {name!r} is loaded already: rename the file")
+        if getattr(present, _CODE, None) == code:
             return present
-        raise ImportError(f"a module called {name!r} is loaded already: rename the file")
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    if spec is None:
         raise ImportError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
+    setattr(module, _CODE, code)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        exec(compile(code, str(path), "exec"), module.__dict__)
     except BaseException:
         del sys.modules[name]
         raise

@@ -15,7 +15,7 @@ SMALL = ["--replicates", "20", "--bins", "5"]
 
 def run(out, store, **matrix):
     matrix = {"datasets": ["probe"], "replicates": 20, "bins": [5], "seeds": [0]} | matrix
-    return package.run(out=out, store=store, plugins=[str(PROBE)], **matrix)
+    return package.run(out=out, store=store, **{"plugins": [str(PROBE)]} | matrix)
 
 
 def test_a_run_leaves_what_the_design_says(tmp_path):
@@ -227,6 +227,54 @@ def test_a_damaged_artefact_is_made_again(tmp_path):
     assert comparable(second.folder / "leaderboard.json") == before
     log = events(second.folder)
     assert {e["key"] for e in log if e["event"] == "artifact_damaged"} == set(damaged)
+
+
+SCALE = """
+from fgbench import Calibrator, hookimpl
+
+class Scale(Calibrator):
+    def fit(self, held_out): ...
+    def transform(self, predictions):
+        return predictions.with_logits(predictions.logits * {factor})
+
+@hookimpl
+def fgbench_calibrators(register):
+    register("scale", f"{{__name__}}:Scale", "Multiply the logits")
+"""
+
+
+def test_a_local_plugin_that_is_edited_between_runs_of_a_process_is_read_anew(tmp_path):
+    plugin = tmp_path / "local_scale.py"
+
+    def brier(factor):
+        plugin.write_text(SCALE.format(factor=factor))
+        outcome = run(
+            tmp_path / "runs", tmp_path / "store", plugins=[str(PROBE), str(plugin)],
+            arms=["baseline"], calibrators=["scale"], metrics=["brier"],
+        )  # fmt: skip
+        assert outcome.failures == ()
+        return outcome.leaderboard.entries[0].metrics["brier"].mean
+
+    first, other = brier(1), brier(-1)
+    assert first != other
+    assert brier(1) == first
+
+
+def test_a_local_plugin_that_is_edited_during_a_run_fails_its_stages(tmp_path):
+    plugin = tmp_path / "local_scale_too.py"
+    plugin.write_text(SCALE.format(factor=1))
+
+    def edit(event, fields):
+        if event == "run_started":
+            plugin.write_text(SCALE.format(factor=-1))
+
+    outcome = run(
+        tmp_path / "runs", tmp_path / "store", plugins=[str(PROBE), str(plugin)],
+        arms=["baseline"], calibrators=["scale", "none"], observers=[edit],
+    )  # fmt: skip
+    assert [failure.label.split(" · ")[-2] for failure in outcome.failures] == ["scale"]
+    assert "was changed while the run was going on" in outcome.failures[0].error
+    assert len(outcome.leaderboard.entries) == 1
 
 
 def test_one_metric_with_two_settings_is_two_metrics_and_verifies(fgbench, tmp_path):

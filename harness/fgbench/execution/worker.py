@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fgbench.errors import DamagedArtifactError, FgbenchError, StoreError
+from fgbench.errors import DamagedArtifactError, FgbenchError, PluginError, StoreError
 from fgbench.loop.stages import STAGES, StageInputs
 from fgbench.references import PartReference
 from fgbench.registry import Registry
@@ -48,7 +48,7 @@ def _run(setup: WorkerSetup, task: Mapping[str, Any]) -> dict[str, Any]:
         if present is not None:
             return _outcome("cached", present)
         inputs = StageInputs(
-            parts=_parts(_registry(setup.plugins), task),
+            parts=_parts(setup.plugins, task),
             parameters=task["parameters"],
             artifacts={role: _input(store, role, key) for role, key in task["inputs"].items()},
         )
@@ -60,13 +60,25 @@ def _run(setup: WorkerSetup, task: Mapping[str, Any]) -> dict[str, Any]:
     return _outcome("finished", artifact)
 
 
-def _parts(registry: Registry, task: Mapping[str, Any]) -> dict[str, Any]:
-    """Create the parts of a stage; a part's role is its kind, a metric's its label."""
+def _parts(plugins: tuple[str, ...], task: Mapping[str, Any]) -> dict[str, Any]:
+    """Create the parts of a stage; a part's role is its kind, a metric's its label.
+
+    Raises `PluginError` for a local plugin that is not the one that the plan was made with.
+    """
     parts = {}
     for role, identity in task["parts"].items():
         kind = "metric" if task["stage"] == "evaluate" else role
-        reference = PartReference(identity["name"], identity["parameters"])
-        parts[role] = registry.create(kind, reference)
+        name, code = identity["name"], identity.get("code")
+        registry = _registry(plugins)
+        if registry.find(kind, name).code_digest != code:
+            _registry.cache_clear()  # this process may have served another version before
+            registry = _registry(plugins)
+            if registry.find(kind, name).code_digest != code:
+                raise PluginError(
+                    f"{kind} {name!r}: the file of its plugin was changed while the run was going "
+                    "on: run the same command again."
+                )
+        parts[role] = registry.create(kind, PartReference(name, identity["parameters"]))
     return parts
 
 
