@@ -285,9 +285,26 @@ class Overwrites(Centroids):
         super().fit(training, loss=loss, seed=seed)
 
 
+class SavesNothing(Centroids):
+    provides = frozenset({"weights"})
+
+    def save(self, folder): ...
+
+
+class Forgets(SavesNothing):
+    def save(self, folder):
+        np.savez(folder / "centres.npz", centres=self.centres)
+
+    def load(self, folder):
+        with np.load(folder / "centres.npz") as stored:
+            self.centres = stored["centres"] * 0
+
+
 @pytest.mark.parametrize(
     ("classifier", "problem"),
     [
+        (SavesNothing, "save writes no file"),
+        (Forgets, "saved and loaded gives other logits"),
         (AnySeed, "the same seed and training set give other logits"),
         (Remembers, "the same seed and training set give other logits"),
         (SeenClassesOnly, r"logits of the shape \(72, 2\), not \(72, 3\)"),

@@ -14,6 +14,7 @@ from fgbench.parts.base import Part
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+    from pathlib import Path
 
     import numpy as np
 
@@ -98,6 +99,19 @@ class Classifier(Part, ABC):
     @abstractmethod
     def predict(self, inputs: Inputs, outputs: frozenset[str]) -> Outputs:
         """Return the logits (n, K) of n inputs, and those of `outputs` that the matrix needs."""
+
+    def save(self, folder: Path) -> None:
+        """Write the trained weights into an empty folder, as safetensors, npz or JSON.
+
+        Implemented by classifiers whose `provides` has "weights": their models are stored, so that
+        they can classify new text. Nothing is ever pickled, for whoever loads it need not trust
+        whoever trained it.
+        """
+        raise TypeError(f"{type(self).__name__} cannot save its weights.")
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote; after it, `predict` answers as before."""
+        raise TypeError(f"{type(self).__name__} cannot load weights.")
 
 
 class Generator(Part, ABC):

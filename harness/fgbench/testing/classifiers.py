@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -27,8 +29,8 @@ def check_classifier(classifier: Classifier, *, loss: Loss | None = None) -> Non
     Checked are: finite logits (n, K), also for a class without a training row; the outputs that
     `provides` names; the same logits for the same seed, from a new classifier and from one that
     was trained on something else before; rows that do not depend on their order or company; a
-    training set that is left as it was. `loss` is what it trains with, by default one that needs
-    nothing. Raises `PluginError`.
+    training set that is left as it was; the same logits from saved weights, if it has them.
+    `loss` is what it trains with, by default one that needs nothing. Raises `PluginError`.
     """
     check_part(classifier, Classifier)
     wanted = [kind for kind in ("text", "numeric") if kind in classifier.needs]
@@ -59,6 +61,8 @@ def _check(classifier: Classifier, loss: Loss, training: TrainingSet) -> None:
     if not _same_set(training, before):
         fail(classifier, "fit or predict changes the training set that it is given")
     _check_rows(classifier, first, training, answer)
+    if "weights" in classifier.provides:
+        _check_weights(classifier, first, training, answer)
 
     second = twin(classifier)
     some = _rows(training, np.arange(len(training) // 2))
@@ -78,6 +82,21 @@ def _check(classifier: Classifier, loss: Loss, training: TrainingSet) -> None:
         first.fit(without, loss=loss, seed=7)
         answer = first.predict(training.inputs, outputs)
         _check_outputs(classifier, answer, outputs, len(training), training.n_classes)
+
+
+def _check_weights(
+    classifier: Classifier, fitted: Classifier, training: TrainingSet, answer: Outputs
+) -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        fitted.save(folder)
+        if not any(folder.iterdir()):
+            fail(classifier, "save writes no file, though it says that it provides weights")
+        loaded = twin(classifier)
+        loaded.load(folder)
+        again = loaded.predict(training.inputs, frozenset())
+    if not near(answer.logits, again.logits, _TOLERANCE):
+        fail(classifier, "a classifier that was saved and loaded gives other logits")
 
 
 def _check_outputs(

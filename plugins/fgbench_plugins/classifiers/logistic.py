@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,10 +13,14 @@ from pydantic import Field
 from fgbench import Classifier, ConfigurationError, DataError, Loss, Outputs, TrainingSet
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 _ABSENT = -30.0
 """How far the logit of a class that was not trained on lies below the lowest other: e^−30."""
+
+_WEIGHTS, _VOCABULARY = "weights.npz", "vocabulary.json"
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -32,6 +37,7 @@ class LogisticRegression(Classifier):
     C: Positive = 1.0
     max_iter: Count = 2000
     needs = frozenset({"numeric"})
+    provides = frozenset({"weights"})
 
     def fit(self, training: TrainingSet, *, loss: Loss, seed: int) -> None:
         """Train on (n, d) features; nothing is random, so `seed` plays no part."""
@@ -46,6 +52,20 @@ class LogisticRegression(Classifier):
         """Return the log-probabilities (n, K)."""
         features = self._scaler.transform(inputs)
         return Outputs(logits=log_probabilities(self._model, features, self._n_classes))
+
+    def save(self, folder: Path) -> None:
+        """Write `weights.npz`."""
+        scaler = {"mean": self._scaler.mean_, "scale": self._scaler.scale_}
+        np.savez(folder / _WEIGHTS, **scaler, **_model_arrays(self._model, self._n_classes))
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote."""
+        from sklearn.preprocessing import StandardScaler
+
+        arrays = _read_arrays(folder / _WEIGHTS)
+        self._scaler = StandardScaler()
+        self._scaler.mean_, self._scaler.scale_ = arrays["mean"], arrays["scale"]
+        self._model, self._n_classes = _model_from(arrays)
 
 
 class TfidfLogisticRegression(Classifier):
@@ -64,6 +84,7 @@ class TfidfLogisticRegression(Classifier):
     max_features: Annotated[int, Field(ge=0)] = 0
     max_iter: Count = 2000
     needs = frozenset({"text"})
+    provides = frozenset({"weights"})
 
     def __post_init__(self) -> None:
         if self.max_n < self.min_n:
@@ -88,6 +109,28 @@ class TfidfLogisticRegression(Classifier):
         """Return the log-probabilities (n, K)."""
         features = self._vectorizer.transform(inputs)
         return Outputs(logits=log_probabilities(self._model, features, self._n_classes))
+
+    def save(self, folder: Path) -> None:
+        """Write `weights.npz` and the vocabulary, terms in the order of their columns, as JSON."""
+        terms = self._vectorizer.get_feature_names_out().tolist()
+        (folder / _VOCABULARY).write_text(json.dumps(terms), "utf-8")
+        arrays = _model_arrays(self._model, self._n_classes)
+        np.savez(folder / _WEIGHTS, idf=self._vectorizer.idf_, **arrays)
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        arrays = _read_arrays(folder / _WEIGHTS)
+        terms = json.loads((folder / _VOCABULARY).read_text("utf-8"))
+        self._vectorizer = TfidfVectorizer(
+            dtype=np.float64,
+            ngram_range=(self.min_n, self.max_n),
+            sublinear_tf=self.sublinear_tf,
+            vocabulary=terms,
+        )
+        self._vectorizer.idf_ = arrays["idf"]
+        self._model, self._n_classes = _model_from(arrays)
 
 
 def fit_tfidf(texts: Sequence[str], **options: Any) -> tuple[Any, Any]:
@@ -141,3 +184,26 @@ def log_probabilities(model: Any, features: Any, n_classes: int) -> NDArray[np.f
     logits = np.repeat(seen.min(axis=1, keepdims=True) + _ABSENT, n_classes, axis=1)
     logits[:, np.asarray(model.classes_, dtype=np.int64)] = seen
     return logits.astype(np.float32)
+
+
+def _model_arrays(model: Any, n_classes: int) -> dict[str, NDArray[Any]]:
+    return {
+        "coef": model.coef_,
+        "intercept": model.intercept_,
+        "classes": model.classes_,
+        "n_classes": np.array(n_classes),
+    }
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def _model_from(arrays: dict[str, NDArray[Any]]) -> tuple[Any, int]:
+    from sklearn.linear_model import LogisticRegression as Model
+
+    model = Model()
+    model.coef_, model.intercept_ = arrays["coef"], arrays["intercept"]
+    model.classes_ = arrays["classes"]
+    return model, int(arrays["n_classes"])
