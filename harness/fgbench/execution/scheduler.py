@@ -8,7 +8,7 @@ nothing else.
 from __future__ import annotations
 
 import json
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from fgbench.matrix.graph import Graph, Node
     from fgbench.parts.interfaces import Executor
     from fgbench.store import Store
-
-
-_TRIES = 2
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,8 @@ class Scheduler:
         self._running: dict[Future[str], list[str]] = {}
         self._future_of: dict[str, Future[str]] = {}
         self._tasks: dict[str, str] = {}
-        self._lost: Counter[str] = Counter()
+        self._lost: dict[str, list[str]] = {}
+        self._alone: str | None = None
         for node in graph.nodes.values():
             inputs = set(node.inputs.values())
             self._waiting[node.id] = len(inputs)
@@ -84,14 +82,26 @@ class Scheduler:
 
     def run(self) -> dict[str, NodeResult]:
         """Resolve every node. Raises `StoreError` when the store cannot be written."""
-        while self._ready or self._running:
-            while self._ready and len(self._running) < self._executor.slots:
-                self._start(self._graph.nodes[self._ready.popleft()])
-            if self._running and (not self._ready or len(self._running) >= self._executor.slots):
+        while self._ready or self._running or self._lost:
+            if self._lost:
+                self._retry_alone()
+            else:
+                while self._ready and len(self._running) < self._executor.slots:
+                    self._start(self._graph.nodes[self._ready.popleft()])
+            if self._running:
                 done, _ = wait(self._running, return_when=FIRST_COMPLETED)
                 for future in done:
                     self._finish(future)
         return self.results
+
+    def _retry_alone(self) -> None:
+        """Run a stage that was lost with a worker once more, with no other beside it.
+
+        A worker's death loses what all of them were doing; whose fault it was shows like this.
+        """
+        if not self._running:
+            self._alone = next(iter(self._lost))
+            self._submit(self._alone, self._lost.pop(self._alone))
 
     def _start(self, node: Node) -> None:
         failed = next(
@@ -145,10 +155,8 @@ class Scheduler:
         try:
             outcome = json.loads(future.result())
         except BrokenExecutor:
-            # One worker's death loses what all of them were doing: each stage gets a second try.
-            self._lost[key] += 1
-            if self._lost[key] < _TRIES:
-                self._submit(key, node_ids)
+            if key != self._alone:
+                self._lost[key] = node_ids
                 return
             outcome = {
                 "status": "failed",
