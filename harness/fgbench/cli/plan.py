@@ -33,7 +33,10 @@ def plan(
 
     registry = load_registry(plugins)
     suite = build_suite(suite_file, skip_incompatible, options)
-    planned = make_plan(suite, registry, DataFolder.from_environment(data_dir))
+    folder = DataFolder.from_environment(data_dir)
+    planned = make_plan(suite, registry, folder)
+    for warning in folder.warnings:
+        click.echo(f"Warning: {warning}", err=True)
     outlook = forecast(planned, Store(Path(store) if store else default_store()))
     if as_json:
         value = planned.to_value() | {

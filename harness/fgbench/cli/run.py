@@ -90,6 +90,7 @@ def _tell_failures(failures: list[Any], folder: Path) -> None:
         more = f" and {len(labels) - 1} more" if len(labels) > 1 else ""
         click.echo(f"Failed: {labels[0]}{more}: {error}", err=True)
     click.echo(
-        f"{len(failures)} cells failed, the others are kept; tracebacks: {folder}/events.jsonl",
+        f"Cells that failed: {len(failures)}; the others are kept; tracebacks: "
+        f"{folder}/events.jsonl",
         err=True,
     )
