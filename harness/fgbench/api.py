@@ -102,10 +102,8 @@ def evaluate(
     """
     from fgbench.calibration.statistics import predictions_from_probabilities, summarise
     from fgbench.loop.evaluation import evaluate_predictions
+    from fgbench.matrix.resolve import all_metrics
 
     predictions = predictions_from_probabilities(probabilities, labels, posterior=posterior)
-    registry = Registry.load()
-    metrics = {
-        name: registry.create("metric", PartReference(name)) for name in registry.names("metric")
-    }
+    metrics = {resolved.label: metric for resolved, metric in all_metrics(Registry.load())}
     return summarise([evaluate_predictions(predictions, metrics, replicates=replicates, seed=seed)])

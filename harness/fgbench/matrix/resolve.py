@@ -83,7 +83,7 @@ def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSui
     measured = (
         [_part(registry, "metric", PartReference.parse(table)) for table in suite.metrics]
         if suite.metrics
-        else list(_all_metrics(registry))
+        else list(all_metrics(registry))
     )
     metrics = tuple(resolved for resolved, _ in measured)
     higher = frozenset(resolved.label for resolved, part in measured if not part.lower_is_better)
@@ -106,19 +106,19 @@ def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSui
     return ResolvedSuite(resolved, datasets, losses, calibrators, metrics, higher)
 
 
-def _parts(
-    registry: Registry, kind: str, tables: Sequence[Mapping[str, Any]]
-) -> tuple[ResolvedPart, ...]:
-    return tuple(_part(registry, kind, PartReference.parse(table))[0] for table in tables)
-
-
-def _all_metrics(registry: Registry) -> Iterator[tuple[ResolvedPart, Any]]:
+def all_metrics(registry: Registry) -> Iterator[tuple[ResolvedPart, Any]]:
     """Yield every metric on offer; one that cannot be had was not asked for, and is only noted."""
     for name in registry.names("metric"):
         try:
             yield _part(registry, "metric", PartReference(name))
         except FgbenchError as error:
             registry.failures.append(PluginFailure(f"metric {name}", str(error)))
+
+
+def _parts(
+    registry: Registry, kind: str, tables: Sequence[Mapping[str, Any]]
+) -> tuple[ResolvedPart, ...]:
+    return tuple(_part(registry, kind, PartReference.parse(table))[0] for table in tables)
 
 
 def _part(registry: Registry, kind: str, reference: PartReference) -> tuple[ResolvedPart, Any]:
