@@ -327,7 +327,11 @@ def write_dataset(dataset: Dataset, stream: IO[bytes]) -> None:
 
 
 def read_dataset(path: Path) -> Dataset:
-    """Read what `write_dataset` wrote."""
+    """Read what `write_dataset` wrote.
+
+    The arrays are read-only: the stages of a process share them, and a part that changed them would
+    change what comes after it.
+    """
     import numpy as np
 
     with np.load(path, allow_pickle=False) as stored:
@@ -346,6 +350,10 @@ def read_dataset(path: Path) -> Dataset:
             )
             for name in SPLITS
         }
+    for split in splits.values():
+        for array in (split.inputs, split.labels, split.posterior):
+            if isinstance(array, np.ndarray):
+                array.flags.writeable = False
     return Dataset(
         name=header["name"],
         label_names=tuple(header["label_names"]),

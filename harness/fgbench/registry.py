@@ -145,7 +145,7 @@ class Registry:
                     f"pip install '{registration.extra}'"
                 ) from error
             raise PluginError(f"{where} cannot be imported: {error}.") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"{where} cannot be imported from {registration.target}: "
                 f"{type(error).__name__}: {error}"
@@ -180,7 +180,7 @@ class Registry:
             module = load()
             self._manager.register(module, name=name)
             claims = self._collect(name)
-        except Exception as error:  # noqa: BLE001 - reported, and the plugin left out
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - reported, and it is left out
             self.failures.append(PluginFailure(name, f"{type(error).__name__}: {error}"))
             if self._manager.has_plugin(name):
                 self._manager.unregister(name=name)

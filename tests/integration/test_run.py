@@ -243,6 +243,40 @@ def fgbench_calibrators(register):
 """
 
 
+MEDDLER = """
+import sys
+from fgbench import Classifier, Outputs, hookimpl
+
+class Meddler(Classifier):
+    how: str = "write"
+
+    def fit(self, training, *, loss, seed):
+        if self.how == "exit":
+            sys.exit("gave up")
+
+    def predict(self, inputs, outputs):
+        inputs -= inputs.mean()
+        return Outputs(inputs @ [[0.0, 1.0]])
+
+@hookimpl
+def fgbench_classifiers(register):
+    register("meddler", f"{__name__}:Meddler", "Changes what is not its own, or ends the process")
+"""
+
+
+@pytest.mark.parametrize(("how", "error"), [("write", "read-only"), ("exit", "gave up")])
+def test_what_a_classifier_does_to_the_process_harms_only_its_own_cells(tmp_path, how, error):
+    plugin = tmp_path / f"local_meddler_{how}.py"
+    plugin.write_text(MEDDLER)
+    outcome = package.run(
+        out=tmp_path / "runs", store=tmp_path / "store", plugins=[str(plugin)], seed=0, arm="real",
+        dataset="logistic-1d", classifiers=[f"meddler:how={how}", "logreg"], calibrator="none",
+    )  # fmt: skip
+    assert ["meddler" in failure.label for failure in outcome.failures] == [True]
+    assert error in outcome.failures[0].error
+    assert len(outcome.leaderboard.entries) == 1
+
+
 def test_a_local_plugin_that_is_edited_between_runs_of_a_process_is_read_anew(tmp_path):
     plugin = tmp_path / "local_scale.py"
 
@@ -298,7 +332,7 @@ def test_a_default_that_is_spelt_out_is_the_same_run(tmp_path):
     assert set(spelt.leaderboard.entries[0].metrics) == {"ece"}
 
 
-def test_a_broken_metric_that_nobody_asked_for_stops_nothing(tmp_path):
+def test_a_broken_metric_that_nobody_asked_for_stops_nothing(tmp_path, monkeypatch):
     plugin = tmp_path / "broken_metric.py"
     plugin.write_text(
         "from fgbench import hookimpl\n\n@hookimpl\ndef fgbench_metrics(register):\n"
@@ -313,3 +347,5 @@ def test_a_broken_metric_that_nobody_asked_for_stops_nothing(tmp_path):
     assert any("metric broken" in warning for warning in outcome.warnings)
     with pytest.raises(package.PluginError, match="metric 'broken'"):
         package.run(**options, metric="broken")
+    monkeypatch.setenv("FGBENCH_PLUGINS", str(plugin))
+    assert set(package.evaluate([0.2, 0.9], [0, 1])) >= {"accuracy", "ece"}

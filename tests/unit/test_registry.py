@@ -93,6 +93,7 @@ def test_a_part_that_cannot_be_had_says_why(tmp_path, name, message):
 
 
 RAISES_ON_IMPORT = "raise RuntimeError('boom')"
+EXITS_ON_IMPORT = "import sys; sys.exit('boom')"
 RAISES_ON_REGISTRATION = """
 from fgbench import hookimpl
 
@@ -103,7 +104,7 @@ def fgbench_calibrators(register):
 """
 
 
-@pytest.mark.parametrize("text", [RAISES_ON_IMPORT, RAISES_ON_REGISTRATION])
+@pytest.mark.parametrize("text", [RAISES_ON_IMPORT, EXITS_ON_IMPORT, RAISES_ON_REGISTRATION])
 def test_a_broken_plugin_is_reported_and_left_out_whole(tmp_path, text):
     broken = plugin(tmp_path, "local_half", text)
     registry = Registry.load([broken, plugin(tmp_path, "local_fine")])

@@ -36,7 +36,7 @@ def run_stage(setup: WorkerSetup, text: str) -> str:
     except FgbenchError as error:
         fatal = isinstance(error, StoreError) and not isinstance(error, DamagedArtifactError)
         return json.dumps(_failure(str(error), fatal))
-    except Exception as error:  # noqa: BLE001 - a stage's failure is an outcome, reported as such
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a failure is an outcome; so is exit()
         message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return json.dumps(_failure(message, fatal=False))
 
