@@ -229,6 +229,33 @@ def test_a_damaged_artefact_is_made_again(tmp_path):
     assert {e["key"] for e in log if e["event"] == "artifact_damaged"} == set(damaged)
 
 
+PRINTER = """
+from fgbench import Calibrator, hookimpl
+
+class Printer(Calibrator):
+    def fit(self, held_out):
+        print("a line of a part's own")
+    def transform(self, predictions):
+        return predictions
+
+@hookimpl
+def fgbench_calibrators(register):
+    register("printer", f"{__name__}:Printer", "Talks")
+"""
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_with_json_standard_output_is_the_board_whatever_a_part_prints(fgbench, tmp_path, jobs):
+    plugin = tmp_path / "local_printer.py"
+    plugin.write_text(PRINTER)
+    answer = fgbench(
+        "run", "--dataset", "probe", "--arm", "baseline", "--calibrator", "printer", "--json",
+        "--jobs", jobs, "--plugin", plugin, *SMALL, probe=True,
+    )  # fmt: skip
+    assert len(json.loads(answer.stdout)["entries"]) == 1
+    assert "a line of a part's own" in answer.stderr
+
+
 SCALE = """
 from fgbench import Calibrator, hookimpl
 

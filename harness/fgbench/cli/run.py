@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,21 +51,23 @@ def run(
     from fgbench.running import run_plan
     from fgbench.store import Store, default_store
 
-    folder = DataFolder.from_environment(data_dir)
-    planned = make_plan(suite, registry, folder)
-    for warning in folder.warnings:
-        click.echo(f"Warning: {warning}", err=True)
-    for refusal in planned.refusals:
-        click.echo(f"Left out: {refusal.label}: {refusal.reason}.", err=True)
-    with progress(planned, quiet=quiet) as observer:
-        outcome = run_plan(
-            planned,
-            registry,
-            out=Path(out),
-            store=Store(Path(store) if store else default_store()),
-            executor=PartReference.parse(executor or f"local:jobs={jobs}"),
-            observers=[observer],
-        )
+    # Whatever a part prints belongs to the progress: standard output is for the result.
+    with contextlib.redirect_stdout(sys.stderr):
+        folder = DataFolder.from_environment(data_dir)
+        planned = make_plan(suite, registry, folder)
+        for warning in folder.warnings:
+            click.echo(f"Warning: {warning}", err=True)
+        for refusal in planned.refusals:
+            click.echo(f"Left out: {refusal.label}: {refusal.reason}.", err=True)
+        with progress(planned, quiet=quiet) as observer:
+            outcome = run_plan(
+                planned,
+                registry,
+                out=Path(out),
+                store=Store(Path(store) if store else default_store()),
+                executor=PartReference.parse(executor or f"local:jobs={jobs}"),
+                observers=[observer],
+            )
     for failure in registry.failures[noted:]:
         click.echo(f"Warning: plugin {failure.plugin}: {failure.reason}", err=True)
     if as_json:
