@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fgbench.cards import DataFolder
 from fgbench.config import Suite
+from fgbench.errors import ConfigurationError
 from fgbench.leaderboard.table import results_html, results_table
 from fgbench.planning import make_plan
 from fgbench.references import PartReference
@@ -63,6 +64,10 @@ def run(
     are in `failures`, and the others keep their results. A script that asks for more than one job
     needs the guard `if __name__ == "__main__":`.
     """
+    if executor is not None and jobs != 1:
+        raise ConfigurationError(
+            "jobs is for the local executor: write executor='local:jobs=N', or leave one out."
+        )
     registry = Registry.load(plugins)
     values = {} if suite is None else Suite.read(Path(suite))
     given = Suite.normalised(matrix, where="run()")

@@ -84,8 +84,13 @@ class Suite(BaseModel):
         Raises `ConfigurationError` with `where`, the key, and the nearest valid one.
         """
         checked = cls.normalised(values, where=where)
+        if checked.get("protocol") == "paper":
+            # Retrained on the whole validation split, no arm leaves a row to fit a calibrator on.
+            checked.setdefault("calibrators", ["none"])
         try:
             return cls.model_validate(checked)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{where}: {error}") from None
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(item) for item in first["loc"])

@@ -88,7 +88,10 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{','.join(_text(item) for item in value)}]"
     text = str(value)
-    return f"'{text}'" if any(char in text for char in ",[]") else text
+    if any(char in text for char in ",[]") or text[:1] in _QUOTES:
+        quote = '"' if "'" in text else "'"
+        return f"{quote}{text}{quote}"
+    return text
 
 
 def _value(text: str) -> Any:

@@ -168,6 +168,8 @@ def test_under_the_paper_protocol_calibrators_after_retraining_are_refused(tmp_p
     with pytest.raises(IncompatiblePartsError, match="cannot be fitted on it"):
         run(tmp_path / "runs", tmp_path / "store", **matrix)
     assert not (tmp_path / "runs").exists()
+    plain = run(tmp_path / "runs", tmp_path / "store", protocol="paper")
+    assert {entry.calibrator.name for entry in plain.leaderboard.entries} == {"none"}
     outcome = run(tmp_path / "runs", tmp_path / "store", incompatible="skip", **matrix)
     calibrated = {e.arm for e in outcome.leaderboard.entries if e.calibrator.name != "none"}
     assert calibrated == {"baseline"}
@@ -376,3 +378,21 @@ def test_a_broken_metric_that_nobody_asked_for_stops_nothing(tmp_path, monkeypat
         package.run(**options, metric="broken")
     monkeypatch.setenv("FGBENCH_PLUGINS", str(plugin))
     assert set(package.evaluate([0.2, 0.9], [0, 1])) >= {"accuracy", "ece"}
+
+
+def test_where_a_file_lies_is_no_part_of_the_result(tmp_path):
+    rows = [f"{'good fine' if n % 2 else 'bad poor'} text number {n},{n % 2}" for n in range(60)]
+    entries = []
+    for place in ("here", "there"):
+        folder = tmp_path / place
+        folder.mkdir()
+        (folder / "own.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+        outcome = run(
+            tmp_path / f"runs-{place}", tmp_path / "store", arms=["baseline", "synthesis+"],
+            datasets=[f"csv:path={folder / 'own.csv'},text=text,label=label"],
+        )  # fmt: skip
+        board = (outcome.folder / "leaderboard.json").read_text()
+        assert str(tmp_path) not in board
+        assert str(folder / "own.csv") in (outcome.folder / "suite.toml").read_text()
+        entries.append([entry.id for entry in outcome.leaderboard.entries])
+    assert entries[0] == entries[1]

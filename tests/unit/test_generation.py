@@ -39,7 +39,7 @@ def source(row, bin_number):
 
 TARGETS = Targets(
     "targeted",
-    (TargetBin(3, 2, 0.7, 0.1), TargetBin(5, 1, 0.7, 0.1)),
+    (TargetBin(3, 2, 0.7, 0.1, (0, 1)), TargetBin(5, 1, 0.7, 0.1, (2,))),
     (source(0, 3), source(1, 3), source(2, 5)),
 )
 ROWS = np.array([1, 3, 5, 7])  # selection rows in the validation split: labels 1, 1, 1, 1
@@ -271,3 +271,17 @@ def test_numbers_are_duplicates_when_they_are_equal():
     index = DuplicateIndex(np.array([[1.0, 2.0], [3.0, 4.0]]))
     assert index.repeats((3.0, 4.0))
     assert not index.repeats((3.0, 4.1))
+
+
+def test_rows_that_fit_calibrators_are_guarded_like_the_test_split():
+    calibration_row = dataset().splits["validation"].inputs[2]  # not among ROWS
+    outcome = run(scripted(text=lambda request, turn: calibration_row), retries=0)
+    assert outcome.rejected_by == {"near duplicate of calibration": 3}
+
+
+def test_a_bin_is_told_whole_even_if_only_a_part_of_it_is_asked_for():
+    targets = Targets("random", (TargetBin(3, 3, 0.7, 0.1, (0, 1, 3)),), (source(1, 3),))
+    generator = scripted()
+    run(generator, targets=targets)
+    validation = dataset().splits["validation"].inputs
+    assert generator.requests[0].bin_inputs == tuple(validation[row] for row in (1, 3, 7))

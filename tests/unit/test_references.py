@@ -22,6 +22,7 @@ from fgbench.references import PartReference
         ("csv:path=x=y.csv", {"path": "x=y.csv"}),
         ("x:empty=,list=[]", {"empty": "", "list": []}),
         ("x:label=don't", {"label": "don't"}),
+        ('x:label="don\'t, please"', {"label": "don't, please"}),
     ],
 )
 def test_a_reference_is_read(text, parameters):
@@ -42,7 +43,7 @@ def test_a_table_needs_a_name():
         PartReference.parse({"order": 3})
 
 
-words = st.text(st.characters(categories=["L", "N"], include_characters=" ./:-_"), min_size=1).map(
+words = st.text(st.characters(categories=["L", "N"], include_characters=" ./:-_'"), min_size=1).map(
     str.strip
 )
 

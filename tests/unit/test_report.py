@@ -110,7 +110,9 @@ def test_the_same_folder_gives_the_same_bytes(run, html):
 
 def test_it_shows_diagrams_pairs_counts_failures_and_provenance(html):
     page = Page(html)
-    assert page.tags.count("svg") == 4  # one an arm, without calibrator
+    # One an arm, without calibrator; and how true the samples are to what was asked, by two judges.
+    assert page.tags.count("svg") == 4 + 2
+    assert "generator's claim: off by 0.050 on average (n = 6)" in page.text
     for text in ("source 0", "synthetic 0", "asked 0.55", "achieved 0.56", "2 rejected"):
         assert text in page.text
     assert "the plugin raised" in page.text
@@ -131,7 +133,7 @@ def test_multi_class_shows_the_top_label(tmp_path):
     make_run(tmp_path, classes=4, arms=("baseline", "synthesis"))
     page = Page(page_of(tmp_path))
     assert "top label" in page.text
-    assert page.tags.count("svg") == 2
+    assert page.tags.count("svg") == 2 + 2
 
 
 def test_without_samples_events_or_predictions_there_is_still_a_report(run, tmp_path):
@@ -148,7 +150,7 @@ def test_a_large_board_keeps_the_page_small_and_says_so(run, tmp_path, monkeypat
     monkeypatch.setattr(results, "MOST_DIAGRAMS", 3)
     shutil.copytree(run, tmp_path / "run")
     page = Page(page_of(tmp_path / "run"))
-    assert "svg" not in page.tags
+    assert page.tags.count("svg") == 2  # the samples'
     assert "4 diagrams are left out" in page.text
 
 

@@ -224,3 +224,24 @@ def test_many_processes_that_build_one_artefact_agree(tmp_path):
     store = Store(tmp_path)
     assert [store.get(f"{n:064x}").value["n"] for n in range(40)] == list(range(40))
     assert store.damaged == []
+
+
+def test_a_sound_artefact_that_took_the_place_of_a_damaged_one_is_not_discarded(
+    tmp_path, monkeypatch
+):
+    """Another process rebuilds it between the look at the damage and the removal."""
+    store = Store(tmp_path)
+    damage_flip(put(store).folder)
+    discard = Store._discard
+
+    def rebuild_first(self, key):
+        monkeypatch.setattr(Store, "_discard", discard)
+        other = Store(tmp_path)
+        assert other.get(key) is None  # the other one saw the damage too, and removed it
+        put(other)
+        return discard(self, key)
+
+    monkeypatch.setattr(Store, "_discard", rebuild_first)
+    assert store.get(KEY).path("a.bin").read_bytes() == b"abc"
+    assert store.damaged == []
+    assert Store(tmp_path).get(KEY) is not None

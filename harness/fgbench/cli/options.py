@@ -12,6 +12,7 @@ from fgbench.registry import Registry
 
 if TYPE_CHECKING:
     from fgbench.config import Suite
+    from fgbench.matrix.cells import Refusal
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -94,3 +95,14 @@ def build_suite(suite_file: str | None, skip_incompatible: bool, options: dict[s
     if suite_file is None:
         return Suite.build(given, where="options")
     return Suite.build(Suite.read(Path(suite_file)) | given, where=f"suite {suite_file}, options")
+
+
+def tell_refusals(refusals: list[Refusal]) -> list[str]:
+    """Return a line for each reason why combinations were left out, with the first of them."""
+    labels: dict[str, list[str]] = {}
+    for refusal in refusals:
+        labels.setdefault(refusal.reason, []).append(refusal.label)
+    return [
+        f"Left out: {found[0]}{f' and {len(found) - 1} more' if len(found) > 1 else ''}: {reason}."
+        for reason, found in labels.items()
+    ]

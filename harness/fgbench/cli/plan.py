@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fgbench.cli.options import build_suite, load_registry, matrix_options
+from fgbench.cli.options import build_suite, load_registry, matrix_options, tell_refusals
 
 
 @click.command("plan")
@@ -77,5 +77,5 @@ def plan(
                 f"Generator {generator}: {sure}{requests:,} requests in the first round, "
                 f"up to {2 * (suite.retries + 1)} rounds."
             )
-    for refusal in planned.refusals:
-        console.print(f"Left out: {refusal.label}: {refusal.reason}.", highlight=False)
+    for line in tell_refusals(planned.refusals):
+        console.print(line, highlight=False)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fgbench.cli.options import build_suite, load_registry, matrix_options
+from fgbench.cli.options import build_suite, load_registry, matrix_options, tell_refusals
 
 
 @click.command("run")
@@ -57,8 +57,8 @@ def run(
         planned = make_plan(suite, registry, folder)
         for warning in folder.warnings:
             click.echo(f"Warning: {warning}", err=True)
-        for refusal in planned.refusals:
-            click.echo(f"Left out: {refusal.label}: {refusal.reason}.", err=True)
+        for line in tell_refusals(planned.refusals):
+            click.echo(line, err=True)
         with progress(planned, quiet=quiet) as observer:
             outcome = run_plan(
                 planned,

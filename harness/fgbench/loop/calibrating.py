@@ -20,6 +20,7 @@ def calibrate(calibrator: Calibrator, held_out: Predictions, test: Predictions) 
     """
     import numpy as np
 
+    predicted = test.logits.argmax(axis=1)
     calibrator.fit(held_out)
     calibrated = calibrator.transform(test.without_labels())
     name = type(calibrator).__name__
@@ -30,7 +31,7 @@ def calibrate(calibrator: Calibrator, held_out: Predictions, test: Predictions) 
         )
     if calibrator.preserves_accuracy:
         # A tie that float32 rounding makes is no change: the class must have fallen behind.
-        kept = calibrated.logits[np.arange(len(test)), test.logits.argmax(axis=1)]
+        kept = calibrated.logits[np.arange(len(test)), predicted]
         changed = int(np.count_nonzero(kept < calibrated.logits.max(axis=1)))
         if changed:
             raise PluginError(

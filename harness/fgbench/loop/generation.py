@@ -13,16 +13,24 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from fgbench.data import take_inputs
 from fgbench.digests import seed_for
 from fgbench.loop.duplicates import DuplicateIndex, count_repeats
-from fgbench.loop.relabeling import Guards, Judged, judge_results, relabel
+from fgbench.loop.relabeling import (
+    NEAR_TEST,
+    NEAR_TRAINING,
+    Guards,
+    Judged,
+    judge_results,
+    relabel,
+)
 from fgbench.parts.generation import GenerationRequest, GenerationTask, Usage
 
 if TYPE_CHECKING:
     import numpy as np
 
     from fgbench.data import Dataset, Inputs, IntArray, Split
-    from fgbench.loop.targeting import Source, Targets
+    from fgbench.loop.targeting import Targets
     from fgbench.parts.generation import Input
     from fgbench.parts.interfaces import DatasetLoader, Generator
 
@@ -86,8 +94,10 @@ def synthesise(
 ) -> Synthesis:
     """Generate, filter, relabel and choose, for all sources of `targets`.
 
-    `selection` maps the targets' rows to rows of the validation split. The generator is prepared,
-    used and closed here; it sees the training split and the sources, nothing else.
+    `selection` maps the targets' rows to rows of the validation split; the validation rows that it
+    leaves out fit calibrators, and are guarded like the test split. The generator is prepared, used
+    and closed here; it sees the training split and the targeted bins, nothing else. The counts of
+    near duplicates are of candidates that were dropped for it and of those that were accepted.
     """
     import numpy as np
 
@@ -102,14 +112,21 @@ def synthesise(
         dataset=loader,
         seed=seed,
     )
+    validation = dataset.splits["validation"]
     test_index, training_index = _indices(dataset)
+    calibration = np.setdiff1d(np.arange(len(validation)), selection)
     campaign = _Campaign(
         generator=generator,
-        validation=dataset.splits["validation"],
+        validation=validation,
         n_classes=dataset.n_classes,
-        sources=targets.sources,
-        rows=selection[np.array([source.row for source in targets.sources], dtype=np.int64)],
-        guards=Guards(test=test_index, training=training_index, drop=drop_near_duplicates),
+        targets=targets,
+        selection=selection,
+        guards=Guards(
+            test=test_index,
+            calibration=DuplicateIndex(take_inputs(validation.inputs, calibration)),
+            training=training_index,
+            drop=drop_near_duplicates,
+        ),
     )
     outcome = Synthesis(requested=len(targets.sources))
     if targets.sources:
@@ -130,8 +147,12 @@ def synthesise(
         for item in campaign.judged
         if item.verdict == "accepted" and item.candidate.input is not None
     ]
-    outcome.near_duplicates_of_test = count_repeats(test_index, accepted_inputs)
-    outcome.near_duplicates_of_training = count_repeats(training_index, accepted_inputs)
+    outcome.near_duplicates_of_test = outcome.rejected_by.get(NEAR_TEST, 0) + count_repeats(
+        test_index, accepted_inputs
+    )
+    outcome.near_duplicates_of_training = outcome.rejected_by.get(NEAR_TRAINING, 0) + count_repeats(
+        training_index, accepted_inputs
+    )
     return outcome
 
 
@@ -159,8 +180,8 @@ class _Campaign:
         generator: Generator,
         validation: Split,
         n_classes: int,
-        sources: Sequence[Source],
-        rows: IntArray,
+        targets: Targets,
+        selection: IntArray,
         guards: Guards,
     ) -> None:
         self.judged: list[Judged] = []
@@ -168,16 +189,16 @@ class _Campaign:
         self._generator = generator
         self._validation = validation
         self._n_classes = n_classes
-        self._sources = sources
-        self._rows = rows
+        self._sources = targets.sources
+        self._rows = [int(selection[source.row]) for source in targets.sources]
         self._guards = guards
         self._draws: Counter[int] = Counter()
         self._members: dict[int, list[int]] = {}
-        for position, source in enumerate(sources):
+        for position, source in enumerate(targets.sources):
             self._members.setdefault(source.bin, []).append(position)
         self._bin_inputs = {
-            number: tuple(as_input(validation.inputs, int(rows[member])) for member in members)
-            for number, members in self._members.items()
+            item.bin: tuple(as_input(validation.inputs, int(selection[row])) for row in item.rows)
+            for item in targets.bins
         }
 
     def run(self, retries: int, rng: np.random.Generator) -> None:
@@ -234,7 +255,7 @@ class _Campaign:
 
     def _request(self, position: int) -> GenerationRequest:
         source = self._sources[position]
-        row = int(self._rows[position])
+        row = self._rows[position]
         draw = self._draws[position]
         self._draws[position] += 1
         return GenerationRequest(
@@ -257,7 +278,7 @@ class _Campaign:
                 {
                     "source": {
                         "split": "validation",
-                        "index": int(self._rows[request.source_id]),
+                        "index": self._rows[request.source_id],
                         "input": request.source,
                         "label": request.label,
                     },

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from fgbench.parts.interfaces import Generator
 
 
+NEAR_TEST = "near duplicate of test"
+NEAR_CALIBRATION = "near duplicate of calibration"
+NEAR_TRAINING = "near duplicate of training"
+
+
 @dataclass
 class Judged:
     """A candidate and its verdict.
@@ -55,8 +60,16 @@ class Guards:
     Numbers may coincide: what is asked for at one probability can be one point and no other.
     """
 
-    def __init__(self, *, test: DuplicateIndex, training: DuplicateIndex, drop: str) -> None:
+    def __init__(
+        self,
+        *,
+        test: DuplicateIndex,
+        calibration: DuplicateIndex,
+        training: DuplicateIndex,
+        drop: str,
+    ) -> None:
         self._test = test
+        self._calibration = calibration
         self._training = training
         self._drop = drop
         self._seen: set[str] = set()
@@ -69,9 +82,11 @@ class Guards:
             if even_out(candidate) in self._seen:
                 return "repeats a synthetic one"
         if self._drop in ("test", "all") and self._test.repeats(candidate):
-            return "near duplicate of test"
+            return NEAR_TEST
+        if self._drop in ("test", "all") and self._calibration.repeats(candidate):
+            return NEAR_CALIBRATION
         if self._drop == "all" and self._training.repeats(candidate):
-            return "near duplicate of training"
+            return NEAR_TRAINING
         return None
 
     def accept(self, candidate: Input) -> None:

@@ -179,7 +179,8 @@ def accepted_samples(samples: Artifact) -> list[dict[str, Any]]:
 
 def part_identity(part: Part, name: str, code: str | None) -> dict[str, Any]:
     """Return what a part adds to a stage key: name, version, parameters, a local file's digest."""
-    identity = {"name": name, "version": part.version, "parameters": part.parameters()}
+    parameters = part.published_parameters()
+    identity = {"name": name, "version": part.version, "parameters": parameters}
     if code is not None:
         identity["code"] = code
     return identity

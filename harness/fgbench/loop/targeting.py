@@ -19,9 +19,9 @@ from fgbench.calibration.reliability import (
 from fgbench.digests import seed_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from fgbench.data import FloatArray, IntArray, Predictions
+    from fgbench.data import FloatArray, Predictions
 
 _CEILING, _FLOOR = 0.95, 0.05
 _BELOW_HALF, _ABOVE_HALF = 0.45, 0.55
@@ -30,12 +30,13 @@ _MARGIN = _ABOVE_HALF - _BELOW_HALF
 
 @dataclass(frozen=True)
 class TargetBin:
-    """A bin that is to be filled: its number, its n points, mean confidence, and gap D_m."""
+    """A bin that is to be filled: its number, mean confidence, gap D_m, and its n points' rows."""
 
     bin: int
     n: int
     confidence: float
     gap: float
+    rows: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,9 @@ class Targets:
         """Read what `to_value` returned."""
         return cls(
             design=value["design"],
-            bins=tuple(TargetBin(**item) for item in value["bins"]),
+            bins=tuple(
+                TargetBin(**(item | {"rows": tuple(item["rows"])})) for item in value["bins"]
+            ),
             sources=tuple(
                 Source(
                     row=item["row"],
@@ -86,13 +89,12 @@ def target_bins(
     `threshold` takes the bins with |D_m| > threshold (FITG); `significant` those of them whose gap
     a binomial test at level `alpha` does not put down to chance.
     """
-    all_bins, indices = _diagram(predictions, bins)
     chosen = [
         item
-        for item in all_bins
+        for item in _filled_bins(predictions, bins)
         if abs(item.gap) > threshold and (selector == "threshold" or _p_value(item) < alpha)
     ]
-    rows = {item.bin: _rows(indices, item.bin) for item in chosen}
+    rows = {item.bin: item.rows for item in chosen}
     return Targets("targeted", tuple(chosen), _sources(predictions, chosen, rows))
 
 
@@ -105,18 +107,18 @@ def random_bins(predictions: Predictions, targets: Targets, *, bins: int, seed: 
     import numpy as np
 
     wanted = len(targets.sources)
-    all_bins, indices = _diagram(predictions, bins)
+    all_bins = _filled_bins(predictions, bins)
     rng = np.random.default_rng(seed_for("random bins", seed, bins))
     chosen: list[TargetBin] = []
-    rows: dict[int, IntArray] = {}
+    rows: dict[int, Sequence[int]] = {}
     taken = 0
     for position in rng.permutation(len(all_bins)):
         if taken >= wanted:
             break
         item = all_bins[int(position)]
-        members = _rows(indices, item.bin)
+        members: Sequence[int] = item.rows
         if len(members) > wanted - taken:
-            members = np.sort(rng.permutation(members)[: wanted - taken])
+            members = np.sort(rng.permutation(members)[: wanted - taken]).tolist()
         chosen.append(item)
         rows[item.bin] = members
         taken += len(members)
@@ -164,28 +166,25 @@ def asked_multiclass(probabilities: FloatArray, gap: float, predicted: int) -> F
     return asked
 
 
-def _diagram(predictions: Predictions, bins: int) -> tuple[list[TargetBin], IntArray]:
-    """Return the non-empty bins and each point's bin."""
+def _filled_bins(predictions: Predictions, bins: int) -> list[TargetBin]:
+    """Return the non-empty bins of the diagram."""
+    import numpy as np
+
     binary = predictions.n_classes == 2
     confidence, outcome = positive_class(predictions) if binary else top_label(predictions)
     diagram = reliability_diagram(confidence, outcome, bins)
-    filled = [
+    indices = bin_index(confidence, bins)
+    return [
         TargetBin(
             bin=index,
             n=int(diagram.counts[index]),
             confidence=float(diagram.mean_confidence[index]),
             gap=float(diagram.gaps[index]),
+            rows=tuple(np.flatnonzero(indices == index).tolist()),
         )
         for index in range(bins)
         if diagram.counts[index]
     ]
-    return filled, bin_index(confidence, bins)
-
-
-def _rows(indices: IntArray, bin_number: int) -> IntArray:
-    import numpy as np
-
-    return np.flatnonzero(indices == bin_number)
 
 
 def _p_value(item: TargetBin) -> float:
@@ -198,14 +197,14 @@ def _p_value(item: TargetBin) -> float:
 
 
 def _sources(
-    predictions: Predictions, chosen: list[TargetBin], rows: Mapping[int, IntArray]
+    predictions: Predictions, chosen: list[TargetBin], rows: Mapping[int, Sequence[int]]
 ) -> tuple[Source, ...]:
     import numpy as np
 
     sources = []
     probabilities = predictions.probabilities()
     for item in chosen:
-        for row in rows[item.bin].tolist():
+        for row in rows[item.bin]:
             if predictions.n_classes == 2:
                 mean = np.array([1 - item.confidence, item.confidence])
                 asked = asked_probability(item.confidence, item.gap)

@@ -27,7 +27,7 @@ def train_and_predict(
 
     Every arm starts from the same seed, and so from the same initial weights (METHODS §2).
     """
-    classifier.fit(training, loss=loss, seed=seed_for("training", seed))
+    classifier.fit(training, loss=loss, seed=seed_for("training", seed) % 2**32)
     return {
         name: _predict(classifier, dataset.splits[name], dataset.n_classes, outputs)
         for name in ("validation", "test")

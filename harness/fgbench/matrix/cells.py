@@ -128,7 +128,7 @@ def _refusal(cell: Cell) -> str | None:
                 f"{part.kind} {part.name!r} needs {_say(missing)}, which dataset "
                 f"{cell.dataset.part.name!r} and classifier {cell.classifier.name!r} do not provide"
             )
-    if cell.protocol == "paper" and cell.arm != "baseline" and cell.calibrator.name != "none":
+    if cell.protocol == "paper" and cell.arm != "baseline" and cell.calibrator.learns:
         return (
             f"under the paper protocol the arm {cell.arm!r} trains on the validation split, so "
             f"calibrator {cell.calibrator.name!r} cannot be fitted on it; use --protocol strict "

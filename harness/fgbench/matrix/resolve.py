@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fgbench.errors import ConfigurationError, FgbenchError
 from fgbench.loop.stages import part_identity
+from fgbench.parts import Calibrator
 from fgbench.references import PartReference
 from fgbench.registry import PluginFailure
 
@@ -31,18 +32,22 @@ class ResolvedPart:
     label: str
     """Its name, and those parameters that differ from their defaults."""
     identity: Mapping[str, Any]
+    """Its part of stage keys and of leaderboards: the same on every machine."""
+    parameters: Mapping[str, Any]
+    """All its parameters, defaults and local paths included."""
     needs: frozenset[str]
     provides: frozenset[str]
+    learns: bool = False
+    """Of a calibrator: whether it is fitted on held-out rows."""
+
+    def table(self) -> dict[str, Any]:
+        """Return it as a suite's table."""
+        return {"name": self.name, **self.parameters}
 
     @property
     def name(self) -> str:
         """Its registered name."""
         return str(self.identity["name"])
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """All its parameters, defaults included."""
-        return dict(self.identity["parameters"])
 
 
 @dataclass(frozen=True)
@@ -95,12 +100,12 @@ def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSui
     )
     resolved = suite.model_copy(
         update={
-            "datasets": [item.part.parameters | {"name": item.part.name} for item in datasets],
-            "classifiers": [item.parameters | {"name": item.name} for item in classifiers],
-            "losses": [item.parameters | {"name": item.name} for item in losses],
-            "generators": [item.parameters | {"name": item.name} for item in generators],
-            "calibrators": [item.parameters | {"name": item.name} for item in calibrators],
-            "metrics": [item.parameters | {"name": item.name} for item in metrics],
+            "datasets": [item.part.table() for item in datasets],
+            "classifiers": [item.table() for item in classifiers],
+            "losses": [item.table() for item in losses],
+            "generators": [item.table() for item in generators],
+            "calibrators": [item.table() for item in calibrators],
+            "metrics": [item.table() for item in metrics],
         }
     )
     return ResolvedSuite(resolved, datasets, losses, calibrators, metrics, higher)
@@ -125,7 +130,12 @@ def _part(registry: Registry, kind: str, reference: PartReference) -> tuple[Reso
     part: Part = registry.create(kind, reference)
     code = registry.find(kind, reference.name).code_digest
     identity = part_identity(part, reference.name, code)
-    return ResolvedPart(kind, _label(part, reference), identity, part.needs, part.provides), part
+    learns = isinstance(part, Calibrator) and part.learns
+    label = _label(part, reference)
+    resolved = ResolvedPart(
+        kind, label, identity, part.parameters(), part.needs, part.provides, learns
+    )
+    return resolved, part
 
 
 def _label(part: Part, reference: PartReference) -> str:

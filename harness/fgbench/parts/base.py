@@ -16,6 +16,7 @@ import inspect
 from copy import copy
 from dataclasses import MISSING, dataclass, field, fields
 from functools import partial
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 from fgbench.errors import ConfigurationError, did_you_mean
@@ -37,6 +38,8 @@ class Part:
     """Capabilities that the other parts of a cell must provide."""
     provides: ClassVar[frozenset[str]] = frozenset()
     """Capabilities that this part adds to its cell."""
+    paths: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that are paths on this machine: of these, just the file's name is published."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -96,6 +99,14 @@ class Part:
     def parameters(self) -> dict[str, Any]:
         """Return the resolved parameters as JSON values: part of the stage key."""
         return dict(self._adapter().dump_python(self, mode="json"))
+
+    def published_parameters(self) -> dict[str, Any]:
+        """Return the parameters that results are known by: the same on every machine."""
+        published = self.parameters()
+        for name in self.paths & published.keys():
+            if published[name] is not None:
+                published[name] = PurePath(published[name]).name
+        return published
 
     @classmethod
     def _adapter(cls) -> TypeAdapter[Self]:

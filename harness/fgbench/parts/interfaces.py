@@ -7,8 +7,8 @@ is shared between cells, stored, retried or counted is the harness's business, n
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 from fgbench.parts.base import Part
 
@@ -77,14 +77,48 @@ CAPABILITY_OUTPUTS = {"features": "features", "stochastic_forward": "stochastic_
 """What a classifier that provides a capability computes where a cell needs it."""
 
 
+Tensor: TypeAlias = Any
+"""A tensor of the framework that the classifier trains with: for the built-in ones, torch's."""
+
+
+class LossBatch(NamedTuple):
+    """What a loss knows of the b rows of a batch, beside their logits; tensors on one device."""
+
+    labels: Tensor
+    """int64 (b,): the hard labels."""
+    soft_labels: Tensor
+    """float32 (b, K): asked probabilities of synthetic rows, the one-hot label of real ones."""
+    synthetic: Tensor
+    """bool (b,): which rows were generated."""
+
+
 class Loss(Part, ABC):
     """What a classifier minimises.
 
     `needs` has "gradient" for any loss that a classifier must be able to differentiate; without
-    it, the loss is the one that every probabilistic classifier minimises by itself.
+    it, the loss is the one that every probabilistic classifier minimises by itself, and is never
+    called.
     """
 
     kind = "loss"
+
+    def __call__(self, logits: Tensor, batch: LossBatch) -> Tensor:
+        """Return the mean loss of a batch, a differentiable scalar, from float32 logits (b, K)."""
+        raise TypeError(f"{type(self).__name__} has no value: a classifier minimises it by itself.")
+
+    def of_features(
+        self,
+        features: Tensor,
+        head: Callable[[Tensor], Tensor],
+        batch: LossBatch,
+        rng: np.random.Generator,
+    ) -> Tensor:
+        """Return the mean loss from penultimate features (b, d), which `head` maps to logits.
+
+        This is what a classifier calls. Override it for a loss that acts on the features, as mixup
+        does; what is random in it is drawn from `rng`.
+        """
+        return self(head(features), batch)
 
 
 class Classifier(Part, ABC):
@@ -94,7 +128,10 @@ class Classifier(Part, ABC):
 
     @abstractmethod
     def fit(self, training: TrainingSet, *, loss: Loss, seed: int) -> None:
-        """Train from scratch: the same training set, loss and seed give the same classifier."""
+        """Train from scratch: the same training set, loss and seed give the same classifier.
+
+        The seed is below 2³², as numpy's, scikit-learn's and torch's generators take it.
+        """
 
     @abstractmethod
     def predict(self, inputs: Inputs, outputs: frozenset[str]) -> Outputs:
@@ -142,6 +179,8 @@ class Calibrator(Part, ABC):
     needs = frozenset({"logits"})
     preserves_accuracy: ClassVar[bool] = False
     """Whether the predicted class never changes; the harness checks the promise."""
+    learns: ClassVar[bool] = True
+    """Whether `fit` looks at the held-out rows; one that does not needs none."""
 
     @abstractmethod
     def fit(self, held_out: Predictions) -> None:

@@ -1,13 +1,15 @@
-"""Reliability diagrams as inline SVG, drawn by matplotlib, coloured by the page's style."""
+"""Diagrams as inline SVG, drawn by matplotlib, coloured by the page's style."""
 
 from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from fgbench.calibration.reliability import ReliabilityDiagram
 
@@ -20,6 +22,9 @@ _VARIABLES = {
     _AFTER: "var(--after)",
     _BAND: "var(--band)",
 }
+
+
+_MOST_DOTS = 250
 
 
 def draw(
@@ -35,6 +40,54 @@ def draw(
     `axis` names the x axis; `key` makes the ids unique on the page; the band shows the gaps that
     `threshold` does not target. The same input gives the same text.
     """
+
+    def paint(figure: Figure) -> None:
+        upper, lower = figure.subplots(
+            2, 1, sharex=True, gridspec_kw={"height_ratios": [3.2, 1], "hspace": 0.04}
+        )
+        _draw_curves(upper, after, before, threshold)
+        _draw_counts(lower, after, before)
+        lower.set_xlabel(axis)
+
+    return _svg((2.7, 3.2), paint, key)
+
+
+def draw_fidelity(asked: Sequence[float], got: Sequence[float], *, axis: str, key: str) -> str:
+    """Return an SVG of the probability that synthetic inputs have against what was asked.
+
+    Inputs are dots, 250 of them at most, evenly chosen; the line joins the means of each tenth of
+    what was asked.
+    """
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=0.9, linestyle=(0, (4, 3)))
+        step = -(-len(asked) // _MOST_DOTS)
+        axes.scatter(asked[::step], got[::step], s=5, color=_BEFORE, alpha=0.35, linewidths=0)
+        axes.plot(*_means(asked, got), color=_AFTER, linewidth=1.6, marker="o", markersize=3.4)
+        for limit, ticks in ((axes.set_xlim, axes.set_xticks), (axes.set_ylim, axes.set_yticks)):
+            limit(-0.03, 1.03)
+            ticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axes.set_xlabel("asked")
+        axes.set_ylabel(axis)
+
+    return _svg((2.7, 2.5), paint, key)
+
+
+def _means(asked: Sequence[float], got: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Average both in tenths of what was asked."""
+    groups: dict[int, list[tuple[float, float]]] = {}
+    for wanted, value in zip(asked, got, strict=True):
+        groups.setdefault(min(int(wanted * 10), 9), []).append((wanted, value))
+    means = [
+        [sum(column) / len(rows) for column in zip(*rows, strict=True)]
+        for _, rows in sorted(groups.items())
+    ]
+    return [mean[0] for mean in means], [mean[1] for mean in means]
+
+
+def _svg(size: tuple[float, float], paint: Callable[[Figure], None], key: str) -> str:
+    """Return what `paint` draws on a figure of that size in inches; `key` makes its ids unique."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -53,14 +106,9 @@ def draw(
         "axes.spines.right": False,
     }
     with rc_context(style):
-        figure = Figure(figsize=(2.7, 3.2), layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
-        upper, lower = figure.subplots(
-            2, 1, sharex=True, gridspec_kw={"height_ratios": [3.2, 1], "hspace": 0.04}
-        )
-        _draw_curves(upper, after, before, threshold)
-        _draw_counts(lower, after, before)
-        lower.set_xlabel(axis)
+        paint(figure)
         stream = io.StringIO()
         figure.savefig(
             stream,

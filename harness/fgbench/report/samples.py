@@ -9,9 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fgbench.report.diagrams import draw_fidelity
+
 PAIRS_PER_BIN = 3
 MOST_SETS = 12
 _LONGEST_TEXT = 400
+
+_AXES = {
+    "baseline_probabilities": "baseline classifier",
+    "achieved_probabilities": "true posterior",
+    "claimed_probabilities": "generator's claim",
+}
+"""Who says what probability a synthetic input has, by the sample's field."""
 
 
 @dataclass
@@ -40,6 +49,17 @@ class TargetedBin:
 
 
 @dataclass
+class Fidelity:
+    """What accepted inputs were asked to be, and what they are in the eyes of one judge."""
+
+    judge: str
+    svg: str
+    inputs: int
+    error: float
+    """Mean absolute difference between asked and found."""
+
+
+@dataclass
 class SampleSet:
     """The samples of one data set, generator, number of bins and design, over all seeds."""
 
@@ -47,6 +67,7 @@ class SampleSet:
     seeds: list[int]
     bins: list[TargetedBin]
     reasons: list[tuple[str, int]]
+    fidelities: list[Fidelity] = field(default_factory=list)
 
 
 def read_sample_sets(folder: Path) -> list[SampleSet]:
@@ -57,7 +78,10 @@ def read_sample_sets(folder: Path) -> list[SampleSet]:
             key = tuple(str(sample.get(k)) for k in ("dataset", "generator", "bins", "design"))
             if key in gathered or len(gathered) < MOST_SETS:
                 gathered.setdefault(key, _Gathered()).add(sample)
-    return [each.finished(*key) for key, each in sorted(gathered.items(), key=_order)]
+    return [
+        each.finished(*key, key=f"fidelity{number}")
+        for number, (key, each) in enumerate(sorted(gathered.items(), key=_order))
+    ]
 
 
 def _order(item: tuple[tuple[str, ...], _Gathered]) -> tuple[bool, tuple[str, ...]]:
@@ -72,6 +96,8 @@ class _Gathered:
         self.bins: dict[int, TargetedBin] = {}
         self.sources: dict[int, set[tuple[Any, ...]]] = {}
         self.shown: set[tuple[Any, ...]] = set()
+        self.asked: dict[str, list[float]] = {}
+        self.found: dict[str, list[float]] = {}
 
     def add(self, sample: dict[str, Any]) -> None:
         source = sample.get("source")
@@ -94,6 +120,7 @@ class _Gathered:
             self.reasons[str(sample.get("reason") or "no reason given")] += 1
             return
         target.accepted += 1
+        self._judge(sample)
         if place not in self.shown and len(target.pairs) < PAIRS_PER_BIN:
             self.shown.add(place)
             target.pairs.append(
@@ -107,13 +134,45 @@ class _Gathered:
                 )
             )
 
-    def finished(self, dataset: str, generator: str, bins: str, design: str) -> SampleSet:
+    def finished(
+        self, dataset: str, generator: str, bins: str, design: str, *, key: str
+    ) -> SampleSet:
         return SampleSet(
             title=f"{dataset} · {generator} · {bins} bins · {design}",
             seeds=sorted(self.seeds),
             bins=[self.bins[number] for number in sorted(self.bins)],
             reasons=self.reasons.most_common(12),
+            fidelities=[
+                Fidelity(
+                    judge=_AXES[judge],
+                    svg=draw_fidelity(
+                        asked, self.found[judge], axis=_AXES[judge], key=f"{key}-{number}"
+                    ),
+                    inputs=len(asked),
+                    error=sum(abs(a - b) for a, b in zip(asked, self.found[judge], strict=True))
+                    / len(asked),
+                )
+                for number, (judge, asked) in enumerate(self._ordered())
+            ],
         )
+
+    def _ordered(self) -> list[tuple[str, list[float]]]:
+        return [(judge, self.asked[judge]) for judge in _AXES if judge in self.asked]
+
+    def _judge(self, sample: dict[str, Any]) -> None:
+        """Remember what was asked and what each judge finds, for one class.
+
+        That class is 1 where there are two; else the one that was asked for most.
+        """
+        asked = sample.get("asked_probabilities")
+        if not isinstance(asked, list) or not asked:
+            return
+        label = 1 if len(asked) == 2 else max(range(len(asked)), key=asked.__getitem__)
+        for judge in _AXES:
+            found = sample.get(judge)
+            if isinstance(found, list) and len(found) == len(asked):
+                self.asked.setdefault(judge, []).append(float(asked[label]))
+                self.found.setdefault(judge, []).append(float(found[label]))
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -88,10 +88,9 @@ class Store:
             manifest = _read_manifest(folder)
             if manifest is not None and _is_intact(manifest, key, folder):
                 return _artifact(manifest, folder)
-            self._discard(key)
+            return self._discard(key)
         except OSError as error:
             raise cannot_read(folder, error) from error
-        return None
 
     def put(self, key: str, product: Product, *, stage: str, seconds: float) -> Artifact:
         """Store a product under `key` and return it; an artefact that is there already stays.
@@ -158,13 +157,26 @@ class Store:
     def _folder(self, key: str) -> Path:
         return self._objects / key[:2] / key
 
-    def _discard(self, key: str) -> None:
-        """Move a damaged artefact out of the way, in one step, and delete it."""
-        self.damaged.append(key)
+    def _discard(self, key: str) -> Artifact | None:
+        """Move a damaged artefact out of the way, in one step, and delete it.
+
+        Another process may have put a sound one in its place meanwhile: that one goes back.
+        """
         grave = self._building / f"damaged-{key[:16]}-{uuid.uuid4().hex}"
-        with contextlib.suppress(FileNotFoundError):
-            self._folder(key).rename(grave)
+        folder = self._folder(key)
+        try:
+            folder.rename(grave)
+        except FileNotFoundError:
+            return None
+        manifest = _read_manifest(grave)
+        if manifest is not None and _is_intact(manifest, key, grave):
+            with contextlib.suppress(OSError):  # a third process was faster: its copy is as good
+                grave.rename(folder)
+            shutil.rmtree(grave, ignore_errors=True)
+            return _artifact(manifest, folder)
+        self.damaged.append(key)
         shutil.rmtree(grave, ignore_errors=True)
+        return None
 
     def _remove_stale(self) -> None:
         """Delete what killed processes left half-built, a day later."""

@@ -9,6 +9,7 @@ class Identity(Calibrator):
     """Returns what it is given."""
 
     preserves_accuracy = True
+    learns = False
 
     def fit(self, held_out: Predictions) -> None:
         """Nothing to fit."""

@@ -58,6 +58,7 @@ class _OwnFile(DatasetLoader):
     task: str = "a text"
     encoding: Encoding = "utf-8"
     split_seed: int = 0
+    paths = frozenset({"path"})
 
     def load(self, folder: DataFolder) -> Dataset:
         """Read the file; a row without text or label is refused."""
