@@ -43,14 +43,38 @@ def fgbench_classifiers(register):
     register(
         "tfidf-logreg", f"{home}.logistic:TfidfLogisticRegression", "Logistic regression on TF-IDF"
     )
+    extra = "fgbench[transformers]"
+    register(
+        "bert-base",
+        f"{home}.transformer:BertBase",
+        "BERT-base, fine-tuned as by Ba et al. 2024",
+        extra=extra,
+    )
+    register(
+        "hf",
+        f"{home}.transformer:TransformerClassifier",
+        "Any transformer encoder, fine-tuned: hf:model=…",
+        extra=extra,
+    )
 
 
 @hookimpl
 def fgbench_losses(register):
+    home = "fgbench_plugins.losses"
+    register("cross-entropy", f"{home}.cross_entropy:CrossEntropy", "Negative log-likelihood")
     register(
-        "cross-entropy",
-        "fgbench_plugins.losses.cross_entropy:CrossEntropy",
-        "Negative log-likelihood",
+        "label-smoothing",
+        f"{home}.cross_entropy:LabelSmoothing",
+        "Cross-entropy of smoothed labels (Szegedy et al. 2016)",
+    )
+    register("focal", f"{home}.focal:Focal", "Focal loss (Lin et al. 2017)")
+    register("dual-focal", f"{home}.focal:DualFocal", "Dual focal loss (Tao et al. 2023)")
+    register("bsce-gra", f"{home}.focal:BsceGra", "Brier-weighted cross-entropy (Lin et al. 2025)")
+    register("mixup", f"{home}.mixup:Mixup", "Mixup of pooled embeddings (Zhang et al. 2018)")
+    register(
+        "soft-label",
+        f"{home}.soft_label:SoftLabel",
+        "Synthetic rows against their asked probabilities",
     )
 
 
@@ -80,6 +104,11 @@ def fgbench_calibrators(register):
     register("none", f"{home}.identity:Identity", "The classifier's own probabilities")
     register(
         "temperature", f"{home}.temperature:Temperature", "Temperature scaling (Guo et al. 2017)"
+    )
+    register(
+        "mc-dropout",
+        f"{home}.mc_dropout:MonteCarloDropout",
+        "Mean of stochastic passes (Gal and Ghahramani 2016)",
     )
     register("platt", f"{home}.platt:Platt", "Platt scaling (Platt 1999)")
     register(

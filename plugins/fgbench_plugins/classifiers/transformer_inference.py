@@ -1,0 +1,130 @@
+"""A fine-tuned network: what it says of texts, and its files. Imports torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from fgbench import ConfigurationError, DataError, Outputs, seed_for
+from fgbench_plugins.classifiers.transformer_batches import TokenisedTexts, inference_batches
+from fgbench_plugins.classifiers.transformer_network import Network, new_pretrained
+from fgbench_plugins.classifiers.transformer_runtime import (
+    autocast,
+    choose_device,
+    is_out_of_memory,
+    torch_state,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fgbench_plugins.classifiers.transformer import TransformerClassifier
+
+_DESCRIPTION, _WEIGHTS = "classifier.json", "weights.safetensors"
+
+
+@dataclass
+class FittedTransformer:
+    """A trained network on its device, with the tokenizer that it was trained with."""
+
+    network: Network
+    tokenizer: Any
+    max_length: int
+    device: torch.device
+    seed: int
+    model: str
+
+    def predict(
+        self, inputs: Sequence[str], outputs: frozenset[str], settings: TransformerClassifier
+    ) -> Outputs:
+        """Return the outputs for n texts, in their order; each distinct text is computed once."""
+        distinct = {text: row for row, text in enumerate(dict.fromkeys(inputs))}
+        rows = np.array([distinct[text] for text in inputs], dtype=np.int64)
+        texts = TokenisedTexts(self.tokenizer, list(distinct), self.max_length, self.device)
+        passes = settings.passes if "stochastic_logits" in outputs else 0
+        try:
+            with torch_state(settings, self.device, seed_for("stochastic passes", self.seed)):
+                logits, features, stochastic = self._forward(texts, settings.precision, passes)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise ConfigurationError(
+                f"model {self.model!r}: out of memory on {self.device.type} while predicting; use "
+                "a smaller max_length or model."
+            ) from error
+        return Outputs(
+            logits=logits[rows],
+            features=features[rows] if "features" in outputs else None,
+            stochastic_logits=stochastic[:, rows] if passes else None,
+        )
+
+    def _forward(self, texts: TokenisedTexts, precision: str, passes: int) -> list[Any]:
+        """Return logits (n, K), features (n, d) and stochastic logits (passes, n, K)."""
+        n, network = len(texts.lengths), self.network
+        logits = np.empty((n, network.linear.out_features), np.float32)
+        features = np.empty((n, network.linear.in_features), np.float32)
+        stochastic = np.empty((passes, *logits.shape), np.float32)
+        with torch.inference_mode():
+            for rows in inference_batches(texts.lengths):
+                batch = texts.batch(rows)
+                network.eval()
+                with autocast(precision, self.device):
+                    pooled = network.features(*batch)
+                features[rows] = pooled.cpu().numpy()
+                logits[rows] = network.head(pooled).cpu().numpy()
+                network.train()  # dropout at work
+                for index in range(passes):
+                    with autocast(precision, self.device):
+                        pooled = network.features(*batch)
+                    stochastic[index, rows] = network.head(pooled).cpu().numpy()
+        network.eval()
+        return [logits, features, stochastic]
+
+    def save(self, folder: Path) -> None:
+        """Write weights, encoder configuration, tokenizer, and how they go together."""
+        from safetensors.torch import save_model
+
+        self.network.encoder.config.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        save_model(self.network, str(folder / _WEIGHTS))
+        description = {
+            "model": self.model,
+            "pooling": self.network.pooling,
+            "n_classes": self.network.linear.out_features,
+            "max_length": self.max_length,
+            "seed": self.seed,
+        }
+        (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1), "utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, settings: TransformerClassifier) -> FittedTransformer:
+        """Read what `save` wrote. Raises `DataError` for a folder that is damaged."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_model
+
+        device = choose_device(settings.device)
+        try:
+            saved = json.loads((folder / _DESCRIPTION).read_text("utf-8"))
+            pretrained = new_pretrained(saved["model"], folder)
+            if saved["pooling"] != "pooler" and hasattr(pretrained.encoder, "pooler"):
+                pretrained.encoder.pooler = None
+            network = Network(
+                pretrained.encoder, saved["pooling"], settings.dropout, saved["n_classes"]
+            )
+            load_model(network, str(folder / _WEIGHTS))
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            raise DataError(f"{folder}: not a saved transformer classifier ({error}).") from error
+        network.eval()
+        return cls(
+            network.to(device),
+            pretrained.tokenizer,
+            saved["max_length"],
+            device,
+            saved["seed"],
+            saved["model"],
+        )

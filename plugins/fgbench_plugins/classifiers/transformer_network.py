@@ -1,0 +1,187 @@
+"""The network: a pretrained encoder, pooling, dropout and a linear head. Imports torch."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fgbench import ConfigurationError, DataError
+from fgbench_plugins.classifiers.transformer_source import ModelSource
+
+_HEAD_SCALE = 0.02
+"""Standard deviation of the head's initial weights, as in BERT."""
+
+
+class Network(nn.Module):
+    """Encoder → pooled features → dropout → linear head."""
+
+    def __init__(self, encoder: Any, pooling: str, dropout: float, n_classes: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.pooling = pooling
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(encoder.config.hidden_size, n_classes)
+        nn.init.normal_(self.linear.weight, std=_HEAD_SCALE)
+        nn.init.zeros_(self.linear.bias)
+
+    def features(self, ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Return the pooled output, float32 (b, d), of token ids (b, w); no mask: no padding."""
+        output = self.encoder(input_ids=ids, attention_mask=mask)
+        if self.pooling == "pooler":
+            return output.pooler_output.float()
+        hidden = output.last_hidden_state
+        if self.pooling == "cls":
+            return hidden[:, 0].float()
+        if mask is None:
+            return hidden.float().mean(dim=1)
+        weights = mask[:, :, None].float()
+        return (hidden.float() * weights).sum(dim=1) / weights.sum(dim=1)
+
+    def head(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the logits (b, K) of features (b, d)."""
+        return self.linear(self.dropout(features))
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A loaded encoder, its tokenizer, and how its output is pooled by default."""
+
+    encoder: Any
+    tokenizer: Any
+    pooling: str
+    max_length: int
+
+    def network(self, pooling: str, dropout: float, n_classes: int) -> Network:
+        """Return a network with a copy of the encoder; the head's weights are drawn by torch."""
+        encoder = copy.deepcopy(self.encoder)
+        chosen = self.pooling if pooling == "auto" else pooling
+        if chosen == "pooler" and getattr(encoder, "pooler", None) is None:
+            raise ConfigurationError(
+                f"model {encoder.name_or_path!r} has no trained pooler: use pooling=cls or "
+                "pooling=mean."
+            )
+        if chosen != "pooler" and hasattr(encoder, "pooler"):
+            encoder.pooler = None
+        return Network(encoder, chosen, dropout, n_classes)
+
+
+@lru_cache(maxsize=2)
+def load_pretrained(source: ModelSource) -> Pretrained:
+    """Return a pretrained model on the CPU, in float32, loaded once a process.
+
+    Raises `DataError` for a damaged folder, `ConfigurationError` for a model that is no encoder.
+    """
+    from transformers import AutoModel
+
+    with _quiet(), _readable(source):
+        encoder, info = AutoModel.from_pretrained(
+            source.folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    absent = sorted(info["missing_keys"])
+    if absent and all(key.startswith("pooler.") for key in absent):
+        encoder.pooler = None
+        absent = []
+    if absent or info["mismatched_keys"]:
+        first = absent[0] if absent else next(iter(info["mismatched_keys"]))
+        raise DataError(
+            f"model {source.name!r}: the weights in {source.folder} do not fit its config.json "
+            f"(the first of {len(absent) or len(info['mismatched_keys'])}: {first})."
+        )
+    encoder.name_or_path = source.name
+    return _pretrained(source.name, source.folder, encoder)
+
+
+def new_pretrained(name: str, folder: Path) -> Pretrained:
+    """Return the model that a folder's config.json describes, its weights still to be loaded."""
+    from transformers import AutoConfig, AutoModel
+
+    source = ModelSource(name, folder, "")
+    with _quiet(), _readable(source):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        encoder = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    return _pretrained(name, folder, encoder)
+
+
+def _pretrained(name: str, folder: Path, encoder: Any) -> Pretrained:
+    from transformers import AutoTokenizer
+
+    if encoder.config.is_encoder_decoder or not hasattr(encoder.config, "hidden_size"):
+        raise ConfigurationError(
+            f"model {name!r} is a {encoder.config.model_type}, not an encoder of texts as BERT is."
+        )
+    with _quiet(), _readable(ModelSource(name, folder, "")):
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    if tokenizer.pad_token_id is None:
+        raise ConfigurationError(
+            f"model {name!r}: its tokenizer has no padding token, so it is no encoder of batches."
+        )
+    has_pooler = getattr(encoder, "pooler", None) is not None
+    pooling = _declared_pooling(folder) or ("pooler" if has_pooler else "cls")
+    longest = min(_positions(encoder), tokenizer.model_max_length)
+    return Pretrained(encoder.eval(), tokenizer, pooling, longest)
+
+
+def _declared_pooling(folder: Path) -> str | None:
+    """Return how a sentence encoder pools, if it is one and says so."""
+    path = folder / "1_Pooling" / "config.json"
+    try:
+        declared = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    if declared.get("pooling_mode_mean_tokens"):
+        return "mean"
+    return "cls" if declared.get("pooling_mode_cls_token") else None
+
+
+def _positions(encoder: Any) -> int:
+    """Return how many tokens have a position; RoBERTa's begin behind the padding index."""
+    for name, module in encoder.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            padding = module.padding_idx
+            return module.num_embeddings - (0 if padding is None else padding + 1)
+    return int(getattr(encoder.config, "max_position_embeddings", 0) or 10**9)
+
+
+@contextmanager
+def _readable(source: ModelSource) -> Iterator[None]:
+    """Turn whatever the loading libraries raise for a damaged folder into one sentence."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0] or "no reason given"
+        raise DataError(
+            f"model {source.name!r}: {source.folder} cannot be loaded ({type(error).__name__}: "
+            f"{reason}). Fetch it again, or give another folder."
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' progress bars and advice away from ours, and put them back."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,77 @@
+"""Device, precision, threads and random state of torch, for as long as a part runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from fgbench import ConfigurationError
+
+if TYPE_CHECKING:
+    from fgbench_plugins.classifiers.transformer import TransformerClassifier
+
+
+def choose_device(device: str) -> torch.device:
+    """Return the device that is asked for; "auto" is the first of cuda, mps, cpu that is there."""
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if device == "auto":
+        device = next(name for name, available in there.items() if available)
+    if not there[device]:
+        raise ConfigurationError(
+            f"device={device}: torch {torch.__version__} sees none here; use device=auto or cpu."
+        )
+    return torch.device(device)
+
+
+def autocast(precision: str, device: torch.device) -> Any:
+    """Return a context in which the encoder computes: bf16 where asked, or possible on a GPU."""
+    if precision == "auto":
+        capable = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        precision = "bf16" if capable else "float32"
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+@contextmanager
+def torch_state(settings: TransformerClassifier, device: torch.device, seed: int) -> Iterator[None]:
+    """Seed torch and set threads and determinism, and put all of it back afterwards.
+
+    On a GPU, `deterministic` holds torch to algorithms that repeat themselves; on the CPU, all of
+    those used here do. The number of threads is set in any case: the harness limits BLAS to one
+    thread once it knows of torch, which would make a process's first training differ from its next.
+    """
+    threads = torch.get_num_threads()
+    algorithms = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    on_gpu = device.type != "cpu"
+    forked = {"devices": [0], "device_type": device.type} if on_gpu else {"devices": []}
+    with torch.random.fork_rng(**forked):
+        torch.default_generator.manual_seed(seed)
+        if on_gpu:
+            getattr(torch, device.type).manual_seed(seed)
+        torch.set_num_threads(settings.threads or _cores())
+        if device.type == "cuda" and settings.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether torch ran out of memory: of the device's, or of the machine's."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

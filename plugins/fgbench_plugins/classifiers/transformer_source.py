@@ -1,0 +1,153 @@
+"""Where a pretrained model is: a local folder, the hub's cache, or the hub.
+
+The hub is asked only for what is neither a folder nor in its cache, and never with HF_HUB_OFFLINE
+set. What is loaded afterwards is always a folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from fgbench import ConfigurationError, DataError
+
+_FILES = [
+    "config.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "model-*-of-*.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "*.model",
+    "1_Pooling/config.json",
+]
+"""What a model is made of: weights as safetensors only, since pickles run code."""
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A folder with a pretrained model; `revision` is its commit, or "sha256:…" of its files."""
+
+    name: str
+    folder: Path
+    revision: str
+
+
+def find_model(model: str, revision: str) -> ModelSource:
+    """Return where a model is, downloading it if need be.
+
+    Raises `ConfigurationError` that says how to come by a model that cannot be had, and `DataError`
+    for a folder that is no model.
+    """
+    local = Path(model).expanduser()
+    if local.is_dir():
+        _check_folder(local, model)
+        return ModelSource(model, local, _content(local))
+    if local.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1:
+        raise ConfigurationError(f"model {model!r}: there is no such folder.")
+    folder = _snapshot(model, revision)
+    _check_folder(folder, model)
+    return ModelSource(model, folder, folder.name)
+
+
+def _snapshot(model: str, revision: str) -> Path:
+    """Return the folder of a hub model: the cached one if it is whole, else a download."""
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import (
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    def fetch(*, local_only: bool) -> Path:
+        return Path(
+            snapshot_download(
+                model, revision=revision, allow_patterns=_FILES, local_files_only=local_only
+            )
+        )
+
+    try:
+        cached = fetch(local_only=True)
+        if _missing(cached) is None:
+            return cached
+    except LocalEntryNotFoundError:
+        pass
+    except HFValidationError:
+        raise ConfigurationError(
+            f"model {model!r} is neither a folder nor a hub id, such as "
+            "google-bert/bert-base-uncased."
+        ) from None
+    if constants.is_offline_mode():
+        raise _unavailable(
+            model, "it is not in the hub's cache, and HF_HUB_OFFLINE forbids fetching it"
+        )
+    try:
+        return fetch(local_only=False)
+    except RepositoryNotFoundError as error:
+        reason = "the hub has no such public model, or HF_TOKEN does not open it"
+        raise _unavailable(model, reason) from error
+    except RevisionNotFoundError as error:
+        raise _unavailable(model, f"the hub has no revision {revision!r} of it") from error
+    except Exception as error:  # of the network, the proxy, the disk: each library has its own
+        said = str(error).strip().partition("\n")[0]
+        reason = f"it is not cached and cannot be fetched ({type(error).__name__}: {said})"
+        raise _unavailable(model, reason) from error
+
+
+def _unavailable(model: str, reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"model {model!r}: {reason}. Run `hf download {model}` where there is a network, or "
+        "give a folder: model=PATH."
+    )
+
+
+def _check_folder(folder: Path, model: str) -> None:
+    missing = _missing(folder)
+    if missing is not None:
+        raise DataError(
+            f"model {model!r}: {folder} has no {missing}; a model is a folder as `save_pretrained` "
+            "writes it, with its tokenizer."
+        )
+
+
+def _missing(folder: Path) -> str | None:
+    """Return which kind of file a model's folder lacks, or None."""
+    if not (folder / "config.json").is_file():
+        return "config.json"
+    weights = ("model.safetensors", "model.safetensors.index.json")
+    if not any((folder / name).is_file() for name in weights):
+        return "model.safetensors"
+    return None
+
+
+def _content(folder: Path) -> str:
+    """Return the digest of a local model's files, so that other weights are another model."""
+    files = tuple(
+        (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in _model_files(folder)
+    )
+    return _digest_of(folder, files)
+
+
+def _model_files(folder: Path) -> Iterator[Path]:
+    found = {path for pattern in _FILES for path in folder.glob(pattern) if path.is_file()}
+    yield from sorted(found)
+
+
+@lru_cache(maxsize=16)
+def _digest_of(folder: Path, files: tuple[tuple[str, int, int], ...]) -> str:
+    """Hash files by name and content; sizes and times are there to notice a change."""
+    total = hashlib.sha256()
+    for name, size, _ in files:
+        total.update(f"{Path(name).relative_to(folder).as_posix()}\0{size}\0".encode())
+        with Path(name).open("rb") as stream:
+            total.update(hashlib.file_digest(stream, "sha256").digest())
+    return f"sha256:{total.hexdigest()}"

@@ -1,0 +1,277 @@
+"""Fine-tuning: plain torch, one loop. Imports torch."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from fgbench import ConfigurationError, LossBatch, seed_for
+from fgbench_plugins.classifiers.transformer_batches import (
+    TokenisedTexts,
+    inference_batches,
+    training_batches,
+)
+from fgbench_plugins.classifiers.transformer_inference import FittedTransformer
+from fgbench_plugins.classifiers.transformer_network import load_pretrained
+from fgbench_plugins.classifiers.transformer_runtime import (
+    autocast,
+    choose_device,
+    is_out_of_memory,
+    torch_state,
+)
+from fgbench_plugins.losses.cross_entropy import CrossEntropy
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fgbench import Loss, TrainingSet
+    from fgbench_plugins.classifiers.transformer import TransformerClassifier
+    from fgbench_plugins.classifiers.transformer_source import ModelSource
+
+_HELD_OUT = 0.1
+"""Share of the training rows on which early stopping decides."""
+_LOOK = 32
+"""Steps between two looks at the loss on a GPU, each of which waits for it."""
+
+
+def fine_tune(
+    settings: TransformerClassifier,
+    source: ModelSource,
+    training: TrainingSet,
+    loss: Loss,
+    seed: int,
+) -> tuple[FittedTransformer, list[str]]:
+    """Return the trained network, and what a user should know of its training.
+
+    Out of memory, the training starts again with each batch computed in twice as many pieces, once;
+    the batch that an optimiser step sees stays as large. Raises `ConfigurationError` if that is not
+    enough, or if the loss is no longer finite.
+    """
+    device = choose_device(settings.device)
+    pieces, notes = settings.accumulation, []
+    fitted = _attempt(settings, source, training, loss, seed, device, pieces)
+    if fitted is None and settings.batch_size > pieces:
+        size = -(-settings.batch_size // pieces)
+        pieces *= 2
+        notes.append(
+            f"out of memory on {device.type} with {size} texts at once: each batch of "
+            f"{settings.batch_size} was computed in {pieces} pieces"
+        )
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        fitted = _attempt(settings, source, training, loss, seed, device, pieces)
+    if fitted is None:
+        raise ConfigurationError(
+            f"model {source.name!r}: out of memory on {device.type} with batches of "
+            f"{settings.batch_size} in {pieces} pieces; set accumulation={2 * pieces} or more, or "
+            "a smaller max_length."
+        )
+    return fitted, notes
+
+
+def _attempt(
+    settings: TransformerClassifier,
+    source: ModelSource,
+    training: TrainingSet,
+    loss: Loss,
+    seed: int,
+    device: torch.device,
+    pieces: int,
+) -> FittedTransformer | None:
+    """Return the trained network, or None if memory did not suffice."""
+    pretrained = load_pretrained(source)
+    max_length = min(settings.max_length, pretrained.max_length)
+    try:
+        with torch_state(settings, device, seed_for("torch", seed)):
+            network = pretrained.network(settings.pooling, settings.dropout, training.n_classes)
+            rows = _Rows(training, pretrained.tokenizer, max_length, device)
+            network.to(device)
+            _train(network, rows, settings, loss, seed, device, pieces)
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            return None
+        raise
+    return FittedTransformer(
+        network.eval(), pretrained.tokenizer, max_length, device, seed, source.name
+    )
+
+
+class _Rows:
+    """A training set on the device."""
+
+    def __init__(
+        self, training: TrainingSet, tokenizer: Any, max_length: int, device: torch.device
+    ) -> None:
+        distinct = {text: row for row, text in enumerate(dict.fromkeys(training.inputs))}
+        self._text = np.array([distinct[text] for text in training.inputs], dtype=np.int64)
+        self._texts = TokenisedTexts(tokenizer, list(distinct), max_length, device)
+        self.lengths = self._texts.lengths[self._text]
+        self._targets = LossBatch(
+            torch.tensor(np.asarray(training.labels), dtype=torch.int64, device=device),
+            torch.tensor(np.asarray(training.soft_labels), dtype=torch.float32, device=device),
+            torch.tensor(np.asarray(training.synthetic), dtype=torch.bool, device=device),
+        )
+
+    def batch(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor | None, LossBatch]:
+        """Return token ids, attention mask and targets of some rows."""
+        index = torch.from_numpy(rows).to(self._targets.labels.device)
+        ids, mask = self._texts.batch(self._text[rows])
+        return ids, mask, LossBatch(*(target[index] for target in self._targets))
+
+
+def _train(
+    network: Any,
+    rows: _Rows,
+    settings: TransformerClassifier,
+    loss: Loss,
+    seed: int,
+    device: torch.device,
+    pieces: int,
+) -> None:
+    objective = loss if "gradient" in loss.needs else CrossEntropy()
+    rng = np.random.default_rng(seed_for("loss", seed))
+    kept, held_out = _hold_out(len(rows.lengths), settings.early_stopping, seed)
+    per_epoch = -(-len(kept) // settings.batch_size)
+    total = settings.steps or settings.epochs * per_epoch
+    optimizer = _optimizer(network, settings)
+    best = _Best(network, settings.early_stopping)
+    losses = _Losses(settings.learning_rate, total, look=1 if device.type == "cpu" else _LOOK)
+    network.train()
+    for step, batch in _steps(rows.lengths[kept], settings.batch_size, total, seed):
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * _rate(step, total, settings)
+        value: Any = 0.0
+        for piece in np.array_split(kept[batch], min(pieces, len(batch))):
+            ids, mask, targets = rows.batch(piece)
+            with autocast(settings.precision, device):
+                features = network.features(ids, mask)
+            part = objective.of_features(features, network.head, targets, rng)
+            part = part * (len(piece) / len(batch))
+            part.backward()
+            value = value + part.detach()
+        losses.check(step, value)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if settings.early_stopping and (step + 1) % per_epoch == 0:
+            if best.is_reached(_held_out_loss(network, rows, held_out, settings, device)):
+                break
+            network.train()
+    best.restore()
+
+
+def _steps(
+    lengths: NDArray[np.int64], batch_size: int, total: int, seed: int
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Yield the number and the rows of each step, epoch after epoch."""
+    step = epoch = 0
+    while True:
+        rng = np.random.default_rng(seed_for("batches", seed, epoch))
+        for batch in training_batches(lengths, batch_size, rng):
+            if step == total:
+                return
+            yield step, batch
+            step += 1
+        epoch += 1
+
+
+def _hold_out(n: int, patience: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows to train on, and those that early stopping decides on."""
+    if not patience or n < 2:
+        return np.arange(n), np.arange(0)
+    order = np.random.default_rng(seed_for("held out", seed)).permutation(n)
+    size = max(1, round(_HELD_OUT * n))
+    return np.sort(order[size:]), np.sort(order[:size])
+
+
+def _optimizer(network: Any, settings: TransformerClassifier) -> torch.optim.Optimizer:
+    """Return Adam or AdamW; biases and layer norms do not decay."""
+    parameters = [item for item in network.parameters() if item.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
+    return kind(groups, lr=settings.learning_rate, fused=True)
+
+
+def _rate(step: int, total: int, settings: TransformerClassifier) -> float:
+    """Return the learning rate of a step as a share of the full one."""
+    warmup = math.ceil(settings.warmup * total)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    left = 1 - (step - warmup) / max(1, total - warmup)
+    if settings.schedule == "linear":
+        return left
+    if settings.schedule == "cosine":
+        return (1 - math.cos(math.pi * left)) / 2
+    return 1.0
+
+
+def _held_out_loss(
+    network: Any,
+    rows: _Rows,
+    held_out: NDArray[np.int64],
+    settings: TransformerClassifier,
+    device: torch.device,
+) -> float:
+    """Return the mean cross-entropy of the rows that were held out."""
+    network.eval()
+    total = 0.0
+    with torch.inference_mode():
+        for batch in inference_batches(rows.lengths[held_out]):
+            ids, mask, targets = rows.batch(held_out[batch])
+            with autocast(settings.precision, device):
+                features = network.features(ids, mask)
+            total += float(CrossEntropy()(network.head(features), targets)) * len(batch)
+    return total / max(1, len(held_out))
+
+
+class _Best:
+    """The best weights so far, for early stopping."""
+
+    def __init__(self, network: Any, patience: int) -> None:
+        self._network, self._patience = network, patience
+        self._loss, self._since = math.inf, 0
+        self._weights: dict[str, torch.Tensor] | None = None
+
+    def is_reached(self, loss: float) -> bool:
+        """Note the loss of an epoch, and return whether enough have passed without a better one."""
+        if loss < self._loss:
+            self._loss, self._since = loss, 0
+            self._weights = copy.deepcopy(self._network.state_dict())
+        else:
+            self._since += 1
+        return self._since >= self._patience
+
+    def restore(self) -> None:
+        """Put the best weights back, if any were noted."""
+        if self._weights is not None:
+            self._network.load_state_dict(self._weights)
+
+
+class _Losses:
+    """Watches the loss: one that is not finite ends the training with a sentence."""
+
+    def __init__(self, learning_rate: float, total: int, look: int) -> None:
+        self._learning_rate, self._total, self._look = learning_rate, total, look
+        self._sum: Any = 0.0
+
+    def check(self, step: int, value: Any) -> None:
+        """Add the loss of a step; look at the sum now and then, and at the last step."""
+        self._sum = self._sum + value
+        if (step + 1) % self._look and step + 1 < self._total:
+            return
+        if not math.isfinite(float(self._sum)):
+            raise ConfigurationError(
+                f"the loss is no longer finite by step {step + 1} of {self._total} "
+                f"(learning_rate={self._learning_rate:g}): use a smaller learning rate, or another "
+                "loss."
+            )
+        self._sum = 0.0
