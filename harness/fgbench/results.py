@@ -24,7 +24,7 @@ from fgbench.leaderboard.models import (
     UsageRecord,
     entry_id,
 )
-from fgbench.loop.stages import read_evaluation
+from fgbench.loop.stages import SAMPLES, read_evaluation
 from fgbench.matrix.graph import BOOTSTRAP_SEED, CellNodes
 from fgbench.provenance import provenance
 from fgbench.report import write_report
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from fgbench.store import Artifact, Store
 
 Results = Mapping[str, "NodeResult"]
+
+MODELS = "models.json"
+"""In a run's folder: the key of the `train` artefact of each entry, by seed."""
 
 
 def write_results(
@@ -56,6 +59,7 @@ def write_results(
             entry = _entry(plan, cells, seeds, results, store, folder, facts)
             entries.append(entry)
             evaluations[entry.id] = seeds
+    _write_models(plan, results, folder)
     board = finish_board(plan.resolved.suite.name, started, entries, evaluations)
     write_atomically(folder / "leaderboard.json", board.to_json())
     write_report(folder, folder / "report.html")
@@ -179,6 +183,19 @@ def _ancestors(plan: Plan, cells: list[CellNodes]) -> set[str]:
     return found
 
 
+def _write_models(plan: Plan, results: Results, folder: Path) -> None:
+    """Write which stored stage holds the trained model of each entry and seed."""
+    models = {
+        entry_id(_coordinates(plan, cells)): {
+            str(nodes.cell.seed): results[nodes.train].key for nodes in cells
+        }
+        for cells in _groups(plan)
+        if all(results[nodes.evaluate].ok for nodes in cells)
+        and "weights" in cells[0].cell.classifier.provides
+    }
+    write_atomically(folder / MODELS, json.dumps(models, indent=1, sort_keys=True) + "\n")
+
+
 def _write_samples(plan: Plan, results: Results, store: Store, folder: Path) -> None:
     """Write the lineage of every synthetic sample, with the arms that it was used in."""
     users: dict[str, list[CellNodes]] = {}
@@ -199,13 +216,29 @@ def _write_samples(plan: Plan, results: Results, store: Store, folder: Path) -> 
         }
         lines = []
         artifact = _artifact(results, store, samples)
-        for line in artifact.path("samples.jsonl").read_text("utf-8").splitlines():
-            sample = json.loads(line)
+        texts = artifact.path(SAMPLES).read_text("utf-8").splitlines()
+        judged = _baseline_probabilities(cells[0], results, store, len(texts))
+        for line, probabilities in zip(texts, judged, strict=True):
+            sample = json.loads(line) | {"baseline_probabilities": probabilities}
             used_in = sorted(arms) if sample["verdict"] == "accepted" else []
             lines.append(json.dumps(header | sample | {"used_in": used_in}, sort_keys=True))
         name = f"{cell.dataset.part.name}-{cell.generator.name}-{cell.bins}bins-{design}"
         path = folder / "samples" / f"{name}-seed{cell.seed}-{samples[:8]}.jsonl"
         _write_once(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _baseline_probabilities(
+    nodes: CellNodes, results: Results, store: Store, count: int
+) -> list[list[float] | None]:
+    """Return what the baseline classifier says of each sample, where it can be asked."""
+    import numpy as np
+
+    if nodes.fidelity is None or not results[nodes.fidelity].ok:
+        return [None] * count
+    path = _artifact(results, store, nodes.fidelity).path("probabilities.npz")
+    with np.load(path, allow_pickle=False) as stored:
+        rows = stored["probabilities"]
+    return [None if np.isnan(row).any() else row.tolist() for row in rows]
 
 
 def _artifact(results: Results, store: Store, node: str) -> Artifact:

@@ -19,6 +19,7 @@ _COMMANDS = {
     "show": ("fgbench.cli.show:show", "Show one part: its parameters, needs and card."),
     "data": ("fgbench.cli.data:data", "Fetch, verify and describe data sets."),
     "report": ("fgbench.cli.report:report", "Write the HTML report of a run."),
+    "predict": ("fgbench.cli.predict:predict", "Classify new texts with the model of a run."),
     "leaderboard": ("fgbench.cli.leaderboard:leaderboard", "Build, show and verify leaderboards."),
     "doctor": ("fgbench.cli.doctor:doctor", "Check the installation, the plugins and the folders."),
 }

@@ -47,16 +47,18 @@ def _run(setup: WorkerSetup, task: Mapping[str, Any]) -> dict[str, Any]:
         present = store.get(task["key"])
         if present is not None:
             return _outcome("cached", present)
-        inputs = StageInputs(
-            parts=_parts(setup.plugins, task),
-            parameters=task["parameters"],
-            artifacts={role: _input(store, role, key) for role, key in task["inputs"].items()},
-        )
-        started = time.perf_counter()
-        with _one_thread():
-            product = STAGES[task["stage"]](inputs)
-        seconds = time.perf_counter() - started
-        artifact = store.put(task["key"], product, stage=task["stage"], seconds=seconds)
+        with store.scratch() as scratch:
+            inputs = StageInputs(
+                parts=_parts(setup.plugins, task),
+                parameters=task["parameters"],
+                artifacts={role: _input(store, role, key) for role, key in task["inputs"].items()},
+                scratch=scratch,
+            )
+            started = time.perf_counter()
+            with _one_thread():
+                product = STAGES[task["stage"]](inputs)
+            seconds = time.perf_counter() - started
+            artifact = store.put(task["key"], product, stage=task["stage"], seconds=seconds)
     return _outcome("finished", artifact)
 
 

@@ -24,13 +24,16 @@ if TYPE_CHECKING:
     from fgbench.parts import Part
 
 VERSIONS = {
-    "target": "2",
-    "synthesise": "2",
+    "target": "1",
+    "synthesise": "1",
     "compose": "1",
     "train": "1",
     "calibrate": "1",
     "evaluate": "1",
+    "fidelity": "1",
 }
+
+SAMPLES, MODEL_FOLDER = "samples.jsonl", "model"
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class StageInputs:
     parts: Mapping[str, Any]
     parameters: Mapping[str, Any]
     artifacts: Mapping[str, Artifact]
+    scratch: Path
+    """An empty folder for files that become part of the product."""
 
     def dataset(self) -> Dataset:
         """Return the data set (kept in memory between stages of one process)."""
@@ -93,7 +98,7 @@ def synthesise(inputs: StageInputs) -> Product:
         drop_near_duplicates=given["drop_near_duplicates"],
     )
     lines = "".join(json.dumps(item, sort_keys=True) + "\n" for item in outcome.samples)
-    return Product(outcome.summary(), {"samples.jsonl": lines.encode()})
+    return Product(outcome.summary(), {SAMPLES: lines.encode()})
 
 
 def compose(inputs: StageInputs) -> Product:
@@ -124,7 +129,33 @@ def train(inputs: StageInputs) -> Product:
         outputs=frozenset(inputs.parameters["outputs"]),
         seed=inputs.parameters["seed"],
     )
-    return Product(files={f"{name}.npz": _stored(item) for name, item in predictions.items()})
+    files: dict[str, bytes | Path] = {
+        f"{name}.npz": _stored(item) for name, item in predictions.items()
+    }
+    if "weights" in inputs.parts["classifier"].provides:
+        inputs.parts["classifier"].save(inputs.scratch)
+        files |= {f"{MODEL_FOLDER}/{path.name}": path for path in sorted(inputs.scratch.iterdir())}
+    return Product(files=files)
+
+
+def fidelity(inputs: StageInputs) -> Product:
+    """Synthetic inputs → the class probabilities that the baseline classifier gives them."""
+    import numpy as np
+
+    classifier = inputs.parts["classifier"]
+    classifier.load(inputs.artifacts["model"].folder / MODEL_FOLDER)
+    lines = inputs.artifacts["samples"].path(SAMPLES).read_text("utf-8").splitlines()
+    made = [json.loads(line)["input"] for line in lines]
+    usable = [at for at, item in enumerate(made) if item]
+    probabilities = np.full((len(made), inputs.dataset().n_classes), np.nan)
+    if usable:
+        values: Any = [made[at] for at in usable]
+        if not inputs.dataset().is_text:
+            values = np.array(values, dtype=np.float64)
+        logits = classifier.predict(values, frozenset()).logits
+        labels = np.zeros(len(usable), dtype=np.int64)
+        probabilities[usable] = Predictions(logits, labels).probabilities()
+    return Product(files={"probabilities.npz": _npz({"probabilities": probabilities})})
 
 
 def calibrate(inputs: StageInputs) -> Product:
@@ -160,6 +191,7 @@ STAGES: dict[str, Callable[[StageInputs], Product]] = {
     "train": train,
     "calibrate": calibrate,
     "evaluate": evaluate,
+    "fidelity": fidelity,
 }
 
 
@@ -173,7 +205,7 @@ def dataset_product(dataset: Dataset) -> Product:
 
 def accepted_samples(samples: Artifact) -> list[dict[str, Any]]:
     """Return the accepted samples of a `synthesise` artefact."""
-    lines = samples.path("samples.jsonl").read_text("utf-8").splitlines()
+    lines = samples.path(SAMPLES).read_text("utf-8").splitlines()
     return [item for item in map(json.loads, lines) if item["verdict"] == "accepted"]
 
 

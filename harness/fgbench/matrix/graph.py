@@ -64,6 +64,8 @@ class CellNodes:
     evaluate: str
     targets: str | None = None
     samples: str | None = None
+    fidelity: str | None = None
+    """What the baseline classifier says of the samples, for classifiers that save their weights."""
 
 
 @dataclass
@@ -117,7 +119,7 @@ def _add_cell(
     where = f"{cell.dataset.part.label} · {cell.classifier.label}"
     data = cell.dataset.dataset.digest
     split = {"protocol": cell.protocol, "seed": cell.seed}
-    targets = samples = None
+    targets = samples = fidelity = None
     offered = cell.classifier.provides
 
     def train(composition: str, arm: str) -> str:
@@ -180,6 +182,14 @@ def _add_cell(
             inputs={"targets": targets},
             dataset=data,
         )
+        if "weights" in offered:
+            fidelity = graph.add(
+                "fidelity",
+                f"{label} · {cell.generator.label} · {design}",
+                parts={"classifier": cell.classifier.identity},
+                inputs={"samples": samples, "model": baseline},
+                dataset=data,
+            )
         composition = composed(cell.arm, {"targets": targets, "samples": samples})
         trained = train(composition, cell.arm)
     calibrated = graph.add(
@@ -196,4 +206,4 @@ def _add_cell(
         parameters={"replicates": suite.replicates, "seed": BOOTSTRAP_SEED},
         inputs={"predictions": calibrated},
     )
-    return CellNodes(cell, trained, calibrated, evaluated, targets, samples)
+    return CellNodes(cell, trained, calibrated, evaluated, targets, samples, fidelity)

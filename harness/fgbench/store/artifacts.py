@@ -21,7 +21,7 @@ from typing import Any
 
 from fgbench.digests import digest, digest_bytes, digest_file
 from fgbench.errors import StoreError
-from fgbench.store.atomic import cannot_read, cannot_write, sync_folder, write_durably
+from fgbench.store.atomic import cannot_read, cannot_write, sync_file, sync_folder, write_durably
 
 STORE_VARIABLE = "FGBENCH_STORE"
 _MANIFEST = "manifest.json"
@@ -31,10 +31,13 @@ _STALE_AFTER = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Product:
-    """What a stage makes: a JSON value, and files by name."""
+    """What a stage makes: a JSON value, and files by name, "/" for subfolders.
+
+    A file is its content, or the path of one in the stage's scratch folder, which is moved.
+    """
 
     value: Any = None
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes | Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,10 +100,7 @@ class Store:
 
         Raises `StoreError` when the disk refuses.
         """
-        files = {
-            name: {"sha256": digest_bytes(content), "bytes": len(content)}
-            for name, content in product.files.items()
-        }
+        files = {name: _described(content) for name, content in product.files.items()}
         manifest = {
             "schema": _SCHEMA,
             "key": key,
@@ -118,7 +118,7 @@ class Store:
             temporary.mkdir()
             try:
                 for name, content in product.files.items():
-                    write_durably(temporary / name, content)
+                    _place(content, temporary / name)
                 write_durably(temporary / _MANIFEST, encoded)
                 final.parent.mkdir(exist_ok=True)
                 try:
@@ -153,6 +153,19 @@ class Store:
             with contextlib.suppress(OSError):
                 path.unlink()
             lock.release()
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Give a folder for the files of a stage, on the store's disk; what is left is deleted."""
+        folder = self._building / f"scratch-{uuid.uuid4().hex}"
+        try:
+            folder.mkdir()
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _folder(self, key: str) -> Path:
         return self._objects / key[:2] / key
@@ -194,6 +207,21 @@ def default_store() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("fgbench") / "store"
+
+
+def _described(content: bytes | Path) -> dict[str, Any]:
+    if isinstance(content, Path):
+        return {"sha256": digest_file(content), "bytes": content.stat().st_size}
+    return {"sha256": digest_bytes(content), "bytes": len(content)}
+
+
+def _place(content: bytes | Path, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    if isinstance(content, Path):
+        content.rename(target)
+        sync_file(target)
+    else:
+        write_durably(target, content)
 
 
 def _read_manifest(folder: Path) -> Any:

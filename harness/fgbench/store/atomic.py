@@ -39,6 +39,12 @@ def write_durably(path: Path, data: bytes) -> None:
         os.fsync(stream.fileno())
 
 
+def sync_file(path: Path) -> None:
+    """Wait until a file that somebody else has written is on the disk."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """Wait until the names in `folder` are on the disk, where the system can say so."""
     if os.name != "posix":

@@ -1,0 +1,85 @@
+"""`fgbench predict`: the model of a finished run on new texts."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fgbench.data import Predictions
+
+RUN = [
+    "run", "--dataset", "known-posterior:train=80,validation=60,test=40", "--arm", "baseline",
+    "--arm", "synthesis+", "--calibrator", "none", "--calibrator", "isotonic", "--seed", "0",
+    "--seed", "1", "--replicates", "10", "--quiet",
+]  # fmt: skip
+
+
+@pytest.fixture
+def finished(fgbench, tmp_path):
+    fgbench(*RUN)
+    (folder,) = (tmp_path / "runs").iterdir()
+    entries = json.loads((folder / "leaderboard.json").read_text())["entries"]
+    return folder, {(entry["arm"], entry["calibrator"]["name"]): entry for entry in entries}
+
+
+def test_new_texts_get_what_the_stored_predictions_say(fgbench, finished):
+    """The test split's own texts, sent through the command, come back as they were predicted."""
+    from fgbench.cards import DataFolder
+    from fgbench.references import PartReference
+    from fgbench.registry import Registry
+
+    folder, entries = finished
+    loader = Registry.load().create("dataset", PartReference.parse(RUN[2]))
+    texts = loader.load(DataFolder.from_environment()).splits["test"].inputs
+    for entry in entries.values():
+        for seed in (0, 1):
+            answer = fgbench(
+                "predict", folder, "--cell", entry["id"][:10], "--seed", seed,
+                input="\n".join(texts) + "\n",
+            )  # fmt: skip
+            rows = [json.loads(line) for line in answer.stdout.splitlines()]
+            got = np.array([list(row["probabilities"].values()) for row in rows])
+            path = folder / f"predictions/{entry['id']}-seed{seed}.npz"
+            assert got == pytest.approx(Predictions.load(path).probabilities(), abs=1e-5)
+            assert {row["label"] for row in rows} == {"access", "network"}
+
+
+def test_odd_texts_are_classified_too(fgbench, finished):
+    folder, entries = finished
+    cell = entries["baseline", "none"]["id"]
+    answer = fgbench("predict", folder, "--cell", cell, input="\n🎉🎉\na\x00b\n" + "x" * 100_000)
+    assert len(answer.stdout.splitlines()) == 4
+    assert fgbench("predict", folder, "--cell", cell, input="").stdout == ""
+
+
+def test_what_cannot_be_predicted_is_said(fgbench, finished, tmp_path):
+    folder, entries = finished
+    cell = entries["baseline", "none"]["id"]
+    assert "is no entry" in fgbench("predict", folder, "--cell", "xyz", code=2, input="").stderr
+    assert "several ids" in fgbench("predict", folder, "--cell", "", code=2, input="").stderr
+    wrong = fgbench("predict", folder, "--cell", cell, "--seed", 7, code=2, input="")
+    assert "has no seed 7" in wrong.stderr
+    elsewhere = fgbench("predict", folder, "--cell", cell, "--store", "other", code=2, input="")
+    assert "not in this store" in elsewhere.stderr
+
+
+def test_a_classifier_without_weights_says_so(fgbench, tmp_path):
+    fgbench("run", "--dataset", "probe", "--arm", "baseline", "--seed", 0, "--quiet", probe=True)
+    (folder,) = (tmp_path / "runs").iterdir()
+    entry = json.loads((folder / "leaderboard.json").read_text())["entries"][0]
+    answer = fgbench("predict", folder, "--cell", entry["id"], code=2, probe=True, input="x")
+    assert "keeps no weights" in answer.stderr
+
+
+def test_samples_say_what_the_baseline_thinks_of_them(finished):
+    folder, _ = finished
+    samples = [
+        json.loads(line)
+        for path in (folder / "samples").iterdir()
+        for line in path.read_text().splitlines()
+    ]
+    judged = [sample for sample in samples if sample["input"]]
+    assert judged
+    for sample in judged:
+        assert sum(sample["baseline_probabilities"]) == pytest.approx(1)
+    assert "baseline classifier: off by" in (folder / "report.html").read_text()
