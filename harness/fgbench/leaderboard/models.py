@@ -29,6 +29,8 @@ class PartRecord(Record):
     version: str = "1"
     code: str | None = None
     """SHA-256 of a local plugin's file."""
+    content: str | None = None
+    """Digest of the files that the part's results depend on, a local model's say."""
 
     @classmethod
     def of(cls, identity: Any) -> PartRecord:

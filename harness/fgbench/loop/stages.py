@@ -210,11 +210,14 @@ def accepted_samples(samples: Artifact) -> list[dict[str, Any]]:
 
 
 def part_identity(part: Part, name: str, code: str | None) -> dict[str, Any]:
-    """Return what a part adds to a stage key: name, version, parameters, a local file's digest."""
+    """Return what a part adds to a stage key: name, version, parameters, digests of its files."""
     parameters = part.published_parameters()
     identity = {"name": name, "version": part.version, "parameters": parameters}
     if code is not None:
         identity["code"] = code
+    content = part.content_digest()
+    if content is not None:
+        identity["content"] = content
     return identity
 
 

@@ -108,6 +108,13 @@ class Part:
                 published[name] = PurePath(published[name]).name
         return published
 
+    def content_digest(self) -> str | None:
+        """Return a digest of the files that the part's results depend on, a local model's say.
+
+        It becomes part of the stage key; None, the default, where the parameters say it all.
+        """
+        return None
+
     @classmethod
     def _adapter(cls) -> TypeAdapter[Self]:
         from pydantic import TypeAdapter
