@@ -95,7 +95,7 @@ def forecast(plan: Plan, store: Store) -> Forecast:
             else:
                 requests = _selection_size(plan, node.dataset, node.parameters)
                 outcome.requests_at_most += requests
-            name = str(node.parts["generator"]["name"])
+            name = node.parts["generator"].name
             outcome.generators[name] = outcome.generators.get(name, 0) + requests
     outcome.stages = {stage: StageCount(totals[stage], cached[stage]) for stage in STAGES}
     return outcome

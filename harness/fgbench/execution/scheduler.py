@@ -134,7 +134,10 @@ class Scheduler:
         task = {
             "stage": node.stage,
             "key": key,
-            "parts": {role: dict(part) for role, part in node.parts.items()},
+            "parts": {
+                role: dict(part.identity) | {"parameters": dict(part.parameters)}
+                for role, part in node.parts.items()
+            },
             "parameters": dict(node.parameters),
             "inputs": inputs,
         }

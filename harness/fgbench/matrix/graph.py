@@ -17,7 +17,7 @@ from fgbench.parts import CAPABILITY_OUTPUTS
 
 if TYPE_CHECKING:
     from fgbench.matrix.cells import Cell
-    from fgbench.matrix.resolve import ResolvedDataset, ResolvedSuite
+    from fgbench.matrix.resolve import ResolvedDataset, ResolvedPart, ResolvedSuite
 
 BOOTSTRAP_SEED = 0
 """All seeds of an entry share one test split, so they are resampled alike: were each resampled by
@@ -28,14 +28,15 @@ itself, averaging over seeds would hide the uncertainty that the test points bri
 class Node:
     """One stage: what it is made of, and the nodes whose artefacts it reads.
 
-    `parts` and `parameters` are JSON values. `dataset` is the digest of the data set it reads
+    `parts` are known by their identities; what they are made from may have paths of this machine.
+    `parameters` are JSON values. `dataset` is the digest of the data set it reads
     itself, if it does.
     """
 
     id: str
     stage: str
     label: str
-    parts: Mapping[str, Mapping[str, Any]]
+    parts: Mapping[str, ResolvedPart]
     parameters: Mapping[str, Any]
     inputs: Mapping[str, str]
     dataset: str | None
@@ -46,7 +47,7 @@ class Node:
             {
                 "stage": self.stage,
                 "version": VERSIONS[self.stage],
-                "parts": {role: dict(part) for role, part in self.parts.items()},
+                "parts": _identities(self.parts),
                 "parameters": dict(self.parameters),
                 "inputs": {role: digests[node] for role, node in self.inputs.items()},
                 "dataset": self.dataset,
@@ -81,7 +82,7 @@ class Graph:
         stage: str,
         label: str,
         *,
-        parts: Mapping[str, Mapping[str, Any]] | None = None,
+        parts: Mapping[str, ResolvedPart] | None = None,
         parameters: Mapping[str, Any] | None = None,
         inputs: Mapping[str, str] | None = None,
         dataset: str | None = None,
@@ -89,7 +90,7 @@ class Graph:
         """Add a node unless it is there, and return its id."""
         recipe = {
             "stage": stage,
-            "parts": {role: dict(part) for role, part in (parts or {}).items()},
+            "parts": _identities(parts or {}),
             "parameters": dict(parameters or {}),
             "inputs": dict(inputs or {}),
             "dataset": dataset,
@@ -126,7 +127,7 @@ def _add_cell(
         return graph.add(
             "train",
             f"{where} · {arm} · seed {cell.seed}",
-            parts={"classifier": cell.classifier.identity, "loss": cell.loss.identity},
+            parts={"classifier": cell.classifier, "loss": cell.loss},
             parameters={
                 "outputs": [
                     output
@@ -172,7 +173,7 @@ def _add_cell(
         samples = graph.add(
             "synthesise",
             f"{label} · {cell.generator.label} · {design}",
-            parts={"generator": cell.generator.identity, "dataset": cell.dataset.part.identity},
+            parts={"generator": cell.generator, "dataset": cell.dataset.part},
             parameters={
                 "examples_per_class": suite.examples_per_class,
                 "retries": suite.retries,
@@ -186,7 +187,7 @@ def _add_cell(
             fidelity = graph.add(
                 "fidelity",
                 f"{label} · {cell.generator.label} · {design}",
-                parts={"classifier": cell.classifier.identity},
+                parts={"classifier": cell.classifier},
                 inputs={"samples": samples, "model": baseline},
                 dataset=data,
             )
@@ -195,15 +196,19 @@ def _add_cell(
     calibrated = graph.add(
         "calibrate",
         cell.label,
-        parts={"calibrator": cell.calibrator.identity},
+        parts={"calibrator": cell.calibrator},
         parameters=split,
         inputs={"predictions": trained},
     )
     evaluated = graph.add(
         "evaluate",
         cell.label,
-        parts={part.label: part.identity for part in resolved.metrics},
+        parts={part.label: part for part in resolved.metrics},
         parameters={"replicates": suite.replicates, "seed": BOOTSTRAP_SEED},
         inputs={"predictions": calibrated},
     )
     return CellNodes(cell, trained, calibrated, evaluated, targets, samples, fidelity)
+
+
+def _identities(parts: Mapping[str, ResolvedPart]) -> dict[str, Any]:
+    return {role: dict(part.identity) for role, part in parts.items()}
