@@ -1,0 +1,593 @@
+"""Transformer classifiers, on a tiny BERT with random weights that is made here."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fgbench import ConfigurationError, DataError, Loss, PluginError, TrainingSet
+from fgbench.references import PartReference
+from fgbench.registry import Registry
+from fgbench.testing import check_classifier
+from fgbench_plugins.classifiers.transformer import BertBase, TransformerClassifier
+from fgbench_plugins.losses.cross_entropy import CrossEntropy, LabelSmoothing
+from fgbench_plugins.losses.focal import Focal
+from fgbench_plugins.losses.mixup import Mixup
+from fgbench_plugins.losses.soft_label import SoftLabel
+
+torch = pytest.importorskip("torch", reason="transformer classifiers need fgbench[transformers]")
+transformers = pytest.importorskip("transformers")
+
+from fgbench_plugins.classifiers import transformer_network  # noqa: E402 - it imports torch
+from fgbench_plugins.classifiers.transformer_batches import (  # noqa: E402
+    TokenisedTexts,
+    inference_batches,
+    training_batches,
+)
+
+SKY = ["rain", "sun", "wind", "cloud", "storm", "calm", "mist", "frost"]
+WORDS = [*SKY, "good", "bad", "fine", "awful", "the", "a", "very"]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """Return the folder of a two-layer BERT with a word-level tokenizer."""
+    folder = tmp_path_factory.mktemp("tiny")
+    save_tiny(folder)
+    return folder
+
+
+def save_tiny(folder, **options):
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    vocabulary = {word: index for index, word in enumerate([*special, *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_max_length=32
+    ).save_pretrained(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = transformers.BertConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=32,
+        )
+        transformers.BertModel(config, **options).save_pretrained(folder)
+
+
+def classifier(folder, **options):
+    usual = {"model": str(folder), "learning_rate": 1e-3, "epochs": 2, "device": "cpu"}
+    return TransformerClassifier.create(usual | {"threads": 1} | options, name="hf")
+
+
+def training_set(n=48, n_classes=2, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % n_classes
+    texts = [
+        " ".join([*rng.choice(WORDS[11:], rng.integers(0, 9)), WORDS[label], WORDS[label + 8]])
+        for label in labels
+    ]
+    soft = np.eye(n_classes)[labels]
+    return TrainingSet(texts, labels, n_classes, soft, np.zeros(n, dtype=bool))
+
+
+def logits(fitted, texts=("rain good", "sun bad", "")):
+    return fitted.predict(list(texts), frozenset()).logits
+
+
+def fit(part, training=None, loss=None, seed=0):
+    part.fit(training or training_set(), loss=loss or CrossEntropy(), seed=seed)
+    return part
+
+
+# The contract
+
+
+def test_contract(tiny):
+    check_classifier(classifier(tiny, learning_rate=1e-4, epochs=1, passes=2))
+
+
+def test_it_learns(tiny):
+    training = training_set(200, 3)
+    fitted = fit(classifier(tiny, learning_rate=1e-2, epochs=15, pooling="mean"), training)
+    assert (logits(fitted, training.inputs).argmax(axis=1) == training.labels).mean() > 0.95
+
+
+def test_features_are_what_the_head_sees(tiny):
+    fitted = fit(classifier(tiny))
+    answer = fitted.predict(["rain good", "the sun"], frozenset({"features"}))
+    head = fitted._fitted.network.linear
+    by_hand = answer.features @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+    np.testing.assert_allclose(answer.logits, by_hand, atol=1e-5)
+    assert answer.stochastic_logits is None
+
+
+@pytest.mark.parametrize("pooling", ["pooler", "cls", "mean"])
+def test_pooling_is_that_of_the_encoder_itself(tiny, pooling):
+    fitted = fit(classifier(tiny, pooling=pooling))
+    texts = ["rain good", "the very very fine sun"]
+    features = fitted.predict(texts, frozenset({"features"})).features
+    encoder = fitted._fitted.network.encoder.eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny)
+    for text, row in zip(texts, features, strict=True):
+        with torch.inference_mode():
+            output = encoder(**tokenizer(text, return_tensors="pt"))
+        hidden = output.last_hidden_state[0]
+        expected = {
+            "pooler": output.pooler_output,
+            "cls": hidden[0],
+            "mean": hidden.mean(dim=0),
+        }[pooling]
+        np.testing.assert_allclose(row, np.ravel(expected), atol=1e-5)
+
+
+def test_a_sentence_encoder_says_how_it_pools(tiny, tmp_path):
+    save_tiny(tmp_path)
+    assert fit(classifier(tmp_path))._fitted.network.pooling == "pooler"
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    assert fit(classifier(tmp_path))._fitted.network.pooling == "mean"
+
+
+def test_stochastic_passes_differ_and_repeat_themselves(tiny):
+    fitted = fit(classifier(tiny, passes=6, dropout=0.5))
+    texts = ["rain good", "sun bad", "rain good"]
+    first, again = (
+        fitted.predict(texts, frozenset({"stochastic_logits"})).stochastic_logits for _ in range(2)
+    )
+    assert first.shape == (6, 3, 2)
+    assert len(np.unique(first[:, 0, 0])) == 6
+    np.testing.assert_array_equal(first, again)
+    plain = fitted.predict(texts, frozenset()).logits
+    assert abs(first.mean(axis=0) - plain).max() < 1.0
+    np.testing.assert_array_equal(plain, fitted.predict(texts, frozenset()).logits)
+
+
+def test_without_any_dropout_a_stochastic_pass_is_the_plain_one(tmp_path):
+    save_tiny(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    fitted = fit(classifier(tmp_path, dropout=0.0, passes=2))
+    answer = fitted.predict(["rain", "sun"], frozenset({"stochastic_logits"}))
+    for one in answer.stochastic_logits:
+        np.testing.assert_allclose(one, answer.logits, atol=1e-6)
+
+
+def test_saved_weights_need_the_base_model_no_more(tmp_path):
+    base, saved = tmp_path / "base", tmp_path / "saved"
+    base.mkdir()
+    saved.mkdir()
+    save_tiny(base)
+    fitted = fit(classifier(base, pooling="mean"))
+    fitted.save(saved)
+    base.rename(tmp_path / "gone")
+    loaded = classifier(base, pooling="mean")
+    loaded.load(saved)
+    np.testing.assert_array_equal(logits(fitted), logits(loaded))
+    (saved / "weights.safetensors").write_bytes(b"no weights")
+    with pytest.raises(DataError, match="not a saved transformer classifier"):
+        loaded.load(saved)
+
+
+# Seeds
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_other_ones(tiny):
+    training = training_set()
+    first = logits(fit(classifier(tiny), training, seed=3))
+    np.testing.assert_array_equal(first, logits(fit(classifier(tiny), training, seed=3)))
+    assert not np.array_equal(first, logits(fit(classifier(tiny), training, seed=4)))
+
+
+def test_every_arm_starts_from_the_same_weights(tiny):
+    """With a learning rate of next to nothing, what a seed starts from is what it ends with."""
+    arms = [
+        logits(fit(classifier(tiny, learning_rate=1e-12), training_set(n, seed=n), seed=5))
+        for n in (20, 70)
+    ]
+    np.testing.assert_allclose(arms[0], arms[1], atol=1e-6)
+
+
+def test_the_state_of_torch_is_as_it_was(tiny):
+    torch.manual_seed(11)
+    before = torch.get_rng_state(), torch.get_num_threads(), random.getstate()
+    fit(classifier(tiny, threads=2)).predict(["a"], frozenset({"stochastic_logits"}))
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1:] == (torch.get_num_threads(), random.getstate())
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_the_pretrained_weights_stay_as_they_were(tiny):
+    part = classifier(tiny, learning_rate=0.1)
+    encoder = transformer_network.load_pretrained(part.source()).encoder
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    fit(part)
+    assert transformer_network.load_pretrained(part.source()).encoder is encoder
+    assert all(torch.equal(before[name], value) for name, value in encoder.state_dict().items())
+
+
+# Training
+
+
+def steps_of(part, training, monkeypatch):
+    """Count the optimiser steps of a training, and note the learning rates."""
+    rates = []
+    step = torch.optim.AdamW.step
+
+    def counted(self, *arguments, **options):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *arguments, **options)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", counted)
+    fit(part, training)
+    return rates
+
+
+def test_a_number_of_steps_is_kept_whatever_the_amount_of_data(tiny, monkeypatch):
+    for n in (10, 100):
+        rates = steps_of(classifier(tiny, steps=7), training_set(n), monkeypatch)
+        assert len(rates) == 7
+        monkeypatch.undo()
+
+
+def test_epochs_and_batches_make_the_steps(tiny, monkeypatch):
+    part = classifier(tiny, epochs=3, batch_size=16, accumulation=4)
+    assert len(steps_of(part, training_set(50), monkeypatch)) == 3 * 4
+
+
+@pytest.mark.parametrize(
+    ("schedule", "shape"),
+    [
+        ("constant", [1, 1, 1, 1]),
+        ("linear", [1, 0.75, 0.5, 0.25]),
+        ("cosine", [1, (1 + 2**-0.5) / 2, 0.5, (1 - 2**-0.5) / 2]),
+    ],
+)
+def test_learning_rates_follow_warm_up_and_schedule(tiny, monkeypatch, schedule, shape):
+    part = classifier(tiny, learning_rate=0.01, schedule=schedule, steps=5, warmup=0.2)
+    rates = steps_of(part, training_set(), monkeypatch)
+    np.testing.assert_allclose(rates, np.array([0.5, *shape]) * 0.01)
+
+
+def test_pieces_of_a_batch_add_up_to_the_batch(tmp_path):
+    save_tiny(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    whole, cut = (
+        logits(fit(classifier(tmp_path, dropout=0.0, optimizer="adam", accumulation=pieces)))
+        for pieces in (1, 5)
+    )
+    np.testing.assert_allclose(whole, cut, atol=1e-4)
+
+
+def test_adam_is_that_of_a_plain_loop(tmp_path):
+    """One full batch without dropout: the same as transformers' model in a loop of four lines."""
+    save_tiny(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    options = {
+        "optimizer": "adam", "schedule": "constant", "warmup": 0.0, "weight_decay": 0.0,
+        "dropout": 0.0, "batch_size": 64,
+    }  # fmt: skip
+    training = training_set(40)
+    start = fit(classifier(tmp_path, **options | {"learning_rate": 1e-30, "steps": 1}), training)
+    ours = fit(classifier(tmp_path, **options | {"learning_rate": 1e-2, "steps": 8}), training)
+
+    assert np.abs(logits(ours) - logits(start)).max() > 0.01
+    network = start._fitted.network
+    tokens = transformers.AutoTokenizer.from_pretrained(tmp_path)(
+        list(training.inputs), padding="max_length", return_tensors="pt"
+    )
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    for _ in range(8):
+        optimizer.zero_grad()
+        output = network.encoder(tokens["input_ids"], tokens["attention_mask"])
+        guess = network.linear(output.pooler_output)
+        torch.nn.functional.cross_entropy(guess, torch.tensor(training.labels)).backward()
+        optimizer.step()
+    network.eval()
+    np.testing.assert_allclose(logits(ours), logits(start), atol=1e-4)
+
+
+def test_early_stopping_keeps_the_best_epoch(tiny, monkeypatch):
+    rng = np.random.default_rng(0)
+    training = training_set(60)
+    noise = TrainingSet(
+        training.inputs,
+        rng.integers(2, size=60),
+        2,
+        training.soft_labels,
+        training.synthetic,
+    )
+    part = classifier(tiny, learning_rate=1e-2, epochs=40, early_stopping=1)
+    assert len(steps_of(part, noise, monkeypatch)) < 40 * 2
+    with pytest.raises(ConfigurationError, match="set one"):
+        classifier(tiny, steps=5, early_stopping=1)
+
+
+@pytest.mark.parametrize("loss", [Focal(), LabelSmoothing(), Mixup(), SoftLabel()])
+def test_losses_make_a_difference(tiny, loss):
+    training = training_set()
+    training.soft_labels[1::2] = [0.3, 0.7]
+    training.synthetic[1::2] = True
+    part = classifier(tiny, learning_rate=1e-2, epochs=6, pooling="mean")
+    plain = logits(fit(part, training))
+    other = logits(fit(part, training, loss))
+    assert np.abs(plain - other).max() > 1e-3
+    np.testing.assert_array_equal(other, logits(fit(part, training, loss)))
+
+
+# Batches
+
+
+@pytest.mark.parametrize(("n", "size"), [(1, 32), (31, 32), (33, 32), (1000, 8), (5000, 32)])
+def test_an_epoch_has_every_row_once_and_little_padding(n, size):
+    lengths = np.random.default_rng(0).integers(3, 200, n)
+    batches = training_batches(lengths, size, np.random.default_rng(1))
+    assert sorted(np.concatenate(batches)) == list(range(n))
+    assert max(map(len, batches)) <= size
+    if n >= 1000:
+        padded = sum(lengths[rows].max() * len(rows) for rows in batches)
+        assert padded < 1.06 * lengths.sum()
+    assert sorted(np.concatenate(list(inference_batches(lengths)))) == list(range(n))
+
+
+def test_tokens_are_those_of_the_tokenizer(tiny):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny)
+    texts = ["rain", "", "the very very fine sun", "sun " * 60]
+    tokens = TokenisedTexts(tokenizer, texts, 16, torch.device("cpu"))
+    expected = tokenizer(texts, truncation=True, max_length=16, padding=True, return_tensors="pt")
+    ids, mask = tokens.batch(np.arange(4))
+    assert torch.equal(ids, expected["input_ids"])
+    assert torch.equal(mask, expected["attention_mask"])
+    assert tokens.batch(np.array([3]))[1] is None
+
+
+# Bad input
+
+
+def test_any_text_has_finite_logits(tiny):
+    texts = ["", " ", "🌧️🌞", "a\x00b", "\ud800", "sun " * 25_000, "x" * 100_000, "日本語"]
+    n = len(texts)
+    labels = np.arange(n) % 2
+    training = TrainingSet(texts, labels, 2, np.eye(2)[labels], np.zeros(n, dtype=bool))
+    result = logits(fit(classifier(tiny), training), texts)
+    assert np.isfinite(result).all()
+
+
+def test_one_row_of_a_class_and_a_batch_larger_than_the_data(tiny):
+    training = training_set(5, 3)
+    labels = np.array([0, 0, 0, 0, 1])
+    small = TrainingSet(training.inputs, labels, 3, np.eye(3)[labels], training.synthetic)
+    fitted = fit(classifier(tiny, batch_size=512, early_stopping=2), small)
+    assert logits(fitted).shape == (3, 3)
+
+
+class NotANumber(Loss):
+    needs = frozenset({"gradient"})
+
+    def __call__(self, logits, batch):
+        return logits.mean() * float("nan")
+
+
+def test_a_loss_that_is_not_a_number_stops_the_training(tiny):
+    with pytest.raises(ConfigurationError, match=r"no longer finite by step 1 of 4.*learning_rate"):
+        fit(classifier(tiny), loss=NotANumber())
+
+
+def test_a_learning_rate_of_zero_is_refused():
+    with pytest.raises(ConfigurationError, match="learning_rate=0"):
+        classifier("any", learning_rate=0)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("model.safetensors", b"garbage", "cannot be loaded"),
+        ("config.json", b"{", "cannot be loaded"),
+        ("config.json", b'{"model_type": "no-such"}', "cannot be loaded"),
+        ("tokenizer.json", b"{}", "cannot be loaded"),
+        ("model.safetensors", None, "has no model.safetensors"),
+        ("config.json", None, "has no config.json"),
+    ],
+)
+def test_a_damaged_folder_is_one_sentence(tmp_path, file, content, message):
+    save_tiny(tmp_path)
+    (tmp_path / file).unlink()
+    if content is not None:
+        (tmp_path / file).write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        fit(classifier(tmp_path))
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_lack_a_layer_are_refused(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    save_tiny(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if "layer.1" not in name}
+    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(DataError, match=r"do not fit its config.json.*encoder\.layer\.1"):
+        fit(classifier(tmp_path))
+
+
+def test_a_model_without_a_pooler_pools_the_first_token(tmp_path):
+    save_tiny(tmp_path, add_pooling_layer=False)
+    assert fit(classifier(tmp_path))._fitted.network.pooling == "cls"
+    with pytest.raises(ConfigurationError, match="pooling=cls or pooling=mean"):
+        fit(classifier(tmp_path, pooling="pooler"))
+
+
+def exhaust(monkeypatch, rows):
+    """Let memory suffice for `rows` texts at once."""
+    features = transformer_network.Network.features
+
+    def limited(self, ids, mask):
+        if len(ids) > rows:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+        return features(self, ids, mask)
+
+    monkeypatch.setattr(transformer_network.Network, "features", limited)
+
+
+def test_out_of_memory_the_batch_is_halved_once_and_said_so(tiny, monkeypatch):
+    expected = logits(fit(classifier(tiny, batch_size=32, accumulation=2)))
+    exhaust(monkeypatch, rows=16)
+    fitted = fit(classifier(tiny, batch_size=32))
+    assert fitted.notes == [
+        "out of memory on cpu with 32 texts at once: each batch of 32 was computed in 2 pieces"
+    ]
+    np.testing.assert_array_equal(logits(fitted), expected)
+    exhaust(monkeypatch, rows=4)
+    with pytest.raises(ConfigurationError, match="set accumulation=4 or more"):
+        fit(classifier(tiny, batch_size=32))
+
+
+def test_a_device_that_is_not_there_is_refused(tiny):
+    for device in {"cuda", "mps"}:
+        if not getattr(torch, device).is_available():
+            with pytest.raises(ConfigurationError, match=f"device={device}: torch .* sees none"):
+                fit(classifier(tiny, device=device))
+
+
+# Where models come from
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Make every attempt to reach the network fail, and note it."""
+    attempts = []
+
+    def refuse(*arguments, **options):
+        attempts.append(arguments)
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    return attempts
+
+
+def test_a_local_folder_asks_no_hub(tmp_path, no_network, monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    save_tiny(tmp_path)
+    logits(fit(classifier(tmp_path)))
+    assert no_network == []
+
+
+def test_a_model_that_cannot_be_fetched_is_one_sentence_with_the_way_out(
+    tmp_path, no_network, monkeypatch
+):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(ConfigurationError, match="cannot be fetched") as caught:
+        classifier("google-bert/bert-base-uncased").source()
+    assert "hf download google-bert/bert-base-uncased" in str(caught.value)
+    assert "model=PATH" in str(caught.value)
+    assert no_network != []
+
+
+def test_offline_no_hub_is_asked(tmp_path, no_network, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ConfigurationError, match="HF_HUB_OFFLINE forbids"):
+        classifier("google-bert/bert-base-uncased").source()
+    assert no_network == []
+
+
+def test_a_cached_model_asks_no_hub_and_says_its_commit(tmp_path, no_network, monkeypatch):
+    from huggingface_hub import constants
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    cached = tmp_path / "models--some--bert"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text(commit)
+    (cached / "snapshots" / commit).mkdir(parents=True)
+    save_tiny(cached / "snapshots" / commit)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    fitted = fit(classifier("some/bert"))
+    assert fitted.model_revision == commit
+    assert no_network == []
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [("./nowhere", "no such folder"), ("/no/where", "no such folder"), ("a b", "nor a hub id")],
+)
+def test_what_is_no_model_is_said(model, message):
+    with pytest.raises(ConfigurationError, match=message):
+        classifier(model).source()
+
+
+def test_a_local_model_is_known_by_its_content(tmp_path):
+    save_tiny(tmp_path)
+    first = classifier(tmp_path).source().revision
+    assert first.startswith("sha256:") and first == classifier(tmp_path).source().revision
+    config = tmp_path / "config.json"
+    config.write_text(config.read_text() + "\n")
+    assert classifier(tmp_path).source().revision != first
+
+
+def test_code_of_a_model_is_never_run(tmp_path):
+    save_tiny(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.C", "AutoModel": "own.M"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "own.py").write_text("raise SystemExit('code of the model was run')")
+    with pytest.raises(DataError, match="cannot be loaded"):
+        fit(classifier(tmp_path))
+
+
+# Without the extra
+
+
+def test_the_parts_can_be_named_without_torch():
+    code = (
+        "import sys; from fgbench.registry import Registry; from fgbench.references import "
+        "PartReference as R; r = Registry.load(); r.create('classifier', R.parse('bert-base')); "
+        "r.create('classifier', R.parse('hf:model=x')); r.create('calibrator', R.parse("
+        "'mc-dropout')); [r.create('loss', R(n)) for n in r.names('loss')]; "
+        "print({'torch', 'transformers', 'safetensors', 'huggingface_hub'} & sys.modules.keys())"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.stdout.strip() == "set()", answer.stderr
+
+
+def test_without_the_extra_the_error_names_the_command(monkeypatch):
+    monkeypatch.setattr("fgbench_plugins.classifiers.transformer.find_spec", lambda name: None)
+    with pytest.raises(PluginError, match=r"pip install 'fgbench\[transformers\]'"):
+        classifier("any").fit(training_set(), loss=CrossEntropy(), seed=0)
+
+
+def test_bert_base_has_the_hyper_parameters_of_the_paper():
+    part = Registry.load().create("classifier", PartReference("bert-base"))
+    assert isinstance(part, BertBase)
+    expected = {
+        "model": "google-bert/bert-base-uncased", "max_length": 512, "batch_size": 32,
+        "optimizer": "adam", "learning_rate": 1e-6, "dropout": 0.5, "epochs": 5,
+        "schedule": "constant", "warmup": 0.0, "weight_decay": 0.0, "pooling": "pooler",
+    }  # fmt: skip
+    assert part.parameters().items() >= expected.items()
