@@ -104,7 +104,12 @@ def _entry(
         replicates=plan.resolved.suite.replicates,
         synthetic=synthetic,
         usage=usage,
-        provenance=facts.model_copy(update={"wall_seconds": round(seconds, 3)}),
+        provenance=facts.model_copy(
+            update={
+                "wall_seconds": round(seconds, 3),
+                "model_revision": results[cells[0].train].value["model_revision"],
+            }
+        ),
         artifacts=Artifacts(predictions=files),
     )
 

@@ -177,7 +177,7 @@ class _Session:
             "seconds": result.seconds,
         }
         if result.ok:
-            self._emit(f"stage_{result.status}", **fields, **_usage(node, result))
+            self._emit(f"stage_{result.status}", **fields, **_facts(node, result))
         else:
             self._emit(
                 "stage_failed",
@@ -214,7 +214,10 @@ class _Session:
             observer(event, fields)
 
 
-def _usage(node: Node, result: NodeResult) -> dict[str, Any]:
+def _facts(node: Node, result: NodeResult) -> dict[str, Any]:
+    """Return what of a stage's value belongs in the log."""
+    if node.stage == "train" and result.value["notes"]:
+        return {"notes": result.value["notes"]}
     if node.stage != "synthesise":
         return {}
     counts = ("requested", "accepted", "usage")

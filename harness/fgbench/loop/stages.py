@@ -135,7 +135,9 @@ def train(inputs: StageInputs) -> Product:
     if "weights" in inputs.parts["classifier"].provides:
         inputs.parts["classifier"].save(inputs.scratch)
         files |= {f"{MODEL_FOLDER}/{path.name}": path for path in sorted(inputs.scratch.iterdir())}
-    return Product(files=files)
+    classifier = inputs.parts["classifier"]
+    facts = {"model_revision": classifier.model_revision, "notes": list(classifier.notes)}
+    return Product(facts, files)
 
 
 def fidelity(inputs: StageInputs) -> Product:

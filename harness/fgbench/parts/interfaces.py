@@ -125,6 +125,10 @@ class Classifier(Part, ABC):
     """A probabilistic classifier; `provides` names the outputs that it has beyond logits."""
 
     kind = "classifier"
+    model_revision: ClassVar[str | None] = None
+    """Set by `fit` where there is a pretrained model: its commit or digest, for the provenance."""
+    notes: ClassVar[Sequence[str]] = ()
+    """Set by `fit`: sentences that a user should read, such as a batch that had to be cut."""
 
     @abstractmethod
     def fit(self, training: TrainingSet, *, loss: Loss, seed: int) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -82,6 +82,16 @@ class TransformerClassifier(Classifier):
         """
         require_extra()
         return find_model(self.model, self.revision)
+
+    def content_digest(self) -> str:
+        """Return what identifies the pretrained model: its commit, or the digest of a folder."""
+        return self.source().revision
+
+    def published_parameters(self) -> dict[str, Any]:
+        """Return the parameters; of a local model, the name of its folder, not where it lies."""
+        parameters = self.parameters()
+        folder = Path(self.model).expanduser()
+        return parameters | ({"model": folder.name} if folder.is_dir() else {})
 
     def fit(self, training: TrainingSet, *, loss: Loss, seed: int) -> None:
         """Fine-tune from the pretrained weights; seeds decide head, batches and dropout masks.
