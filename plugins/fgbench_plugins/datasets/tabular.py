@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -86,9 +87,9 @@ class _OwnFile(DatasetLoader):
         dataset.validate()
         return dataset
 
+    @abstractmethod
     def _rows(self, file: TextFile, columns: list[str]) -> Iterator[tuple[int, list[str]]]:
         """Yield the line of each row and its values in these columns."""
-        raise NotImplementedError
 
     def _checked(self, file: TextFile) -> Iterator[Row]:
         columns = [self.text, self.label, *([self.split] if self.split else [])]
