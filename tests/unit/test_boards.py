@@ -350,7 +350,9 @@ def test_every_bundled_board_has_a_suite_and_its_own_name():
 def test_a_name_is_a_bundled_board_unless_there_is_such_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert board_path(Path("quick")) == bundled_boards()["quick"]
-    (tmp_path / "quick").mkdir()
+    (tmp_path / "quick").mkdir()  # of the board's page, say
+    assert board_path(Path("quick")) == bundled_boards()["quick"]
+    (tmp_path / "quick" / "leaderboard.json").touch()
     assert board_path(Path("quick")) == Path("quick")
     for given in (Path("no/quick"), Path("absent.json")):
         assert board_path(given) == given

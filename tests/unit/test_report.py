@@ -1,5 +1,8 @@
 """The report: self-contained, escaped, reproducible, and made from the run folder alone."""
 
+import base64
+import gzip
+import hashlib
 import json
 import re
 import shutil
@@ -29,7 +32,7 @@ class Page(HTMLParser):
         self.tags.append(tag)
         self.attributes += attrs
         self.ids += [value for name, value in attrs if name == "id"]
-        if tag not in ("meta", "br", "link", "img"):
+        if tag not in ("meta", "br", "link", "img", "input"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
@@ -41,6 +44,16 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         self.text += data
+
+
+def columns_of(html):
+    """Return the board that a page carries for its scripts."""
+    packed = re.search(r'id="board-data">([^<]*)</script>', html).group(1)
+    return json.loads(gzip.decompress(base64.b64decode(packed)))
+
+
+def without_scripts(html):
+    return re.sub(r"<script\b.*?</script>", "", html, flags=re.DOTALL)
 
 
 def page_of(folder):
@@ -63,7 +76,7 @@ def html(run):
 def test_every_text_of_data_is_escaped(html):
     page = Page(html)
     assert not page.open, "an element is not closed"
-    assert "script" not in page.tags
+    assert page.tags.count("script") == 4  # the data, two libraries, ours
     assert "img" not in page.tags
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     assert EVIL in page.text  # it is shown, as text
@@ -82,26 +95,36 @@ def test_names_of_parts_are_escaped_too(run, tmp_path):
             entry["synthetic"]["rejected_by"] = {EVIL: 1}
         entry["undefined"] = {EVIL: EVIL}
     file.write_text(json.dumps(board), encoding="utf-8")
-    page = Page(page_of(tmp_path / "run"))
-    assert not {"script", "img"} & set(page.tags)
+    html = page_of(tmp_path / "run")
+    page = Page(html)
+    assert page.tags.count("script") == 4
+    assert "img" not in page.tags
+    assert EVIL in columns_of(html)["entries"]["provenance"]["texts"][0]
 
 
 def test_it_reaches_for_nothing_outside_and_forbids_it(html):
     page = Page(html)
-    policy = dict(page.attributes)
     assert any("default-src 'none'" in str(value) for _, value in page.attributes)
-    assert "script-src" not in str(policy.get("content"))
     links = [v for name, v in page.attributes if name in ("href", "src", "xlink:href")]
     assert all(link.startswith("#") for link in links), links
-    assert not re.search(r"url\((?!#)", html)
+    assert not re.search(r"url\((?!#)", without_scripts(html))
     assert "@import" not in html
+
+
+def test_its_own_scripts_may_run_and_no_other(html):
+    (policy,) = [v for _, v in Page(html).attributes if "default-src" in str(v)]
+    (allowed,) = re.findall("script-src ([^;]*);", policy)
+    scripts = re.findall(r'<script(?: type="module")?>(.*?)</script>', html, flags=re.DOTALL)
+    digests = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
+    assert allowed.split() == [f"'sha256-{digest}'" for digest in digests]
+    assert len(digests) == 3
 
 
 def test_ids_are_unique_and_references_lead_somewhere(html):
     page = Page(html)
     assert len(page.ids) == len(set(page.ids))
     wanted = [v[1:] for name, v in page.attributes if name.endswith("href") and v[:1] == "#"]
-    wanted += re.findall(r"url\(#([^)]+)\)", html)
+    wanted += re.findall(r"url\(#([^)]+)\)", without_scripts(html))
     assert set(wanted) <= set(page.ids)
 
 
@@ -111,15 +134,15 @@ def test_the_same_folder_gives_the_same_bytes(run, html):
 
 def test_it_shows_diagrams_pairs_counts_failures_and_provenance(html):
     page = Page(html)
-    # One an arm, without calibrator; and how true the samples are to what was asked, by two judges.
-    assert page.tags.count("svg") == 4 + 2
+    assert len(columns_of(html)["diagrams"]["drawn"]) == 8  # one an entry
+    assert page.tags.count("svg") == 2  # how true samples are to what was asked, by two judges
     assert "generator's claim: off by 0.050 on average (n = 6)" in page.text
     for text in ("source 0", "synthetic 0", "asked 0.55", "achieved 0.56", "2 rejected"):
         assert text in page.text
     assert "the plugin raised" in page.text
     assert "numpy 2.4" in page.text
     assert "relabelled" in page.text
-    assert "prefers-color-scheme: dark" in html
+    assert "color-scheme: light dark" in html
     assert "@media print" in html
 
 
@@ -132,9 +155,9 @@ def test_only_the_failures_of_the_last_attempt_count(run, tmp_path):
 
 def test_multi_class_shows_the_top_label(tmp_path):
     make_run(tmp_path, classes=4, arms=("baseline", "synthesis"))
-    page = Page(page_of(tmp_path))
-    assert "top label" in page.text
-    assert page.tags.count("svg") == 2 + 2
+    drawn = columns_of(page_of(tmp_path))["diagrams"]["drawn"]
+    assert {each["axis"] for each in drawn} == {"the top label's confidence"}
+    assert len(drawn) == 4
 
 
 def test_without_samples_events_or_predictions_there_is_still_a_report(run, tmp_path):
@@ -142,17 +165,20 @@ def test_without_samples_events_or_predictions_there_is_still_a_report(run, tmp_
     shutil.rmtree(tmp_path / "run" / "samples")
     shutil.rmtree(tmp_path / "run" / "predictions")
     (tmp_path / "run" / "events.jsonl").unlink()
-    page = Page(page_of(tmp_path / "run"))
-    assert "No diagrams" in page.text
-    assert "svg" not in page.tags
+    html = page_of(tmp_path / "run")
+    diagrams = columns_of(html)["diagrams"]
+    assert diagrams["drawn"] == []
+    assert len(diagrams["problems"]) == 8
+    assert all("cannot be read: No such file" in problem for problem in diagrams["problems"])
+    assert "svg" not in Page(html).tags
 
 
-def test_a_large_board_keeps_the_page_small_and_says_so(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "MOST_DIAGRAMS", 3)
+def test_a_large_board_has_no_plain_tables_and_says_so(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "MOST_ROWS", 7)
     shutil.copytree(run, tmp_path / "run")
     page = Page(page_of(tmp_path / "run"))
-    assert page.tags.count("svg") == 2  # the samples'
-    assert "4 diagrams are left out" in page.text
+    assert "too many entries for a plain table" in page.text
+    assert "On the test split" not in page.text
 
 
 def test_inputs_that_are_numbers_and_broken_lines_are_no_trouble(run, tmp_path):
@@ -223,7 +249,7 @@ def diagnosed(run, folder, **changes):
 def test_it_shows_what_the_synthetic_texts_are_like(run, tmp_path):
     page = diagnosed(run, tmp_path / "run")
     assert not page.open
-    assert "script" not in page.tags
+    assert page.tags.count("script") == 4
     assert "diagnostics" in page.ids
     for text in ("copy 0.250", "+0.500", "75 %", "baseline 50 %", f"classifier {EVIL} keeps"):
         assert text in page.text

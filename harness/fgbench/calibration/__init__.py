@@ -21,6 +21,7 @@ from fgbench.calibration.metrics import (
     weighted_mean,
 )
 from fgbench.calibration.noise import classwise_noise_floor, noise_floor, resolvable_difference
+from fgbench.calibration.pooling import PooledDiagram, pooled_diagram, wilson_interval
 from fgbench.calibration.ranked import TOP_LABEL
 from fgbench.calibration.ranking import area_under_risk_coverage, auroc
 from fgbench.calibration.reliability import (
@@ -58,6 +59,7 @@ __all__ = [
     "Evaluation",
     "MetricSummary",
     "PaperBound",
+    "PooledDiagram",
     "ReliabilityDiagram",
     "accuracy",
     "adaptive_calibration_error",
@@ -87,6 +89,7 @@ __all__ = [
     "negative_log_likelihood",
     "noise_floor",
     "paper_bound",
+    "pooled_diagram",
     "positive_class",
     "posterior_distance",
     "predictions_from_probabilities",
@@ -100,4 +103,5 @@ __all__ = [
     "undefined_metrics",
     "valid_bound",
     "weighted_mean",
+    "wilson_interval",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fgbench.cli.leaderboard_compare import compare
+from fgbench.cli.leaderboard_html import html
 from fgbench.cli.leaderboard_regenerate import regenerate
 from fgbench.cli.leaderboard_submit import submit_check
 from fgbench.cli.options import load_registry, plugin_option
@@ -22,6 +23,7 @@ def leaderboard() -> None:
 
 
 leaderboard.add_command(compare)
+leaderboard.add_command(html)
 leaderboard.add_command(regenerate)
 leaderboard.add_command(submit_check)
 

@@ -26,11 +26,15 @@ def bundled_boards() -> dict[str, Path]:
 def board_path(given: Path) -> Path:
     """Return `given` if there is such a path, else the file of the bundled board of that name.
 
-    Raises `LeaderboardError` for a bare name that is neither, with the nearest name.
+    A folder that holds no board, the page of one say, does not stand in the way of a name. Raises
+    `LeaderboardError` for a bare name that is neither, with the nearest name.
     """
-    if given.exists() or given.suffix or len(given.parts) != 1:
-        return given  # what is wrong with it, is said when it is read
     boards = bundled_boards()
+    is_board = given.is_file() or any((given / file).exists() for file in _FILES)
+    if is_board or given.suffix or len(given.parts) != 1:
+        return given  # what is wrong with it, is said when it is read
+    if given.exists() and given.name not in boards:
+        return given
     if given.name not in boards:
         raise LeaderboardError(
             f"{given}: there is no such file, and no bundled board of that name. "

@@ -89,15 +89,12 @@ def groups(board: Leaderboard) -> list[Group]:
 
     Entries without a generator (baseline, real) stand in every group that they are a control of.
     """
-    names = Names(board.entries)
-    shared: dict[tuple[object, ...], list[Entry]] = {}
-    for entry in board.entries:
-        shared.setdefault(_setting(entry), []).append(entry)
     found = []
-    for entries in shared.values():
-        controls = [entry for entry in entries if entry.generator is None]
+    for shared in comparisons(board):
+        names = shared.names
+        controls = [entry for entry in shared.entries if entry.generator is None]
         generated: dict[str, list[Entry]] = {}
-        for entry in entries:
+        for entry in shared.entries:
             if entry.generator is not None:
                 generated.setdefault(_generation(entry, names), []).append(entry)
         for key, members in (generated or {"": []}).items():
@@ -105,6 +102,22 @@ def groups(board: Leaderboard) -> list[Group]:
             rows = tuple(sorted([*controls, *members], key=_row_order))
             found.append(Group(title, rows, names))
     return found
+
+
+def comparisons(board: Leaderboard) -> list[Group]:
+    """Return the entries by dataset, classifier, loss, protocol and seeds, each in one group.
+
+    Entries of one group are judged on the same test points; they are in the order of their arms,
+    generators, bins and calibrators.
+    """
+    names = Names(board.entries)
+    shared: dict[tuple[object, ...], list[Entry]] = {}
+    for entry in board.entries:
+        shared.setdefault(_setting(entry), []).append(entry)
+    return [
+        Group(_title(entries[0], "", names), tuple(sorted(entries, key=_row_order)), names)
+        for entries in shared.values()
+    ]
 
 
 def by_metric(entries: Iterable[Entry], metric: str) -> tuple[Entry, ...]:
@@ -124,14 +137,21 @@ def cell_text(entry: Entry, metric: str) -> CellText:
     record = entry.metrics.get(metric)
     if record is None:
         return CellText("—")
-    value = (
-        f"{number(record.mean)} ±{number(record.std)}"
-        if len(entry.seeds) > 1
-        else (number(record.mean))
-    )
+    value = number(record.mean)
+    if has_deviation(entry):
+        value += f" ±{number(record.std)}"
     if record.noise_floor is not None and record.mean <= record.noise_floor:
         value += "°"
     return _with_difference(value, entry.versus_baseline.get(metric), metric, entry)
+
+
+def has_deviation(entry: Entry) -> bool:
+    """Say whether an entry's figures are over several seeds, so that they have a deviation.
+
+    A publication that does not say which seeds it used may say how many (`number_of_seeds`).
+    """
+    said = entry.settings.get("number_of_seeds") if entry.published is not None else None
+    return len(entry.seeds) > 1 or (isinstance(said, int) and said > 1)
 
 
 def cell_against_real(entry: Entry, metric: str) -> CellText:
@@ -268,6 +288,8 @@ def _title(entry: Entry, generation: str, names: Names) -> str:
     return " · ".join([*parts, f"{entry.protocol} protocol", seeds])
 
 
-def _row_order(entry: Entry) -> tuple[int, str, int, str]:
+def _row_order(entry: Entry) -> tuple[int, str, str, int, bool, str]:
     arm = ARMS.index(entry.arm) if entry.arm in ARMS else len(ARMS)
-    return (arm, entry.arm, entry.calibrator.name != "none", entry.calibrator.label)
+    generator = "" if entry.generator is None else entry.generator.label
+    plain = entry.calibrator.name == "none"
+    return arm, entry.arm, generator, entry.bins or 0, not plain, entry.calibrator.label

@@ -1,5 +1,5 @@
-"""The report of a run: one HTML file, made from the run folder alone."""
+"""The pages: a run's report, and any board, each one HTML file that needs no network."""
 
-from fgbench.report.write import write_report
+from fgbench.report.write import write_board_page, write_report
 
-__all__ = ["write_report"]
+__all__ = ["write_board_page", "write_report"]

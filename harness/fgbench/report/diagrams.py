@@ -8,48 +8,19 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from fgbench.calibration.reliability import ReliabilityDiagram
-
 # Colours that stand for the page's variables, so that the diagrams follow its light or dark theme.
-_INK, _FAINT, _BEFORE, _AFTER, _BAND = "#010101", "#020202", "#030303", "#040404", "#050505"
+_INK, _FAINT, _BEFORE, _AFTER = "#010101", "#020202", "#030303", "#040404"
 _VARIABLES = {
     _INK: "var(--ink)",
     _FAINT: "var(--faint)",
     _BEFORE: "var(--before)",
     _AFTER: "var(--after)",
-    _BAND: "var(--band)",
 }
 
 
 _MOST_DOTS = 250
-
-
-def draw(
-    after: ReliabilityDiagram,
-    before: ReliabilityDiagram | None,
-    *,
-    axis: str,
-    key: str,
-    threshold: float | None = None,
-) -> str:
-    """Return an SVG of a diagram and the counts of its bins, that of the baseline behind it.
-
-    `axis` names the x axis; `key` makes the ids unique on the page; the band shows the gaps that
-    `threshold` does not target. The same input gives the same text.
-    """
-
-    def paint(figure: Figure) -> None:
-        upper, lower = figure.subplots(
-            2, 1, sharex=True, gridspec_kw={"height_ratios": [3.2, 1], "hspace": 0.04}
-        )
-        _draw_curves(upper, after, before, threshold)
-        _draw_counts(lower, after, before)
-        lower.set_xlabel(axis)
-
-    return _svg((2.7, 3.2), paint, key)
 
 
 def draw_fidelity(asked: Sequence[float], got: Sequence[float], *, axis: str, key: str) -> str:
@@ -117,53 +88,6 @@ def _svg(size: tuple[float, float], paint: Callable[[Figure], None], key: str) -
             metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
         )
     return _inlined(stream.getvalue(), key)
-
-
-def _draw_curves(
-    axes: Axes,
-    after: ReliabilityDiagram,
-    before: ReliabilityDiagram | None,
-    threshold: float | None,
-) -> None:
-    if threshold is not None:
-        axes.fill_between(
-            [0, 1],
-            [-threshold, 1 - threshold],
-            [threshold, 1 + threshold],
-            color=_BAND,
-            linewidth=0,
-        )
-    axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=0.9, linestyle=(0, (4, 3)))
-    if before is not None:
-        _curve(axes, before, _BEFORE, 1.1, 2.4)
-    _curve(axes, after, _AFTER if before is not None else _BEFORE, 1.6, 3.4)
-    axes.set_ylim(-0.03, 1.03)
-    axes.set_xlim(-0.02, 1.02)
-    axes.set_ylabel("share that came true")
-    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
-
-
-def _curve(axes: Axes, diagram: ReliabilityDiagram, color: str, width: float, size: float) -> None:
-    filled = diagram.counts > 0
-    axes.plot(
-        diagram.mean_confidence[filled],
-        diagram.mean_outcome[filled],
-        color=color,
-        linewidth=width,
-        marker="o",
-        markersize=size,
-    )
-
-
-def _draw_counts(axes: Axes, after: ReliabilityDiagram, before: ReliabilityDiagram | None) -> None:
-    color = _AFTER if before is not None else _BEFORE
-    width = 1.0 / len(after.counts)
-    axes.bar(after.edges[:-1], after.counts, width=0.9 * width, align="edge", color=color)
-    if before is not None:
-        axes.stairs(before.counts, before.edges, color=_BEFORE, linewidth=0.9)
-    axes.set_ylabel("n")
-    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-    axes.locator_params(axis="y", nbins=2, integer=True)
 
 
 def _inlined(svg: str, key: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,25 +61,38 @@ class Fidelity:
 
 @dataclass
 class SampleSet:
-    """The samples of one data set, generator, number of bins and design, over all seeds."""
+    """The samples of one data set, generator, number of bins and design, over all seeds.
 
-    title: str
+    `place` is its id on the page, `arms` are those that were trained on its samples.
+    """
+
+    dataset: str
+    generator: str
+    n_bins: str
+    design: str
+    place: str
+    arms: set[str]
     seeds: list[int]
     bins: list[TargetedBin]
     reasons: list[tuple[str, int]]
     fidelities: list[Fidelity] = field(default_factory=list)
 
+    @property
+    def title(self) -> str:
+        """Return what tells the set from others."""
+        return f"{self.dataset} · {self.generator} · {self.n_bins} bins · {self.design}"
 
-def read_sample_sets(folder: Path) -> list[SampleSet]:
-    """Read the lineage files of a run; lines that are no samples are passed over."""
+
+def read_sample_sets(folders: Iterable[Path]) -> list[SampleSet]:
+    """Read the lineage files of runs; lines that are no samples are passed over."""
     gathered: dict[tuple[str, ...], _Gathered] = {}
-    for path in sorted(folder.glob("*.jsonl")) if folder.is_dir() else []:
+    for path in (path for folder in folders for path in sorted(folder.glob("*.jsonl"))):
         for sample in _lines(path):
             key = tuple(str(sample.get(k)) for k in ("dataset", "generator", "bins", "design"))
             if key in gathered or len(gathered) < MOST_SETS:
                 gathered.setdefault(key, _Gathered()).add(sample)
     return [
-        each.finished(*key, key=f"fidelity{number}")
+        each.finished(*key, place=f"samples-{number}")
         for number, (key, each) in enumerate(sorted(gathered.items(), key=_order))
     ]
 
@@ -92,6 +105,7 @@ def _order(item: tuple[tuple[str, ...], _Gathered]) -> tuple[bool, tuple[str, ..
 class _Gathered:
     def __init__(self) -> None:
         self.seeds: set[int] = set()
+        self.arms: set[str] = set()
         self.reasons: Counter[str] = Counter()
         self.bins: dict[int, TargetedBin] = {}
         self.sources: dict[int, set[tuple[Any, ...]]] = {}
@@ -106,6 +120,7 @@ class _Gathered:
             return
         seed = int(sample.get("seed") or 0)
         self.seeds.add(seed)
+        self.arms.update(map(str, sample.get("used_in") or ()))
         said = _probabilities(sample.get("bin_probabilities"))
         asked = _probabilities(sample.get("asked_probabilities"))
         target = self.bins.setdefault(number, TargetedBin(number, said, asked))
@@ -135,10 +150,15 @@ class _Gathered:
             )
 
     def finished(
-        self, dataset: str, generator: str, bins: str, design: str, *, key: str
+        self, dataset: str, generator: str, n_bins: str, design: str, *, place: str
     ) -> SampleSet:
         return SampleSet(
-            title=f"{dataset} · {generator} · {bins} bins · {design}",
+            dataset=dataset,
+            generator=generator,
+            n_bins=n_bins,
+            design=design,
+            place=place,
+            arms=self.arms,
             seeds=sorted(self.seeds),
             bins=[self.bins[number] for number in sorted(self.bins)],
             reasons=self.reasons.most_common(12),
@@ -146,7 +166,7 @@ class _Gathered:
                 Fidelity(
                     judge=_AXES[judge],
                     svg=draw_fidelity(
-                        asked, self.found[judge], axis=_AXES[judge], key=f"{key}-{number}"
+                        asked, self.found[judge], axis=_AXES[judge], key=f"{place}-{number}"
                     ),
                     inputs=len(asked),
                     error=sum(abs(a - b) for a, b in zip(asked, self.found[judge], strict=True))

@@ -1,23 +1,22 @@
-"""Writing `report.html`: static, self-contained, no script, no network."""
+"""Writing `report.html` of a run, and the page of any board."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from fgbench import __version__
-from fgbench.digests import digest
+from fgbench.errors import LeaderboardError
 from fgbench.execution.events import read_events
 from fgbench.leaderboard.files import BOARD_FILE, read_board
-from fgbench.leaderboard.models import identity
-from fgbench.leaderboard.view import CAPTION, REAL_TITLE, SYMBOLS
 from fgbench.report.diagnostics import read_portraits
-from fgbench.report.results import Results, default_columns, results_of
+from fgbench.report.page import render
 from fgbench.report.samples import read_sample_sets
 from fgbench.store.atomic import write_atomically
 
-if TYPE_CHECKING:
-    from fgbench.leaderboard.models import Entry, Leaderboard, Provenance
+PAGE_FILE = "index.html"
+"""The file of a board's page in the folder that it is written to."""
+
+_SAMPLES = "samples"
 
 
 def write_report(run_folder: Path, output: Path) -> None:
@@ -29,35 +28,42 @@ def write_report(run_folder: Path, output: Path) -> None:
     """
     board = read_board(run_folder / BOARD_FILE if run_folder.is_dir() else run_folder)
     folder = run_folder if run_folder.is_dir() else run_folder.parent
-    write_atomically(output, render(board, folder))
-
-
-def render(board: Leaderboard, folder: Path) -> str:
-    """Return the report's HTML."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("fgbench.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    results: Results = results_of(board, folder)
-    return environment.get_template("report.html").render(
-        board=board,
-        version=__version__,
-        columns=default_columns(board),
-        caption=CAPTION,
-        real_title=REAL_TITLE,
-        symbols=SYMBOLS,
-        results=results,
-        sample_sets=read_sample_sets(folder / "samples"),
+    page = render(
+        board,
+        folder,
+        kind="report",
+        sample_sets=read_sample_sets([folder / _SAMPLES]),
         portraits=read_portraits(folder),
-        generations=_generations(board),
         failures=_failures(folder / "events.jsonl"),
-        provenances=_provenances(board),
     )
+    write_atomically(output, page)
+
+
+def write_board_page(board_path: Path, output: Path, runs: Sequence[Path] = ()) -> Path:
+    """Write the page of a board into the folder `output`; return its file, `index.html`.
+
+    `board_path` is a board or a run folder. Its predictions are read where they lie beside it, and
+    the synthetic samples of `board_path` and of each of `runs` where these are run folders. Raises
+    `LeaderboardError` where there is no readable board or a run has no samples, `StoreError` where
+    the page cannot be written.
+    """
+    board = read_board(board_path)
+    folder = board_path if board_path.is_dir() else board_path.parent
+    for run in runs:
+        if not (run / _SAMPLES).is_dir():
+            raise LeaderboardError(f"{run}: it holds no samples/; name the folder of a run.")
+    sources = [*([board_path] if board_path.is_dir() else []), *runs]
+    page = render(
+        board,
+        folder,
+        kind="board",
+        sample_sets=read_sample_sets([source / _SAMPLES for source in sources]),
+    )
+    if output.exists() and not output.is_dir():
+        raise LeaderboardError(f"{output}: it is a file; name the folder to write the page into.")
+    target = output / PAGE_FILE
+    write_atomically(target, page)
+    return target
 
 
 def _failures(events: Path) -> list[dict[str, str]]:
@@ -73,24 +79,3 @@ def _failures(events: Path) -> list[dict[str, str]]:
         elif event.get("event") == "cell_failed":
             failed[str(event.get("cell"))] = str(event.get("error"))
     return [{"cell": cell, "error": error} for cell, error in failed.items()]
-
-
-def _generations(board: Leaderboard) -> list[Entry]:
-    """Return one entry of each generating arm: its calibrators stand on the same samples."""
-    found: dict[str, Entry] = {}
-    for entry in board.entries:
-        if entry.synthetic is not None:
-            coordinates = identity(entry)
-            del coordinates["calibrator"]
-            found.setdefault(digest(coordinates), entry)
-    return list(found.values())
-
-
-def _provenances(board: Leaderboard) -> list[tuple[Provenance, int]]:
-    """Return the distinct circumstances of the entries, and how many were made in each."""
-    found: dict[str, tuple[Provenance, int]] = {}
-    for entry in board.entries:
-        alike = entry.provenance.model_copy(update={"wall_seconds": None, "notes": []})
-        key = alike.model_dump_json()
-        found[key] = (alike, found.get(key, (alike, 0))[1] + 1)
-    return list(found.values())

@@ -1,0 +1,30 @@
+"""`fgbench leaderboard html`: a board as a page that sorts, filters and draws in any browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("html")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", required=True, metavar="DIR", type=click.Path(path_type=Path),
+    help="The folder to write index.html into.",
+)  # fmt: skip
+@click.option(
+    "--samples", "runs", multiple=True, metavar="RUN", type=click.Path(path_type=Path),
+    help="Show the synthetic samples of this run folder, too.",
+)  # fmt: skip
+def html(file: Path, output: Path, runs: tuple[Path, ...]) -> None:
+    """Write a board as one HTML page: table, diagrams, Pareto front, cost and gain.
+
+    FILE is a board, a run folder, or the name of a board that comes with fgbench. The page needs no
+    network and no server. Boards hold no texts; those of a run folder, or of --samples, are shown.
+    """
+    from fgbench.leaderboard.bundled import board_path
+    from fgbench.report import write_board_page
+
+    page = write_board_page(board_path(file), output, runs)
+    click.echo(f"{page}: {page.stat().st_size / 1e6:,.1f} MB.")

@@ -1,0 +1,139 @@
+"""The page of a board: static and self-contained, with scripts of its own and no network.
+
+Its Content-Security-Policy lets run just the scripts that are written here, by their digests: not
+what a text of a data set, of a model or of a board might smuggle in. All such text comes in as
+text: escaped by the template, or as data that the scripts set as the text of elements.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from fgbench import __version__
+from fgbench.digests import digest
+from fgbench.leaderboard.models import identity
+from fgbench.leaderboard.view import CAPTION, REAL_TITLE, SYMBOLS
+from fgbench.report.columns import board_columns, packed
+from fgbench.report.results import static_columns, static_sections
+
+if TYPE_CHECKING:
+    from fgbench.leaderboard.models import Entry, Leaderboard, Provenance
+    from fgbench.report.diagnostics import Portrait
+    from fgbench.report.samples import SampleSet
+
+MOST_GENERATIONS, MOST_PROVENANCES = 100, 20
+"""Rows of these tables; the rows of the entries hold the same."""
+
+_LIBRARIES = ("vendor/d3.min.js", "vendor/plot.umd.min.js")
+_MODULES = ("dom.js", "model.js", "table.js", "details.js", "charts.js", "page.js")
+
+
+def render(
+    board: Leaderboard,
+    folder: Path,
+    *,
+    kind: Literal["report", "board"],
+    sample_sets: Sequence[SampleSet] = (),
+    portraits: Sequence[Portrait] = (),
+    failures: Sequence[dict[str, str]] = (),
+) -> str:
+    """Return the page's HTML; the predictions of the board's entries are read from `folder`."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("fgbench.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    scripts = _scripts()
+    generations, provenances = _generations(board), _provenances(board)
+    columns = board_columns(board, folder, _places(board, sample_sets))
+    return environment.get_template("page.html").render(
+        board=board,
+        kind=kind,
+        version=__version__,
+        policy=_policy(scripts),
+        style=_static("page.css"),
+        scripts=scripts,
+        data=base64.b64encode(packed(columns)).decode("ascii"),
+        columns=static_columns(board),
+        caption=CAPTION,
+        real_title=REAL_TITLE,
+        symbols=SYMBOLS,
+        sections=static_sections(board),
+        sample_sets=sample_sets,
+        portraits=portraits,
+        generations=generations[:MOST_GENERATIONS],
+        more_generations=max(0, len(generations) - MOST_GENERATIONS),
+        failures=failures,
+        provenances=provenances[:MOST_PROVENANCES],
+        more_provenances=max(0, len(provenances) - MOST_PROVENANCES),
+    )
+
+
+def _scripts() -> list[str]:
+    """Return the texts of the page's scripts: the libraries, and ours as one module."""
+    return [
+        *(_static(name) for name in _LIBRARIES),
+        "\n".join(_static(name) for name in _MODULES),
+    ]
+
+
+def _static(name: str) -> str:
+    return (files("fgbench.report") / "static" / name).read_text("utf-8")
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """Return a Content-Security-Policy that allows these scripts, styles, and nothing else."""
+    allowed = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+        for text in scripts
+    )
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; base-uri 'none'; "
+        "form-action 'none'"
+    )
+
+
+def _places(board: Leaderboard, sample_sets: Sequence[SampleSet]) -> dict[str, str]:
+    """Return, by entry id, the place on the page of the samples that an entry was trained on."""
+    known = {
+        (each.dataset, each.generator, each.n_bins, arm): each.place
+        for each in sample_sets
+        for arm in each.arms
+    }
+    found = {}
+    for entry in board.entries:
+        if entry.generator is not None:
+            key = (entry.dataset.name, entry.generator.name, str(entry.bins), entry.arm)
+            if key in known:
+                found[entry.id] = known[key]
+    return found
+
+
+def _generations(board: Leaderboard) -> list[Entry]:
+    """Return one entry of each generating arm: its calibrators stand on the same samples."""
+    found: dict[str, Entry] = {}
+    for entry in board.entries:
+        if entry.synthetic is not None:
+            coordinates = identity(entry)
+            del coordinates["calibrator"]
+            found.setdefault(digest(coordinates), entry)
+    return list(found.values())
+
+
+def _provenances(board: Leaderboard) -> list[tuple[Provenance, int]]:
+    """Return the distinct circumstances of the entries, and how many were made in each."""
+    found: dict[str, tuple[Provenance, int]] = {}
+    for entry in board.entries:
+        alike = entry.provenance.model_copy(update={"wall_seconds": None, "notes": []})
+        key = alike.model_dump_json()
+        found[key] = (alike, found.get(key, (alike, 0))[1] + 1)
+    return list(found.values())

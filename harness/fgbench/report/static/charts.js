@@ -1,0 +1,277 @@
+/* The charts below the table. They show the matching entries and follow the filters. */
+
+const MOST_COMPARISONS = 6;
+const MOST_DIAGRAMS = 24;
+const MARGINS = { marginLeft: 52, marginBottom: 40, marginTop: 26 };
+
+/** One or two comparisons have room for larger charts. */
+const sizeFor = (many) => ({ ...MARGINS, ...(many > 2 ? { width: 340, height: 280 } : { width: 540, height: 380 }) });
+
+/** What generation cost, by the name that the page has for it. */
+const COSTS = {
+  "US dollars": "usd",
+  "tokens": "tokens",
+  "requests": "requests",
+  "synthetic inputs": "accepted",
+  "seconds of work": "seconds",
+};
+
+const armColor = (board) => ({
+  domain: board.arms, range: board.arms.map((_, k) => `var(--arm-${k % 8})`),
+});
+
+/** A shape for each calibrator, a circle for none. */
+const symbols = (board) => {
+  const domain = d3.sort(board.facets.calibrator, (name) => name !== "none");
+  const shapes = ["circle", "diamond", "triangle", "square", "star", "cross", "wye"];
+  return { domain, range: domain.map((_, k) => shapes[k % shapes.length]) };
+};
+
+/** Accuracy against an error: one plane a comparison, with its Pareto front. */
+function drawPlanes(board, view, error) {
+  const shown = view.comparisons().map(({ group, entries }) => ({
+    group,
+    points: entries
+      .map((i) => planePoint(board, error, i))
+      .filter(({ x, y }) => x !== null && y !== null),
+  })).filter(({ points }) => points.length > 0);
+  const size = sizeFor(shown.length);
+  fillFigures("planes", shown.slice(0, MOST_COMPARISONS).map(({ group, points }) =>
+    chartFigure(board.groups[group].title, planeText(error, points), plane(board, error, points, size))),
+    shown.length);
+}
+
+const planePoint = (board, error, i) => ({
+  i,
+  label: board.label(i),
+  arm: board.value("arm", i),
+  calibrator: board.value("calibrator", i),
+  x: board.metric("accuracy", "mean", i),
+  y: board.metric(error, "mean", i),
+  x1: board.metric("accuracy", "low", i), x2: board.metric("accuracy", "high", i),
+  y1: board.metric(error, "low", i), y2: board.metric(error, "high", i),
+});
+
+function plane(board, error, points, size) {
+  const front = paretoFront(points);
+  const dots = { x: "x", y: "y", fill: "arm", stroke: "arm", symbol: "calibrator", r: 4.5 };
+  return Plot.plot({
+    ...size,
+    x: { label: "accuracy →", nice: true, ticks: 5, tickFormat: ".2f", ...aroundOne(points.flatMap((p) => [p.x, p.x1, p.x2])) },
+    y: { label: `↑ ${error} (lower is better)`, nice: true, ticks: 6, grid: true },
+    color: armColor(board),
+    symbol: symbols(board),
+    marks: [
+      Plot.ruleY(points.filter((p) => p.x1 !== null), { y: "y", x1: "x1", x2: "x2", stroke: "arm", strokeOpacity: 0.3 }),
+      Plot.ruleX(points.filter((p) => p.y1 !== null), { x: "x", y1: "y1", y2: "y2", stroke: "arm", strokeOpacity: 0.3 }),
+      Plot.line(front, { x: "x", y: "y", curve: "step-before", stroke: "currentColor", strokeDasharray: "3,3" }),
+      Plot.dot(points, dots),
+      Plot.dot(front, { x: "x", y: "y", r: 8, stroke: "currentColor", strokeWidth: 1 }),
+      Plot.tip(points, Plot.pointer({ x: "x", y: "y", title: (p) =>
+        `${p.label}\naccuracy ${number(p.x)}, ${error} ${number(p.y)}` })),
+    ],
+  });
+}
+
+/** A domain around what is a single value, which has no extent of its own. */
+function aroundOne(values) {
+  const [low, high] = d3.extent(values.filter((value) => value !== null));
+  return low === high ? { domain: [low - 0.02, high + 0.02] } : {};
+}
+
+/** The points that no other surpasses in both: ascending in x. */
+function paretoFront(points) {
+  const front = [];
+  let least = Infinity;
+  for (const point of [...points].sort((a, b) => b.x - a.x || a.y - b.y)) {
+    if (point.y < least) {
+      front.push(point);
+      least = point.y;
+    }
+  }
+  return front.reverse();
+}
+
+function planeText(error, points) {
+  const front = paretoFront(points).map((p) => `${p.label} (${number(p.x)}, ${number(p.y)})`);
+  return `Accuracy against ${error} of ${points.length} entries. On the Pareto front: ${front.join("; ")}.`;
+}
+
+/** Cost against gain: how far below its control an error lies, with its interval. */
+function drawCosts(board, view, error, against, cost) {
+  if (!(cost in COSTS)) {
+    fillFigures("costs", [], 0, "The board does not say what they cost.");
+    return;
+  }
+  const shown = view.comparisons().map(({ group, entries }) => ({
+    group,
+    points: entries
+      .filter((i) => board.difference(error, against, "delta", i) !== null)
+      .map((i) => costPoint(board, error, against, COSTS[cost], i))
+      .filter((p) => p.x !== null),
+  })).filter(({ points }) => points.length > 0);
+  const size = sizeFor(shown.length);
+  fillFigures("costs", shown.slice(0, MOST_COMPARISONS).map(({ group, points }) => chartFigure(
+    board.groups[group].title, costsText(error, against, cost, points), costs(board, { error, against, cost }, points, size))),
+    shown.length);
+}
+
+function costPoint(board, error, against, column, i) {
+  const [delta, low, high] = ["delta", "low", "high"].map((end) => board.difference(error, against, end, i));
+  return {
+    i,
+    label: board.label(i),
+    arm: board.value("arm", i),
+    calibrator: board.value("calibrator", i),
+    x: board.value(column, i) ?? 0,
+    y: -delta,
+    y1: low === null ? null : -high,
+    y2: low === null ? null : -low,
+    sure: board.difference(error, against, "verdict", i) !== "not separable",
+  };
+}
+
+function costs(board, { error, against, cost }, points, size) {
+  const spent = points.map((p) => p.x).filter((x) => x > 0);
+  const wide = spent.length > 0 && Math.max(...spent) > 100 * Math.min(...spent);
+  return Plot.plot({
+    ...size,
+    x: { label: `${cost} →`, type: wide ? "symlog" : "linear", nice: !wide, ticks: 4, tickFormat: "~s", zero: true },
+    y: { label: `↑ ${error} less than ${against}'s`, nice: true, grid: true, ticks: 6 },
+    color: armColor(board),
+    symbol: symbols(board),
+    marks: [
+      Plot.ruleY([0], { stroke: "currentColor", strokeOpacity: 0.6 }),
+      Plot.ruleX(points.filter((p) => p.y1 !== null), { x: "x", y1: "y1", y2: "y2", stroke: "arm", strokeOpacity: 0.35 }),
+      Plot.dot(points.filter((p) => !p.sure), { x: "x", y: "y", stroke: "arm", fill: "var(--page)", symbol: "calibrator", r: 4.5 }),
+      Plot.dot(points.filter((p) => p.sure), { x: "x", y: "y", stroke: "arm", fill: "arm", symbol: "calibrator", r: 4.5 }),
+      Plot.tip(points, Plot.pointer({ x: "x", y: "y", title: (p) =>
+        `${p.label}\n${count(p.x)} ${cost}, gain ${signed(p.y)}${p.sure ? "" : " (not separable)"}` })),
+    ],
+  });
+}
+
+function costsText(error, against, cost, points) {
+  const gained = points.filter((p) => p.sure && p.y > 0).length;
+  return `${cost} against the gain in ${error} over ${against}, of ${points.length} entries; `
+    + `${gained} gain beyond noise.`;
+}
+
+/** Reliability before and after, of as many matching entries with a calibrator as fit. */
+function drawDiagrams(board, view, calibrator) {
+  const wanted = view.matching.filter((i) => calibrator === "all" || board.value("calibrator", i) === calibrator);
+  const having = wanted.filter((i) => board.diagram(i, binsOf(board, i)) !== undefined);
+  const figures = having.slice(0, MOST_DIAGRAMS).map((i) => reliabilityFigure(board, i, true));
+  const reason = wanted.map((i) => board.undrawn.get(i)).find(Boolean) ?? "";
+  fillFigures("diagrams", figures, having.length, reason);
+}
+
+const binsOf = (board, i) => board.value("bins", i) ?? 15;
+
+/** One entry's reliability diagram over the counts of its bins, its baseline's behind it. */
+function reliabilityFigure(board, i, titled = false) {
+  const bins = binsOf(board, i);
+  const after = board.diagram(i, bins);
+  if (after === undefined) {
+    return h("p", { class: "note" }, `No reliability diagram: ${board.undrawn.get(i) ?? "no predictions."}`);
+  }
+  const control = board.value("baseline", i);
+  const before = control === null ? undefined : board.diagram(control, bins);
+  const figure = h("div", {}, curves(board, after, before, i), counts(after, before));
+  const group = board.groups[board.entries.group[i]].title.split(" · ")[0];
+  const title = titled ? `${group} · ${board.label(i)}` : "Reliability on the test split";
+  return chartFigure(title, reliabilityText(board, i, after, before), figure);
+}
+
+const DIAGRAM = { width: 260, marginLeft: 40, marginRight: 10 };
+
+function curves(board, after, before, i) {
+  const threshold = board.value("threshold", i);
+  const marks = [];
+  if (threshold !== null) {
+    marks.push(Plot.areaY([0, 1], { x: (x) => x, y1: (x) => x - threshold, y2: (x) => x + threshold,
+      fill: "var(--band)", clip: true }));
+  }
+  marks.push(Plot.line([[0, 0], [1, 1]], { stroke: "var(--faint)", strokeDasharray: "4,3" }));
+  const points = pointsOf(after);
+  const color = before === undefined ? "var(--before)" : "var(--after)";
+  marks.push(band(points, color));
+  if (before !== undefined) marks.push(...curve(pointsOf(before), "var(--before)", 1.2, 2.2));
+  marks.push(...curve(points, color, 1.8, 3), readings(points));
+  return Plot.plot({
+    ...DIAGRAM, height: 230, marginTop: 12, marginBottom: 6,
+    x: { domain: [0, 1], axis: null },
+    y: { domain: [0, 1], ticks: [0, 0.5, 1], tickFormat: String, label: "share that came true", labelAnchor: "center", labelArrow: "none" },
+    marks,
+  });
+}
+
+function curve(points, color, width, radius) {
+  return [
+    Plot.line(points, { x: "x", y: "y", stroke: color, strokeWidth: width }),
+    Plot.dot(points, { x: "x", y: "y", r: radius, fill: color }),
+  ];
+}
+
+const band = (points, color) =>
+  Plot.rect(points, { x1: "x1", x2: "x2", y1: "low", y2: "high", fill: color, fillOpacity: 0.2, insetLeft: 0.5, insetRight: 0.5 });
+
+const readings = (points) => Plot.tip(points, Plot.pointer({ x: "x", y: "y", title: (p) =>
+  `mean ${number(p.x)}, came true ${number(p.y)}\n95 % ${interval(p.low, p.high)}, n = ${count(p.n)}` }));
+
+const pointsOf = (diagram) => diagram.bin.map((bin, k) => ({
+  x: diagram.confidence[k], y: diagram.outcome[k], n: diagram.count[k],
+  low: diagram.low[k], high: diagram.high[k],
+  x1: bin / diagram.bins, x2: (bin + 1) / diagram.bins,
+}));
+
+function counts(after, before) {
+  const bars = { x1: "x1", x2: "x2", y: "n" };
+  const color = before === undefined ? "var(--before)" : "var(--after)";
+  const marks = [Plot.rectY(pointsOf(after), { ...bars, inset: 0.5, fill: color })];
+  if (before !== undefined) marks.push(Plot.rectY(pointsOf(before), { ...bars, stroke: "var(--before)", fill: "none" }));
+  return Plot.plot({
+    ...DIAGRAM, height: 84, marginTop: 4, marginBottom: 30,
+    x: { domain: [0, 1], ticks: [0, 0.5, 1], tickFormat: String, label: after.axis, labelAnchor: "center", labelArrow: "none" },
+    y: { ticks: 2, tickFormat: "~s", label: "n", labelAnchor: "center", labelArrow: "none" },
+    marks,
+  });
+}
+
+function reliabilityText(board, i, after, before) {
+  const off = (diagram) => {
+    const gaps = pointsOf(diagram).map((p) => p.y - p.x);
+    const [under, over] = [gaps.filter((gap) => gap > 0.03), gaps.filter((gap) => gap < -0.03)];
+    return `of ${gaps.length} bins that hold predictions, ${over.length} lie more than 0.03 below the diagonal, ${under.length} above it`;
+  };
+  const outside = pointsOf(after).filter((p) => p.x < p.low || p.x > p.high).length;
+  return `Reliability diagram of ${board.label(i)}: ${off(after)}; ${outside} have a band that leaves out the diagonal.`
+    + (before === undefined ? "" : ` Of its baseline, ${off(before)}.`);
+}
+
+function chartFigure(title, description, chart) {
+  chart.setAttribute("role", "img");
+  chart.setAttribute("aria-label", description);
+  return h("figure", { class: "chart" }, h("figcaption", {}, title), chart);
+}
+
+/** Put figures in their place; say what is left out, or why there are none. */
+function fillFigures(place, figures, having, problem = "") {
+  const box = document.getElementById(place);
+  const note = having > figures.length
+    ? `The first ${figures.length} of ${having} are drawn: filter the entries to see others.`
+    : figures.length === 0 ? `Nothing to draw of these entries. ${problem}` : "";
+  box.querySelector(".panels").replaceChildren(...figures);
+  box.querySelector(".panels").classList.toggle("few", figures.length <= 2);
+  box.querySelector(".left-out").textContent = note;
+}
+
+function drawLegends(board) {
+  for (const box of document.querySelectorAll(".legend")) {
+    const { domain, range } = armColor(board);
+    const arms = domain.filter((arm) => board.facets.arm.includes(arm));
+    const colors = { domain: arms, range: arms.map((arm) => range[domain.indexOf(arm)]) };
+    box.replaceChildren(Plot.legend({ color: { type: "categorical", ...colors } }),
+      Plot.legend({ symbol: symbols(board), fill: "currentColor" }));
+  }
+}

@@ -1,0 +1,92 @@
+/* What is below a row that was opened: its diagram, all metrics, what it is and what it cost. */
+
+function detailsRow(board, i, columns, act) {
+  const title = `Details of ${board.label(i)}`;
+  return h("tr", { class: "details" }, h("td", { colspan: columns },
+    h("div", { class: "entry-details", role: "region", "aria-label": title },
+      h("div", {}, reliabilityFigure(board, i), facts(board, i, act)),
+      h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Metrics of ${board.label(i)}` },
+        allMetrics(board, i)))));
+}
+
+function allMetrics(board, i) {
+  const names = board.metricNames.filter((name) => board.metric(name, "mean", i) !== null);
+  const against = ["baseline", "real"].filter((kind) => board.value(kind, i) !== null);
+  const rows = names.map((name) => h("tr", {},
+    h("th", { scope: "row" }, name, board.metrics[name].higher ? " ↑" : " ↓"),
+    valueCell(board, name, i),
+    ...against.map((kind) => h("td", { class: "n" }, differenceText(board, name, kind, i) ?? NOTHING))));
+  return h("table", {},
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "metric"),
+      h("th", { scope: "col", class: "n" }, "mean, 95 % interval"),
+      ...against.map((kind) => h("th", { scope: "col", class: "n" }, `from ${kind}`)))),
+    h("tbody", {}, rows));
+}
+
+function valueCell(board, name, i) {
+  const [mean, std, low, high, floor] = ["mean", "std", "low", "high", "floor"]
+    .map((column) => board.metric(name, column, i));
+  return h("td", { class: "n" }, number(mean) + (std === null ? "" : ` ±${number(std)}`),
+    low === null ? null : h("small", {}, interval(low, high)),
+    floor === null ? null : h("small", {}, `noise floor ${number(floor)}`));
+}
+
+function facts(board, i, act) {
+  const id = board.entries.id[i];
+  const group = board.groups[board.entries.group[i]];
+  const list = [
+    ["entry", h("a", { href: `#${id}` }, id)],
+    ["comparison", group.title],
+    ["parts", lines(board.value("parts", i))],
+    ["seeds", board.value("seeds", i)],
+    ["targets", board.value("selection", i)],
+    ["compared with", controls(board, i, act)],
+    ["synthetic inputs", synthetic(board, i)],
+    ["turned away", board.value("rejected", i)],
+    ["cost", costText(board, i)],
+    ["not defined", board.value("undefined", i)],
+    ["notes", lines(board.value("notes", i))],
+    ["published", board.value("source", i)],
+    ["made with", board.value("provenance", i)],
+    ["bounds", group.note],
+    ["texts", samplesLink(board, i)],
+  ];
+  const known = list.filter(([, value]) => value !== null && value !== "");
+  return h("dl", {}, known.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+}
+
+const lines = (text) => (text ? h("span", { class: "lines" }, text) : null);
+
+function controls(board, i, act) {
+  const kinds = ["baseline", "real"].filter((kind) => board.value(kind, i) !== null);
+  if (kinds.length === 0) return null;
+  return h("span", {}, kinds.map((kind) => {
+    const other = board.value(kind, i);
+    return h("a", { href: `#${board.entries.id[other]}`, class: "control",
+      click: (event) => { event.preventDefault(); act.reveal(other); } }, board.label(other));
+  }));
+}
+
+function synthetic(board, i) {
+  const requested = board.value("requested", i);
+  if (requested === null) return null;
+  const near = board.value("near_test", i);
+  return `${count(board.value("accepted", i))} of ${count(requested)} accepted`
+    + `, ${count(board.value("shortage", i))} short`
+    + (near ? `, ${count(near)} nearly repeat a test text` : "");
+}
+
+function costText(board, i) {
+  const seconds = board.value("seconds", i);
+  const parts = [];
+  if (board.value("requests", i)) parts.push(`${count(board.value("requests", i))} requests`);
+  if (board.value("tokens", i)) parts.push(`${count(board.value("tokens", i))} tokens`);
+  if (board.value("usd", i)) parts.push(`$${count(board.value("usd", i))}`);
+  if (seconds !== null) parts.push(`${count(seconds)} s of work, shared stages included`);
+  return parts.join(", ");
+}
+
+function samplesLink(board, i) {
+  const place = board.value("samples", i);
+  return place === null ? null : h("a", { href: `#${place}` }, "targeted bins, with sources and synthetic texts");
+}

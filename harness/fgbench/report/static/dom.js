@@ -1,0 +1,30 @@
+/* Elements and numbers as text. Whatever comes from the board is set as text, never as markup. */
+
+/** Make an element; functions among the attributes listen to events, null leaves one out. */
+function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name, value);
+    else if (typeof value === "boolean") element.toggleAttribute(name, value);
+    else if (value !== null) element.setAttribute(name, value);
+  }
+  element.append(...children.flat(Infinity).filter((child) => child !== null));
+  return element;
+}
+
+const number = (value) => (value === null ? NOTHING : value.toFixed(3));
+
+/** A difference with its sign; what rounds to nothing has none. */
+function signed(value) {
+  const text = Math.abs(value).toFixed(3);
+  if (Number(text) === 0) return text;
+  return (value < 0 ? "−" : "+") + text;
+}
+
+/** An interval, without the zeros before the points: a table is full of them. */
+const interval = (low, high, format = number) =>
+  `[${format(low)}, ${format(high)}]`.replaceAll(/(?<=[[ −+])0\./g, ".");
+
+const count = (value) => value.toLocaleString("en-US", { maximumSignificantDigits: 6 });
+
+const VERDICTS = { better: "✓", worse: "✗", "not separable": "≈", "": "" };

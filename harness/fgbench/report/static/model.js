@@ -1,0 +1,220 @@
+/* The board as the page carries it: columns of values, in which an entry is an index. */
+
+const FACETS = ["dataset", "classifier", "loss", "generator", "bins", "arm", "calibrator", "protocol"];
+const NOTHING = "—";
+
+/** Unpack the columns that stand in the page, compressed. */
+async function readBoard() {
+  const packed = document.getElementById("board-data").textContent.trim();
+  const bytes = Uint8Array.from(atob(packed), (character) => character.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Board(await new Response(stream).json());
+}
+
+class Board {
+  constructor({ arms, shown, groups, entries, metrics, diagrams }) {
+    Object.assign(this, { arms, shown, groups, entries, metrics });
+    this.size = entries.id.length;
+    this.metricNames = Object.keys(metrics);
+    this.errors = this.metricNames.filter((name) => !metrics[name].higher);
+    this.drawn = new Map(diagrams.drawn.map((each) => [`${each.entry}/${each.bins}`, each]));
+    this.undrawn = new Map();
+    for (const [problem, indices] of Object.entries(diagrams.problems)) {
+      for (const i of indices) this.undrawn.set(i, problem);
+    }
+    this.facets = Object.fromEntries(FACETS.map((name) => [name, this.#distinct(name)]));
+    this.ranked = new Map();
+    this.index = new Map(entries.id.map((id, i) => [id, i]));
+  }
+
+  /** What an entry has in a column of `entries`, null where there is nothing. */
+  value(name, i) {
+    const column = this.entries[name];
+    return Array.isArray(column) ? column[i] : column.texts[column.of[i]];
+  }
+
+  /** A number of one metric of an entry (mean, std, low, high, floor, best, worst), or null. */
+  metric(name, column, i) {
+    return this.metrics[name]?.[column]?.[i] ?? null;
+  }
+
+  /** A difference from "baseline" or "real" (delta, low, high, verdict), or null. */
+  difference(name, against, column, i) {
+    return this.metrics[name]?.versus[against]?.[column]?.[i] ?? null;
+  }
+
+  /** How many entries of a comparison have a metric. */
+  rankedIn(name, group) {
+    const key = `${name}/${group}`;
+    if (!this.ranked.has(key)) {
+      const { mean } = this.metrics[name];
+      this.ranked.set(key, this.entries.group.filter((g, i) => g === group && mean[i] !== null).length);
+    }
+    return this.ranked.get(key);
+  }
+
+  /** The name of an entry within its comparison. */
+  label(i) {
+    return [this.value("arm", i), this.generation(i), this.value("calibrator", i)]
+      .filter(Boolean)
+      .join(" · ");
+  }
+
+  generation(i) {
+    const generator = this.value("generator", i);
+    if (generator === null) return "";
+    const bins = this.value("bins", i);
+    return bins === null ? generator : `${generator}, ${bins} bins`;
+  }
+
+  /** The diagram of an entry with so many bins, or undefined. */
+  diagram(i, bins) {
+    return this.drawn.get(`${i}/${bins}`);
+  }
+
+  /** The place of each distinct text of a column in the order that people expect. */
+  rank(name) {
+    const { texts, of } = this.entries[name];
+    const collator = new Intl.Collator(undefined, { numeric: true });
+    const order = texts
+      .map((text, code) => [text ?? "", code])
+      .sort(([a], [b]) => this.#armOrder(name, a, b) || collator.compare(a, b));
+    const place = new Array(texts.length);
+    order.forEach(([, code], position) => { place[code] = position; });
+    return of.map((code) => place[code]);
+  }
+
+  #armOrder(name, a, b) {
+    return name === "arm" ? this.arms.indexOf(a) - this.arms.indexOf(b) : 0;
+  }
+
+  #distinct(name) {
+    const values = new Set();
+    for (let i = 0; i < this.size; i += 1) values.add(this.value(name, i));
+    values.delete(null);
+    const order = name === "arm" ? this.arms : null;
+    const collator = new Intl.Collator(undefined, { numeric: true });
+    return [...values].map(String).sort((a, b) =>
+      order ? order.indexOf(a) - order.indexOf(b) : collator.compare(a, b));
+  }
+}
+
+/** What is shown of a board: filters, order, columns, page. */
+class View {
+  constructor(board) {
+    this.board = board;
+    this.pageSize = 100;
+    this.reset();
+  }
+
+  reset() {
+    this.filters = new Map(FACETS.map((name) => [name, new Set()]));
+    this.search = "";
+    this.sort = null;
+    this.grouped = true;
+    this.against = "baseline";
+    this.metrics = [...this.board.shown];
+    this.page = 0;
+    this.open = new Set();
+    this.matching = this.#filtered();
+    this.rows = this.matching;
+  }
+
+  /** Find the matching entries anew, and order them. */
+  filter() {
+    this.matching = this.#filtered();
+    this.order();
+  }
+
+  /** Order the matching entries: by comparison if these are kept together, then as sorted. */
+  order() {
+    const groups = this.board.entries.group;
+    const cost = this.sort ? this.#costs() : null;
+    this.page = 0;
+    this.rows = [...this.matching].sort((a, b) => {
+      if (this.grouped && groups[a] !== groups[b]) return groups[a] - groups[b];
+      if (cost !== null && cost[a] !== cost[b]) return cost[a] < cost[b] ? -1 : 1;
+      return a - b;
+    });
+  }
+
+  /** Go on to the next order of a column: best first, worst first, as on the board. */
+  sortBy(key) {
+    if (this.sort?.key !== key) this.sort = { key, reversed: false };
+    else this.sort = this.sort.reversed ? null : { key, reversed: true };
+    this.order();
+  }
+
+  get sortMetric() {
+    return this.sort !== null && this.sort.key in this.board.metrics ? this.sort.key : null;
+  }
+
+  get pages() {
+    return Math.max(1, Math.ceil(this.rows.length / this.pageSize));
+  }
+
+  get visible() {
+    return this.rows.slice(this.page * this.pageSize, (this.page + 1) * this.pageSize);
+  }
+
+  /** Turn to the page that an entry is on; false where it is filtered out. */
+  show(i) {
+    const place = this.rows.indexOf(i);
+    if (place < 0) return false;
+    this.page = Math.floor(place / this.pageSize);
+    this.open.add(i);
+    return true;
+  }
+
+  /** The matching entries by comparison, in the board's order. */
+  comparisons() {
+    const found = new Map();
+    for (const i of this.matching) {
+      const group = this.board.entries.group[i];
+      if (!found.has(group)) found.set(group, []);
+      found.get(group).push(i);
+    }
+    return [...found].map(([group, entries]) => ({ group, entries }));
+  }
+
+  #filtered() {
+    const { board } = this;
+    const words = this.search.toLowerCase().split(/\s+/).filter(Boolean);
+    const active = [...this.filters].filter(([, values]) => values.size > 0);
+    const found = [];
+    for (let i = 0; i < board.size; i += 1) {
+      if (active.every(([name, values]) => this.#passes(name, values, i)) && this.#has(words, i)) {
+        found.push(i);
+      }
+    }
+    return found;
+  }
+
+  /** An entry without generator, and so without bins, stays: it is the others' control. */
+  #passes(name, values, i) {
+    if ((name === "generator" || name === "bins") && this.board.value("generator", i) === null) {
+      return true;
+    }
+    return values.has(String(this.board.value(name, i)));
+  }
+
+  #has(words, i) {
+    if (words.length === 0) return true;
+    const { board } = this;
+    const text = [board.groups[board.entries.group[i]].title, board.label(i), board.entries.id[i]]
+      .join(" ")
+      .toLowerCase();
+    return words.every((word) => text.includes(word));
+  }
+
+  #costs() {
+    const { key, reversed } = this.sort;
+    const metric = this.board.metrics[key];
+    if (metric === undefined) {
+      const rank = this.board.rank(key);
+      return reversed ? rank.map((place) => -place) : rank;
+    }
+    const sign = metric.higher === reversed ? 1 : -1;
+    return metric.mean.map((mean) => (mean === null ? Infinity : sign * mean));
+  }
+}

@@ -1,0 +1,194 @@
+/* The page: controls, what they do, and when things are drawn. */
+
+const board = await readBoard();
+const view = new View(board);
+const by = (id) => document.getElementById(id);
+
+/** Charts are drawn when they come into sight, and again when what they show has changed. */
+const charts = {
+  planes: () => drawPlanes(board, view, by("plane-error").value),
+  costs: () => drawCosts(board, view, by("cost-error").value, by("cost-against").value, by("cost").value),
+  diagrams: () => drawDiagrams(board, view, by("diagram-calibrator").value),
+};
+const outdated = new Set(Object.keys(charts));
+const inSight = new Set();
+const sight = new IntersectionObserver((changes) => {
+  for (const { target, isIntersecting } of changes) {
+    if (isIntersecting) inSight.add(target.id);
+    else inSight.delete(target.id);
+  }
+  drawCharts(inSight);
+}, { rootMargin: "200px" });
+
+function drawCharts(places) {
+  for (const place of places) {
+    if (outdated.delete(place)) charts[place]();
+  }
+}
+
+function redraw(...places) {
+  places.forEach((place) => outdated.add(place));
+  requestAnimationFrame(() => drawCharts(inSight));
+}
+
+const act = {
+  sort(key) {
+    view.sortBy(key);
+    draw();
+    by("entries").querySelector(`button.sort[data-key="${CSS.escape(key)}"]`).focus();
+  },
+  toggle(i) {
+    if (!view.open.delete(i)) view.open.add(i);
+    draw();
+    rowButton(i).focus();
+  },
+  turn(page) {
+    view.page = page;
+    draw();
+    by("entries").scrollIntoView({ block: "start" });
+  },
+  filter() {
+    view.filter();
+    draw();
+    redraw("planes", "costs", "diagrams");
+  },
+  /** Open an entry's row and go to it, without the filters if they hide it. */
+  reveal(i) {
+    if (!view.show(i)) {
+      view.reset();
+      fillControls();
+      view.show(i);
+      redraw("planes", "costs", "diagrams");
+    }
+    draw();
+    rowButton(i).focus();
+    rowButton(i).scrollIntoView({ block: "center" });
+  },
+};
+
+const rowButton = (i) =>
+  by("entries").querySelector(`button.open[data-entry="${CSS.escape(board.entries.id[i])}"]`);
+
+function draw() {
+  drawTable(board, view, act);
+  drawPages(view, act);
+  by("status").textContent = statusText(view);
+}
+
+function fillControls() {
+  by("search").value = view.search;
+  by("grouped").checked = view.grouped;
+  by("against").value = view.against;
+  by("facets").replaceChildren(...FACETS.filter((name) => board.facets[name].length > 1).map(facet));
+  fillMetricChoice();
+}
+
+/** A list of check boxes that folds away: what is checked is wanted, nothing checked is all. */
+function facet(name) {
+  const wanted = view.filters.get(name);
+  const summary = h("summary", {}, name, h("span", { class: "chosen" }));
+  const say = () => { summary.lastChild.textContent = wanted.size ? ` ${wanted.size} of ${board.facets[name].length}` : ""; };
+  const boxes = board.facets[name].map((value) => checkBox(value, wanted.has(value), (on) => {
+    if (on) wanted.add(value);
+    else wanted.delete(value);
+    say();
+    act.filter();
+  }));
+  say();
+  return h("details", { class: "facet", name: "facet", "data-facet": name }, summary, h("fieldset", {}, h("legend", {}, `Only these (${name})`), boxes));
+}
+
+function fillMetricChoice() {
+  const boxes = board.metricNames.map((name) => checkBox(name, view.metrics.includes(name), (on) => {
+    view.metrics = board.metricNames.filter((each) => (each === name ? on : view.metrics.includes(each)));
+    draw();
+  }));
+  by("metric-choice").querySelector("fieldset").replaceChildren(h("legend", {}, "Columns of the table"), ...boxes);
+}
+
+const checkBox = (title, checked, change) => {
+  const box = h("input", { type: "checkbox", change: () => change(box.checked) });
+  box.checked = checked;
+  return h("label", {}, box, ` ${title}`);
+};
+
+function fillSelect(id, values, chosen) {
+  by(id).replaceChildren(...values.map((value) => h("option", { value }, value)));
+  by(id).value = chosen;
+}
+
+function listen() {
+  let typing = 0;
+  by("search").addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => { view.search = by("search").value; act.filter(); }, 120);
+  });
+  by("controls").addEventListener("submit", (event) => event.preventDefault());
+  by("grouped").addEventListener("change", () => { view.grouped = by("grouped").checked; view.order(); draw(); });
+  by("against").addEventListener("change", () => { view.against = by("against").value; draw(); });
+  by("reset").addEventListener("click", () => { view.reset(); fillControls(); draw(); redraw("planes", "costs", "diagrams"); });
+  by("plane-error").addEventListener("change", () => redraw("planes"));
+  by("diagram-calibrator").addEventListener("change", () => redraw("diagrams"));
+  for (const id of ["cost-error", "cost-against", "cost"]) by(id).addEventListener("change", () => redraw("costs"));
+  for (const id of ["planes", "costs"]) by(id).addEventListener("click", openPoint);
+  document.addEventListener("click", (event) => closeFacets(event.target));
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") closeFacets(null); });
+  addEventListener("hashchange", openFromAddress);
+  addEventListener("beforeprint", () => { drawCharts(Object.keys(charts)); printing(500); });
+  addEventListener("afterprint", () => printing(100));
+  by("theme").addEventListener("click", changeTheme);
+}
+
+/** A click beside a point that the pointer is on opens that entry. */
+function openPoint(event) {
+  const point = event.target.closest("svg")?.value;
+  if (point) act.reveal(point.i);
+}
+
+function closeFacets(target) {
+  for (const each of document.querySelectorAll("details.facet[open]")) {
+    if (target === null || !each.contains(target)) each.open = false;
+  }
+}
+
+function printing(rows) {
+  view.pageSize = rows;
+  view.page = Math.min(view.page, view.pages - 1);
+  draw();
+}
+
+const isDark = () => (document.documentElement.dataset.theme
+  ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+
+function changeTheme() {
+  document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+  nameTheme();
+}
+
+const nameTheme = () => { by("theme").textContent = isDark() ? "Light theme" : "Dark theme"; };
+
+function openFromAddress() {
+  const i = board.index.get(decodeURIComponent(location.hash.slice(1)));
+  if (i !== undefined) act.reveal(i);
+}
+
+function start() {
+  const first = ["ece_positive", "ece"].find((name) => board.shown.includes(name)) ?? board.errors[0];
+  fillSelect("plane-error", board.errors, first);
+  fillSelect("cost-error", board.errors, first);
+  const costs = Object.keys(COSTS).filter((name) => board.entries[COSTS[name]].some((value) => value > 0));
+  fillSelect("cost", costs, costs[0] ?? "");
+  by("cost").disabled = costs.length === 0;
+  const calibrators = board.facets.calibrator;
+  fillSelect("diagram-calibrator", ["all", ...calibrators], calibrators.includes("none") ? "none" : "all");
+  fillControls();
+  drawLegends(board);
+  nameTheme();
+  listen();
+  draw();
+  by("explorer").hidden = false;
+  Object.keys(charts).forEach((place) => sight.observe(by(place)));
+  openFromAddress();
+}
+
+start();
