@@ -168,3 +168,32 @@ def test_an_empty_board_is_shown_verified_compared_and_built(tmp_path, capsys, m
     assert run_command(["leaderboard", "build", "empty.json", "-o", "b.json"]) == 0
     assert capsys.readouterr().err == ""
     assert run_command(["leaderboard", "submit-check", "empty.json"]) == 1
+
+
+def test_html_writes_one_page_into_a_folder(run, tmp_path, capsys):
+    assert run_command(["leaderboard", "html", str(run), "-o", str(tmp_path / "a" / "page")]) == 0
+    page = tmp_path / "a" / "page" / "index.html"
+    assert capsys.readouterr().out == f"{page}: {page.stat().st_size / 1e6:,.1f} MB.\n"
+    assert [path.name for path in page.parent.iterdir()] == ["index.html"]
+    assert "source 0: plain text" in page.read_text(encoding="utf-8")  # a run has its samples
+
+
+def test_html_of_what_cannot_be_shown_is_one_sentence(run, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    (tmp_path / "empty").mkdir()
+    for arguments, said in (
+        ([str(run), "-o", str(tmp_path / "file")], "it is a file; name the folder"),
+        ([str(run / "absent.json"), "-o", str(tmp_path / "page")], "there is no such file"),
+        ([str(tmp_path / "file"), "-o", str(tmp_path / "page")], "not JSON"),
+        (
+            [str(run), "-o", str(tmp_path / "page"), "--samples", str(tmp_path / "empty")],
+            "it holds no samples/; name the folder of a run",
+        ),
+        (["quikc", "-o", str(tmp_path / "page")], "Did you mean 'quick'?"),
+    ):
+        assert run_command(["leaderboard", "html", *arguments]) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+        assert not (tmp_path / "page").exists()
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"

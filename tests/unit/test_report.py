@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import pytest
 
@@ -266,3 +267,12 @@ def test_a_run_without_diagnostics_has_no_such_section(html):
 def test_other_diagnostics_are_an_error_of_one_sentence(run, tmp_path):
     with pytest.raises(LeaderboardError, match=r"diagnostics\.json: not the diagnostics of a run"):
         diagnosed(run, tmp_path / "run", bins="many")
+
+
+def test_the_libraries_of_the_page_are_those_that_are_said():
+    folder = files("fgbench.report") / "static" / "vendor"
+    rows = re.findall(r"\| `([^`]+\.js)` .*`([0-9a-f]{64})` \|", (folder / "README.md").read_text())
+    assert [name for name, _ in rows] == ["d3.min.js", "plot.umd.min.js"]
+    for name, digest in rows:
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+        assert (folder / f"{name.partition('.')[0]}.LICENSE").is_file()

@@ -20,6 +20,9 @@ Z95 = 1.959963984540054
 
 LEVEL = 0.05
 
+_PAIRS = 1_000_000
+"""As many pairs are judged at once: a block of a large group, the whole of a small one."""
+
 
 @dataclass(frozen=True)
 class Rank:
@@ -83,31 +86,34 @@ def ranks(entries: Sequence[Entry], metric: str) -> dict[str, Rank]:
     widths = np.array([0.0 if width is None else width for width in known])
     told = _stored(ranked, metric, sign)
     found = {}
-    for i, entry in enumerate(ranked):
-        p_values = _unpaired_row(cost, widths, missing, i)
-        lower = cost < cost[i]
-        for j, (p_value, is_lower) in told.get(i, {}).items():
-            p_values[j], lower[j] = p_value, is_lower
+    for start in range(0, n, max(1, _PAIRS // n)):
+        rows = np.arange(start, min(n, start + max(1, _PAIRS // n)))
+        p_values = _unpaired_rows(cost, widths, missing, rows)
+        lower = cost < cost[rows, None]
+        for i in rows:
+            for j, (p_value, is_lower) in told.get(i, {}).items():
+                p_values[i - start, j], lower[i - start, j] = p_value, is_lower
         apart = p_values < level
-        apart[i] = False
-        better, worse = int((apart & lower).sum()), int((apart & ~lower).sum())
-        found[entry.id] = Rank(1 + better, n - worse, n)
+        apart[np.arange(len(rows)), rows] = False
+        better, worse = (apart & lower).sum(axis=1), (apart & ~lower).sum(axis=1)
+        for i, above, below in zip(rows, better, worse, strict=True):
+            found[ranked[i].id] = Rank(1 + int(above), n - int(below), n)
     return found
 
 
-def _unpaired_row(
+def _unpaired_rows(
     cost: NDArray[np.float64],
     widths: NDArray[np.float64],
     missing: NDArray[np.bool_],
-    i: int,
+    rows: NDArray[np.int_],
 ) -> NDArray[np.float64]:
-    """Return the p-values of entry i against all; 1 where neither side has an interval."""
-    width = np.hypot(widths, widths[i])
-    gap = np.abs(cost - cost[i])
+    """Return the p-values of some entries against all; 1 where neither side has an interval."""
+    width = np.hypot(widths, widths[rows, None])
+    gap = np.abs(cost - cost[rows, None])
     with np.errstate(divide="ignore", invalid="ignore"):
         p_values = 2.0 * ndtr(-Z95 * gap / width)
     p_values = np.where(width == 0.0, np.where(gap == 0.0, 1.0, 0.0), p_values)
-    return np.asarray(np.where(missing & missing[i], 1.0, p_values), dtype=np.float64)
+    return np.asarray(np.where(missing & missing[rows, None], 1.0, p_values), dtype=np.float64)
 
 
 def _stored(

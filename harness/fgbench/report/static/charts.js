@@ -249,7 +249,12 @@ function reliabilityText(board, i, after, before) {
     + (before === undefined ? "" : ` Of its baseline, ${off(before)}.`);
 }
 
+/** A chart is one image to a screen reader: what it says is the description, not its marks. */
 function chartFigure(title, description, chart) {
+  for (const mark of chart.querySelectorAll("g[aria-label]")) {
+    mark.dataset.mark = mark.getAttribute("aria-label");
+    mark.removeAttribute("aria-label");
+  }
   chart.setAttribute("role", "img");
   chart.setAttribute("aria-label", description);
   return h("figure", { class: "chart" }, h("figcaption", {}, title), chart);

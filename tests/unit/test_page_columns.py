@@ -1,0 +1,138 @@
+"""The columns that a page carries: what stands in them is what the board and the table say."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from fgbench.calibration import positive_class, reliability_diagram
+from fgbench.leaderboard.files import read_board, read_predictions
+from fgbench.leaderboard.ranking import ranks
+from fgbench.leaderboard.view import comparisons, verdict
+from fgbench.report.columns import board_columns, packed
+from synthetic_run import make_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    make_run(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def board(run):
+    return read_board(run)
+
+
+@pytest.fixture(scope="module")
+def columns(board, run):
+    return board_columns(board, run)
+
+
+def text(columns, name, i):
+    column = columns["entries"][name]
+    return column["texts"][column["of"][i]]
+
+
+def test_every_entry_is_there_with_its_names_in_the_order_of_arms(columns, board):
+    ids = columns["entries"]["id"]
+    assert sorted(ids) == sorted(entry.id for entry in board.entries)
+    arms = [text(columns, "arm", i) for i in range(len(ids))]
+    assert arms == [arm for arm in ("baseline", "real", "synthesis", "synthesis+") for _ in "12"]
+    assert [text(columns, "calibrator", i) for i in range(2)] == ["none", "temperature"]
+    assert text(columns, "generator", 0) is None
+    assert text(columns, "generator", 4) == "oracle"
+
+
+def test_numbers_are_the_board_s_to_four_decimals(columns, board):
+    for i, name in enumerate(columns["entries"]["id"]):
+        entry = board.entry(name)
+        for metric, record in entry.metrics.items():
+            found = columns["metrics"][metric]
+            assert found["mean"][i] == pytest.approx(record.mean, abs=5.1e-5)
+            assert found["std"][i] == pytest.approx(record.std, abs=5.1e-5)
+            assert [found["low"][i], found["high"][i]] == pytest.approx(record.ci95, abs=5.1e-5)
+            assert found["higher"] == (metric in entry.higher_is_better)
+        for control, records in (("baseline", entry.versus_baseline), ("real", entry.versus_real)):
+            for metric, record in records.items():
+                found = columns["metrics"][metric]["versus"][control]
+                assert found["delta"][i] == pytest.approx(record.delta, abs=5.1e-5)
+                assert found["verdict"][i] == verdict(record, metric in entry.higher_is_better)
+            control_place = columns["entries"][control][i]
+            assert (control_place is None) == (getattr(entry, control) is None)
+            if control_place is not None:
+                assert columns["entries"]["id"][control_place] == getattr(entry, control)
+
+
+def test_ranks_are_those_among_all_that_share_a_test_set(columns, board):
+    (group,) = comparisons(board)
+    expected = ranks(group.entries, "nll")
+    found = columns["metrics"]["nll"]
+    for i, name in enumerate(columns["entries"]["id"]):
+        assert (found["best"][i], found["worst"][i]) == (expected[name].best, expected[name].worst)
+
+
+def test_diagrams_are_those_of_the_stored_predictions(columns, board, run):
+    assert columns["diagrams"]["problems"] == {}
+    assert len(columns["diagrams"]["drawn"]) == len(board.entries)
+    for drawn in columns["diagrams"]["drawn"]:
+        entry = board.entry(columns["entries"]["id"][drawn["entry"]])
+        pairs = [positive_class(read_predictions(run, r)) for r in entry.artifacts.predictions]
+        expected = reliability_diagram(
+            np.concatenate([p for p, _ in pairs]), np.concatenate([y for _, y in pairs]), 15
+        )
+        filled = expected.counts > 0
+        assert drawn["bin"] == np.flatnonzero(filled).tolist()
+        assert drawn["count"] == expected.counts[filled].tolist()
+        assert drawn["confidence"] == pytest.approx(expected.mean_confidence[filled], abs=5.1e-5)
+        assert drawn["outcome"] == pytest.approx(expected.mean_outcome[filled], abs=5.1e-5)
+        for low, share, high in zip(drawn["low"], drawn["outcome"], drawn["high"], strict=True):
+            assert low <= share <= high
+
+
+def test_a_baseline_has_a_diagram_for_each_number_of_bins_that_is_compared_with_it(run, board):
+    ten = [e.model_copy(update={"bins": 10}) if e.generator else e for e in board.entries]
+    columns = board_columns(board.model_copy(update={"entries": ten}), run)
+    bins = {}
+    for drawn in columns["diagrams"]["drawn"]:
+        key = text(columns, "arm", drawn["entry"]), text(columns, "calibrator", drawn["entry"])
+        bins.setdefault(key, []).append(drawn["bins"])
+    assert bins["baseline", "none"] == [10, 15]
+    assert bins["real", "none"] == [15]
+    assert bins["synthesis", "none"] == [10]
+
+
+def test_predictions_that_leave_the_folder_are_not_read(run, board, tmp_path):
+    artifacts = [
+        entry.artifacts.model_copy(
+            update={
+                "predictions": [
+                    record.model_copy(update={"path": f"../{run.name}/{record.path}"})
+                    for record in entry.artifacts.predictions
+                ]
+            }
+        )
+        for entry in board.entries
+    ]
+    entries = [
+        entry.model_copy(update={"artifacts": each})
+        for entry, each in zip(board.entries, artifacts, strict=True)
+    ]
+    diagrams = board_columns(board.model_copy(update={"entries": entries}), run)["diagrams"]
+    assert diagrams["drawn"] == []
+    assert all("leaves the folder" in problem for problem in diagrams["problems"])
+
+
+def test_an_empty_board_has_empty_columns(board, run):
+    columns = board_columns(board.model_copy(update={"entries": []}), run)
+    assert columns["entries"]["id"] == []
+    assert columns["metrics"] == {}
+
+
+def test_packing_keeps_the_value_and_gives_the_same_bytes(columns):
+    assert json.loads(gzip.decompress(packed(columns))) == columns
+    assert packed(columns) == packed(columns)
+    with pytest.raises(ValueError, match="JSON"):
+        packed(float("nan"))
