@@ -2,11 +2,13 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fgbench.calibration import positive_class, reliability_diagram
+from fgbench.leaderboard.bundled import board_path
 from fgbench.leaderboard.files import read_board, read_predictions
 from fgbench.leaderboard.ranking import ranks
 from fgbench.leaderboard.view import comparisons, verdict
@@ -72,6 +74,16 @@ def test_ranks_are_those_among_all_that_share_a_test_set(columns, board):
     found = columns["metrics"]["nll"]
     for i, name in enumerate(columns["entries"]["id"]):
         assert (found["best"][i], found["worst"][i]) == (expected[name].best, expected[name].worst)
+
+
+def test_figures_without_an_interval_have_no_rank():
+    path = board_path(Path("paper-table4"))
+    columns = board_columns(read_board(path), path.parent)
+    found = columns["metrics"]["ece_positive"]
+    assert "best" not in found
+    assert "low" not in found
+    assert 0.02 in found["std"]  # TC's baseline, as printed
+    assert "Table 4" in text(columns, "source", 0)
 
 
 def test_diagrams_are_those_of_the_stored_predictions(columns, board, run):

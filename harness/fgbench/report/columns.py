@@ -163,7 +163,7 @@ def _source(entry: Entry) -> str | None:
     if entry.published is None:
         return None
     said = (entry.published.source, entry.published.place, entry.published.notes)
-    return " ".join(text for text in said if text)
+    return " · ".join(text for text in said if text)
 
 
 def provenance_text(provenance: Provenance) -> str:
@@ -195,6 +195,9 @@ def _metric(name: str, groups: Sequence[Group], entries: Sequence[Entry]) -> dic
     ranked: dict[str, Rank] = {}
     for group in groups:
         ranked |= ranks(group.entries, name)
+    for entry in entries:  # of a figure without an interval no rank can be said
+        if name in entry.metrics and entry.metrics[name].ci95 is None:
+            del ranked[entry.id]
     records = [entry.metrics.get(name) for entry in entries]
     found: dict[str, Column] = {
         "mean": [each and _rounded(each.mean) for each in records],
