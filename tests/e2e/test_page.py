@@ -168,6 +168,12 @@ def test_columns_and_differences_are_chosen(visit, quick_page):
     assert cell.inner_text().count("\n") == 2  # mean, interval, difference
     page.page.select_option("#against", "none")
     assert cell.inner_text().count("\n") == 1
+    page.sort("auroc")
+    page.page.click("#metric-choice summary")
+    page.page.get_by_label("auroc", exact=True).uncheck()
+    assert page.status == "72 of 72 entries, in the board's order"  # nothing else could undo it
+    page.page.keyboard.press("Escape")
+    assert page.page.evaluate("document.activeElement.localName") == "summary"
 
 
 def test_a_row_opens_by_keyboard_and_shows_its_diagram_and_every_metric(visit, quick_page, quick):
@@ -349,6 +355,12 @@ def test_a_large_board_has_pages(visit, tmp_path):
     page.page.get_by_role("button", name="Last").click()
     assert len(page.rows()) == 16
     assert page.page.get_by_role("button", name="Next").is_disabled()
+    assert page.page.evaluate("document.activeElement.dataset.turn") == "First"
+    page.page.pdf()  # which prints from the first row on, and gives the page back
+    assert len(page.rows()) == 16
+    page.page.get_by_role("button", name="Previous").click()
+    assert "rows 101–200 of 216" in page.page.inner_text("#pages")
+    assert page.page.evaluate("document.activeElement.dataset.turn") == "Previous"
     page.sort("ece")
     assert "rows 1–100 of 216" in page.page.inner_text("#pages")
     page.page.locator("button.open").first.click()

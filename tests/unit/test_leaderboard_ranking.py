@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from fgbench.leaderboard import ranking
 from fgbench.leaderboard.models import ComparisonRecord, MetricRecord
 from fgbench.leaderboard.ranking import half_width, ranks, unpaired
 from fgbench.leaderboard.view import by_metric
@@ -100,6 +101,17 @@ def test_the_rank_of_the_means_lies_within_and_the_order_says_the_same(entry, va
     for place, each in enumerate(by_metric(made, "m"), 1):
         assert found[each.id].best <= place <= found[each.id].worst
         assert found[each.id].among == len(values)
+
+
+@pytest.mark.parametrize("pairs", [1, 7, 30])
+def test_a_large_group_is_judged_in_blocks_and_no_differently(entry, monkeypatch, pairs):
+    made = entries_of(entry, [0.3, 0.1, 0.104, 0.2, 0.21, 0.29, 0.5])
+    paired = ComparisonRecord(ci95=None, delta=0.004, p_value=1e-6)
+    made[2] = made[2].model_copy(update={"baseline": "e1", "versus_baseline": {"m": paired}})
+    whole = ranks(made, "m")
+    assert spans(whole)["e1"] == (1, 1)
+    monkeypatch.setattr(ranking, "_PAIRS", pairs)
+    assert ranks(made, "m") == whole
 
 
 def test_intervals_hold_the_true_rank_in_95_of_100_boards(entry):

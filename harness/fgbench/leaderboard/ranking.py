@@ -86,18 +86,20 @@ def ranks(entries: Sequence[Entry], metric: str) -> dict[str, Rank]:
     widths = np.array([0.0 if width is None else width for width in known])
     told = _stored(ranked, metric, sign)
     found = {}
-    for start in range(0, n, max(1, _PAIRS // n)):
-        rows = np.arange(start, min(n, start + max(1, _PAIRS // n)))
+    block = max(1, _PAIRS // n)
+    for start in range(0, n, block):
+        members = ranked[start : start + block]
+        rows = np.arange(start, start + len(members))
         p_values = _unpaired_rows(cost, widths, missing, rows)
         lower = cost < cost[rows, None]
-        for i in rows:
-            for j, (p_value, is_lower) in told.get(i, {}).items():
-                p_values[i - start, j], lower[i - start, j] = p_value, is_lower
+        for row in range(len(members)):
+            for j, (p_value, is_lower) in told.get(start + row, {}).items():
+                p_values[row, j], lower[row, j] = p_value, is_lower
         apart = p_values < level
         apart[np.arange(len(rows)), rows] = False
         better, worse = (apart & lower).sum(axis=1), (apart & ~lower).sum(axis=1)
-        for i, above, below in zip(rows, better, worse, strict=True):
-            found[ranked[i].id] = Rank(1 + int(above), n - int(below), n)
+        for entry, above, below in zip(members, better.tolist(), worse.tolist(), strict=True):
+            found[entry.id] = Rank(1 + above, n - below, n)
     return found
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from fgbench import __version__
 from fgbench.digests import digest
 from fgbench.leaderboard.models import identity
+from fgbench.leaderboard.notes import noted
 from fgbench.leaderboard.view import CAPTION, REAL_TITLE, SYMBOLS
 from fgbench.report.columns import board_columns, packed
 from fgbench.report.results import static_columns, static_sections
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from fgbench.report.diagnostics import Portrait
     from fgbench.report.samples import SampleSet
 
-MOST_GENERATIONS, MOST_PROVENANCES = 100, 20
-"""Rows of these tables; the rows of the entries hold the same."""
+MOST_NOTES, MOST_GENERATIONS, MOST_PROVENANCES = 30, 100, 20
+"""As many of each are listed; the rows of the entries hold the same."""
 
 _LIBRARIES = ("vendor/d3.min.js", "vendor/plot.umd.min.js")
 _MODULES = ("dom.js", "model.js", "table.js", "details.js", "charts.js", "page.js")
@@ -53,6 +54,7 @@ def render(
         lstrip_blocks=True,
     )
     scripts = _scripts()
+    notes = noted(board.entries)
     generations, provenances = _generations(board), _provenances(board)
     columns = board_columns(board, folder, _places(board, sample_sets))
     return environment.get_template("page.html").render(
@@ -68,6 +70,8 @@ def render(
         real_title=REAL_TITLE,
         symbols=SYMBOLS,
         sections=static_sections(board),
+        notes=notes[:MOST_NOTES],
+        more_notes=max(0, len(notes) - MOST_NOTES),
         sample_sets=sample_sets,
         portraits=portraits,
         generations=generations[:MOST_GENERATIONS],

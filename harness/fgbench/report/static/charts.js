@@ -2,10 +2,9 @@
 
 const MOST_COMPARISONS = 6;
 const MOST_DIAGRAMS = 24;
-const MARGINS = { marginLeft: 52, marginBottom: 40, marginTop: 26 };
-
-/** One or two comparisons have room for larger charts. */
-const sizeFor = (many) => ({ ...MARGINS, ...(many > 2 ? { width: 340, height: 280 } : { width: 540, height: 380 }) });
+const STYLE = { fontSize: "12px" };
+const SIZE = { width: 560, height: 350, marginLeft: 56, marginBottom: 42, marginTop: 28, style: STYLE };
+const thousands = (value) => d3.format("~s")(value);
 
 /** What generation cost, by the name that the page has for it. */
 const COSTS = {
@@ -35,9 +34,8 @@ function drawPlanes(board, view, error) {
       .map((i) => planePoint(board, error, i))
       .filter(({ x, y }) => x !== null && y !== null),
   })).filter(({ points }) => points.length > 0);
-  const size = sizeFor(shown.length);
   fillFigures("planes", shown.slice(0, MOST_COMPARISONS).map(({ group, points }) =>
-    chartFigure(board.groups[group].title, planeText(error, points), plane(board, error, points, size))),
+    chartFigure(board.groups[group].title, planeText(error, points), plane(board, error, points))),
     shown.length);
 }
 
@@ -52,11 +50,11 @@ const planePoint = (board, error, i) => ({
   y1: board.metric(error, "low", i), y2: board.metric(error, "high", i),
 });
 
-function plane(board, error, points, size) {
+function plane(board, error, points) {
   const front = paretoFront(points);
   const dots = { x: "x", y: "y", fill: "arm", stroke: "arm", symbol: "calibrator", r: 4.5 };
   return Plot.plot({
-    ...size,
+    ...SIZE,
     x: { label: "accuracy →", nice: true, ticks: 5, tickFormat: ".2f", ...aroundOne(points.flatMap((p) => [p.x, p.x1, p.x2])) },
     y: { label: `↑ ${error} (lower is better)`, nice: true, ticks: 6, grid: true },
     color: armColor(board),
@@ -110,9 +108,8 @@ function drawCosts(board, view, error, against, cost) {
       .map((i) => costPoint(board, error, against, COSTS[cost], i))
       .filter((p) => p.x !== null),
   })).filter(({ points }) => points.length > 0);
-  const size = sizeFor(shown.length);
   fillFigures("costs", shown.slice(0, MOST_COMPARISONS).map(({ group, points }) => chartFigure(
-    board.groups[group].title, costsText(error, against, cost, points), costs(board, { error, against, cost }, points, size))),
+    board.groups[group].title, costsText(error, against, cost, points), costs(board, { error, against, cost }, points))),
     shown.length);
 }
 
@@ -131,12 +128,12 @@ function costPoint(board, error, against, column, i) {
   };
 }
 
-function costs(board, { error, against, cost }, points, size) {
+function costs(board, { error, against, cost }, points) {
   const spent = points.map((p) => p.x).filter((x) => x > 0);
   const wide = spent.length > 0 && Math.max(...spent) > 100 * Math.min(...spent);
   return Plot.plot({
-    ...size,
-    x: { label: `${cost} →`, type: wide ? "symlog" : "linear", nice: !wide, ticks: 4, tickFormat: "~s", zero: true },
+    ...SIZE,
+    x: { label: `${cost} →`, type: wide ? "symlog" : "linear", nice: !wide, ticks: 4, tickFormat: thousands, zero: true },
     y: { label: `↑ ${error} less than ${against}'s`, nice: true, grid: true, ticks: 6 },
     color: armColor(board),
     symbol: symbols(board),
@@ -233,7 +230,7 @@ function counts(after, before) {
   return Plot.plot({
     ...DIAGRAM, height: 84, marginTop: 4, marginBottom: 30,
     x: { domain: [0, 1], ticks: [0, 0.5, 1], tickFormat: String, label: after.axis, labelAnchor: "center", labelArrow: "none" },
-    y: { ticks: 2, tickFormat: "~s", label: "n", labelAnchor: "center", labelArrow: "none" },
+    y: { ticks: 2, tickFormat: thousands, label: "n", labelAnchor: "center", labelArrow: "none" },
     marks,
   });
 }
@@ -267,7 +264,6 @@ function fillFigures(place, figures, having, problem = "") {
     ? `The first ${figures.length} of ${having} are drawn: filter the entries to see others.`
     : figures.length === 0 ? `Nothing to draw of these entries. ${problem}` : "";
   box.querySelector(".panels").replaceChildren(...figures);
-  box.querySelector(".panels").classList.toggle("few", figures.length <= 2);
   box.querySelector(".left-out").textContent = note;
 }
 
@@ -276,7 +272,7 @@ function drawLegends(board) {
     const { domain, range } = armColor(board);
     const arms = domain.filter((arm) => board.facets.arm.includes(arm));
     const colors = { domain: arms, range: arms.map((arm) => range[domain.indexOf(arm)]) };
-    box.replaceChildren(Plot.legend({ color: { type: "categorical", ...colors } }),
-      Plot.legend({ symbol: symbols(board), fill: "currentColor" }));
+    box.replaceChildren(Plot.legend({ color: { type: "categorical", ...colors }, style: STYLE }),
+      Plot.legend({ symbol: symbols(board), fill: "currentColor", style: STYLE }));
   }
 }

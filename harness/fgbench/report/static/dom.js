@@ -25,6 +25,7 @@ function signed(value) {
 const interval = (low, high, format = number) =>
   `[${format(low)}, ${format(high)}]`.replaceAll(/(?<=[[ −+])0\./g, ".");
 
-const count = (value) => value.toLocaleString("en-US", { maximumSignificantDigits: 6 });
+/** A count in full, or a measured quantity to four digits. */
+const count = (value) => value.toLocaleString("en-US", Number.isInteger(value) ? {} : { maximumSignificantDigits: 4 });
 
 const VERDICTS = { better: "✓", worse: "✗", "not separable": "≈", "": "" };

@@ -2,6 +2,8 @@
 
 const FACETS = ["dataset", "classifier", "loss", "generator", "bins", "arm", "calibrator", "protocol"];
 const NOTHING = "—";
+const ON_SCREEN = 100;
+const ON_PAPER = 500;
 
 /** Unpack the columns that stand in the page, compressed. */
 async function readBoard() {
@@ -103,7 +105,7 @@ class Board {
 class View {
   constructor(board) {
     this.board = board;
-    this.pageSize = 100;
+    this.pageSize = ON_SCREEN;
     this.reset();
   }
 
@@ -143,6 +145,18 @@ class View {
     if (this.sort?.key !== key) this.sort = { key, reversed: false };
     else this.sort = this.sort.reversed ? null : { key, reversed: true };
     this.order();
+  }
+
+  unsort() {
+    this.sort = null;
+    this.order();
+  }
+
+  /** Paper has no pages to turn: it gets the first rows, and the screen its page back. */
+  onPaper(on) {
+    this.pageSize = on ? ON_PAPER : ON_SCREEN;
+    if (on) this.turnedTo = this.page;
+    this.page = on ? 0 : this.turnedTo;
   }
 
   get sortMetric() {

@@ -42,10 +42,12 @@ const act = {
     draw();
     rowButton(i).focus();
   },
-  turn(page) {
+  turn(page, button) {
     view.page = page;
     draw();
     by("entries").scrollIntoView({ block: "start" });
+    const again = by("pages").querySelector(`button[data-turn="${button}"]:enabled`);
+    (again ?? by("pages").querySelector("button:enabled")).focus({ preventScroll: true });
   },
   filter() {
     view.filter();
@@ -101,6 +103,7 @@ function facet(name) {
 function fillMetricChoice() {
   const boxes = board.metricNames.map((name) => checkBox(name, view.metrics.includes(name), (on) => {
     view.metrics = board.metricNames.filter((each) => (each === name ? on : view.metrics.includes(each)));
+    if (!on && view.sort?.key === name) view.unsort();
     draw();
   }));
   by("metric-choice").querySelector("fieldset").replaceChildren(h("legend", {}, "Columns of the table"), ...boxes);
@@ -134,8 +137,9 @@ function listen() {
   document.addEventListener("click", (event) => closeFacets(event.target));
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") closeFacets(null); });
   addEventListener("hashchange", openFromAddress);
-  addEventListener("beforeprint", () => { drawCharts(Object.keys(charts)); printing(500); });
-  addEventListener("afterprint", () => printing(100));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", nameTheme);
+  addEventListener("beforeprint", () => { drawCharts(Object.keys(charts)); view.onPaper(true); draw(); });
+  addEventListener("afterprint", () => { view.onPaper(false); draw(); });
   by("theme").addEventListener("click", changeTheme);
 }
 
@@ -147,14 +151,10 @@ function openPoint(event) {
 
 function closeFacets(target) {
   for (const each of document.querySelectorAll("details.facet[open]")) {
-    if (target === null || !each.contains(target)) each.open = false;
+    if (target !== null && each.contains(target)) continue;
+    if (each.contains(document.activeElement)) each.querySelector("summary").focus();
+    each.open = false;
   }
-}
-
-function printing(rows) {
-  view.pageSize = rows;
-  view.page = Math.min(view.page, view.pages - 1);
-  draw();
 }
 
 const isDark = () => (document.documentElement.dataset.theme
@@ -168,7 +168,7 @@ function changeTheme() {
 const nameTheme = () => { by("theme").textContent = isDark() ? "Light theme" : "Dark theme"; };
 
 function openFromAddress() {
-  const i = board.index.get(decodeURIComponent(location.hash.slice(1)));
+  const i = board.index.get(location.hash.slice(1));
   if (i !== undefined) act.reveal(i);
 }
 
@@ -187,6 +187,7 @@ function start() {
   listen();
   draw();
   by("explorer").hidden = false;
+  by("opening").hidden = true;
   Object.keys(charts).forEach((place) => sight.observe(by(place)));
   openFromAddress();
 }

@@ -111,7 +111,7 @@ function differenceText(board, name, against, i) {
   const verdict = board.difference(name, against, "verdict", i);
   const [low, high] = ["low", "high"].map((end) => board.difference(name, against, end, i));
   const range = low === null ? "" : interval(low, high, signed);
-  return h("small", { class: verdict.replace(" ", "-"), title: `${verdict}, 95 % interval ${range}` },
+  return h("small", { class: verdict.replace(" ", "-"), title: verdict },
     h("span", { class: "delta" }, `${signed(delta)} ${VERDICTS[verdict]}`), ` ${range}`);
 }
 
@@ -129,7 +129,7 @@ function drawPages(view, act) {
   nav.hidden = view.pages === 1;
   const [first, last] = [view.page * view.pageSize + 1, (view.page + 1) * view.pageSize];
   const turn = (title, page) => h("button",
-    { type: "button", disabled: page < 0 || page >= view.pages, click: () => act.turn(page) }, title);
+    { type: "button", "data-turn": title, disabled: page < 0 || page >= view.pages, click: () => act.turn(page, title) }, title);
   nav.replaceChildren(
     turn("First", view.page === 0 ? -1 : 0), turn("Previous", view.page - 1),
     h("span", {}, `rows ${count(first)}–${count(Math.min(last, view.rows.length))} of ${count(view.rows.length)}`),
