@@ -138,6 +138,7 @@ def make_run(
     board = finish_board(name, "2026-01-02T03:04:05Z", entries, evaluations)
     write_board(board, folder / "leaderboard.json")
     write_samples(folder, dataset=dataset, text=text)
+    write_sample_index(folder, board)
     write_events(folder, text=text)
     return board
 
@@ -179,6 +180,13 @@ def write_samples(folder, *, dataset="demo", text="plain text"):
     path = folder / "samples" / f"{dataset}-oracle-15-seed0.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def write_sample_index(folder, board):
+    (path,) = (folder / "samples").iterdir()
+    users = [entry.id for entry in board.entries if entry.arm.startswith("synthesis")]
+    index = {entry: [f"samples/{path.name}"] for entry in users}
+    (folder / "samples.json").write_text(json.dumps(index), encoding="utf-8")
 
 
 def write_events(folder, *, text="plain text"):

@@ -8,7 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fgbench.diagnostics.collect import design, diagnose, sample_users, samples_file
+from fgbench.diagnostics.collect import (
+    SAMPLE_INDEX,
+    design,
+    diagnose,
+    sample_users,
+    samples_file,
+)
 from fgbench.diagnostics.models import DIAGNOSTICS_FILE
 from fgbench.digests import digest_bytes
 from fgbench.errors import DamagedArtifactError
@@ -62,6 +68,7 @@ def write_results(
             entries.append(entry)
             evaluations[entry.id] = seeds
     _write_models(plan, results, folder)
+    _write_sample_index(plan, results, folder)
     board = finish_board(plan.resolved.suite.name, started, entries, evaluations)
     write_atomically(folder / "leaderboard.json", board.to_json())
     _write_diagnostics(plan, results, store, folder)
@@ -241,6 +248,25 @@ def _write_samples(plan: Plan, results: Results, store: Store, folder: Path) -> 
             lines.append(json.dumps(header | sample | {"used_in": used_in}, sort_keys=True))
         path = folder / samples_file(samples, cells[0])
         _write_once(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _write_sample_index(plan: Plan, results: Results, folder: Path) -> None:
+    """Write which lineage files hold the samples that each entry was trained on."""
+    users = sample_users(plan.graph)
+    index: dict[str, list[str]] = {}
+    for cells in _groups(plan):
+        if cells[0].cell.arm == "resample" or not all(results[c.evaluate].ok for c in cells):
+            continue
+        files = {
+            samples_file(nodes.samples, users[nodes.samples][0])
+            for nodes in cells
+            if nodes.samples is not None
+        }
+        if files:
+            index[entry_id(_coordinates(plan, cells))] = sorted(files)
+    if index:
+        content = json.dumps(index, indent=1, sort_keys=True) + "\n"
+        _write_once(folder / SAMPLE_INDEX, content.encode())
 
 
 def _judged(

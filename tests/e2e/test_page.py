@@ -1,9 +1,12 @@
 """Pages in a real browser, opened from disk: what a reader sees, does, and is kept safe from."""
 
+import io
 import json
+import re
 import shutil
 from pathlib import Path
 
+import pypdf
 import pytest
 
 from browsing import Visit, chromium
@@ -126,11 +129,25 @@ def test_it_shows_who_cannot_be_told_from_the_best(visit, quick_page, quick):
         expected |= {key: str(rank) for key, rank in ranks(group.entries, "ece_positive").items()}
     shown = [text.split()[0] for text in page.cells("#entries tr.entry td.rank")]
     assert shown == [expected[name] for name in page.rows()]
+    ties = [" ".join(text.split()[1:]) for text in page.cells("#entries tr.entry td.rank")]
+    for rank, tie in zip(shown, ties, strict=True):
+        assert tie == ("≈ best" if rank.startswith("1–") else "best" if rank == "1" else "")
     first = page.page.eval_on_selector_all(
         "#entries tr.first", "rows => rows.map(row => row.dataset.id)"
     )
     assert set(first) == {name for name, rank in expected.items() if rank.startswith("1–")}
     assert 0 < len(first) < 72
+
+
+def test_a_ring_marks_what_chance_alone_gives(visit, quick_page, quick):
+    page = visit(quick_page)
+    column = page.cells("#entries thead th").index("ece_positive ↕") + 1
+    found = page.cells(f"#entries tr.entry > :nth-child({column})")
+    entries = {entry.id: entry for entry in quick.entries}
+    for name, text in zip(page.rows(), found, strict=True):
+        record = entries[name].metrics["ece_positive"]
+        assert ("°" in text) == (record.mean <= record.noise_floor)
+    assert 0 < sum("°" in text for text in found) < 72
 
 
 def test_filters_keep_the_controls_and_reset_gives_all_back(visit, quick_page, quick):
@@ -209,61 +226,103 @@ def test_a_control_and_an_address_lead_to_an_entry(visit, quick_page, quick):
     page = visit(quick_page, address=f"#{entry.id}")
     assert page.page.locator(f'button.open[data-entry="{entry.id}"]').is_visible()
     assert page.page.locator("tr.details").count() == 1
+    page.sort("ece")
     page.choose("arm", entry.arm)
     page.page.locator("tr.details a.control").last.click()
     control = page.page.locator(f'button.open[data-entry="{entry.real}"]')
     assert control.get_attribute("aria-expanded") == "true"
     assert page.status.startswith("72 of 72")  # the filter hid it
+    assert page.status.endswith("sorted by ece, best first")  # and the rest stays as it was
 
 
-def test_the_pareto_front_is_what_none_surpasses_in_both(visit, quick_page, quick):
+def test_the_pareto_front_is_what_none_betters(visit, quick_page, quick):
     page = visit(quick_page)
     said = page.descriptions("planes")
     assert len(said) == 4
     for group, text in zip(comparisons(quick), said, strict=True):
-        points = {
+        points = [
             (round(e.metrics["accuracy"].mean, 4), round(e.metrics["ece_positive"].mean, 4))
             for e in group.entries
-        }
-        best = {
-            point
-            for point in points
-            if not any(o[0] >= point[0] and o[1] <= point[1] and o != point for o in points)
-        }
+        ]
+        best = [
+            f"({x:.3f}, {y:.3f})"
+            for x, y in sorted(points)
+            if not any(a >= x and b <= y and (a, b) != (x, y) for a, b in points)
+        ]
         front = text.partition("front: ")[2].rstrip(".").split("; ")
-        assert len(front) == len(best)
-        assert all(any(f"({x:.3f}, {y:.3f})" in each for each in front) for x, y in best)
+        assert [each[each.rindex("(") :] for each in front] == best  # ties are on it together
 
 
-def test_a_click_on_a_point_opens_its_row(visit, quick_page):
+def test_a_click_on_a_point_opens_the_row_of_its_tip(visit, quick_page):
     page = visit(quick_page)
-    page.descriptions("planes")
-    point = page.page.locator("#planes g[data-mark=dot] path").first
-    point.hover(force=True)
-    point.click(force=True)
-    assert page.page.locator("tr.details").count() == 1
+    for place in ("planes", "costs"):
+        page.descriptions(place)
+        for number in (2, 5, 9):
+            page.page.locator(f"#{place} h3").scroll_into_view_if_needed()
+            point = page.page.locator(f"#{place} figure").nth(3).locator("g[data-mark=dot] path")
+            point.nth(number).hover(force=True)
+            page.page.locator(f"#{place} figure g[aria-label=tip] text").wait_for()
+            tip = page.page.text_content(f"#{place} g[aria-label=tip] text")
+            point.nth(number).click(force=True)
+            opened = page.page.evaluate(
+                "document.activeElement.getAttribute('aria-label')"
+                " + document.activeElement.getAttribute('aria-expanded')"
+            )
+            assert opened.endswith("true")
+            assert tip.lstrip("\u200b").startswith(opened.removesuffix("true"))
 
 
-def test_gain_is_the_other_control_s_when_asked(visit, quick_page):
+@pytest.mark.parametrize("control", ["baseline", "real"])
+def test_gain_is_what_an_error_lies_below_its_control_s(visit, quick_page, quick, control):
     page = visit(quick_page)
-    first = page.descriptions("costs")
-    assert first[0].startswith("requests against the gain in ece_positive over baseline")
-    page.page.select_option("#cost-against", "real")
-    page.page.wait_for_selector('#costs [aria-label*="over real"]')
+    page.descriptions("costs")
+    page.page.select_option("#cost-error", "nll")
+    page.page.select_option("#cost-against", control)
+    page.page.wait_for_selector(f'#costs [aria-label*="in nll over {control}"]')
+    said = page.descriptions("costs")
+    assert len(said) == 4
+    minus = str.maketrans("−", "-")
+    for group, text in zip(comparisons(quick), said, strict=True):
+        assert text.startswith(f"requests against the gain in nll over {control} of 1")
+        expected = []
+        for entry in group.entries:
+            record = getattr(entry, f"versus_{control}").get("nll")
+            if record is not None and record.p_adjusted < 0.05:
+                low, high = record.ci95
+                expected.append((entry.usage.requests, -record.delta, -high, -low))
+        sure = text.partition("zero: ")[2].rstrip(".")
+        found = re.findall(r"\(([\d,]+) requests, gain (\S+) \[(\S+), (\S+)\]\)", sure)
+        assert len(found) == len(expected)
+        for (cost, *numbers), (requests, *values) in zip(found, expected, strict=True):
+            assert int(cost.replace(",", "")) == requests
+            read = [float(each.translate(minus)) for each in numbers]
+            assert read == pytest.approx(values, abs=6e-4)
+
+
+def test_costs_are_what_is_asked_for(visit, quick_page):
+    page = visit(quick_page)
+    page.descriptions("costs")
+    options = page.cells("#cost option")
+    assert options == ["requests", "synthetic inputs", "seconds of work"]  # no tokens, no dollars
     page.page.select_option("#cost", "seconds of work")
-    page.page.wait_for_selector('#costs [aria-label*="seconds of work against"]')
-    assert len(page.descriptions("costs")) == len(first) == 4
+    page.page.wait_for_selector('#costs [aria-label^="seconds of work against"]')
 
 
-def test_diagrams_follow_the_filters(visit, quick_page):
+def test_charts_follow_the_filters(visit, quick_page):
     page = visit(quick_page)
     assert len(page.descriptions("diagrams")) == 24
     page.page.select_option("#diagram-calibrator", "all")
     page.page.wait_for_selector("text=The first 24 of 72 are drawn")
     page.choose("dataset", "tc")
-    page.descriptions("diagrams")
-    page.page.locator("#diagrams figure").nth(17).wait_for()
-    assert page.page.locator("#diagrams figure").count() == 18
+    for place, figures in {"planes": 1, "costs": 1, "diagrams": 18}.items():
+        page.page.locator(f"#{place} h3").scroll_into_view_if_needed()
+        others = page.page.locator(f"#{place} figcaption", has_not_text="tc · ")
+        others.first.wait_for(state="detached")
+        assert page.page.locator(f"#{place} figure").count() == figures
+    with_band = page.page.locator("#diagrams figure", has=page.page.locator("[data-mark=area]"))
+    titles = with_band.locator("figcaption").all_inner_texts()
+    assert len(titles) == 12  # of the arms that aim at gaps, what is none is shaded
+    assert all("ngram, 15 bins" in title for title in titles)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -312,14 +371,21 @@ def test_on_a_narrow_screen_only_the_tables_scroll(visit, quick_page):
     page.page.locator("button.open").first.click()
     for place in ("planes", "costs", "diagrams"):
         page.descriptions(place)
-    assert page.page.evaluate("document.documentElement.scrollWidth") <= 390
+    for name in ("dataset", "arm", "calibrator"):
+        page.page.click(f'details[data-facet="{name}"] summary')
+        assert page.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_it_prints_without_controls(visit, quick_page):
     page = visit(quick_page)
-    paper = page.page.pdf(prefer_css_page_size=True)
-    assert paper.startswith(b"%PDF-")
-    assert len(paper) > 50_000
+    page.sort("ece")
+    reader = pypdf.PdfReader(io.BytesIO(page.page.pdf(prefer_css_page_size=True)))
+    sheets = [sheet.extract_text() for sheet in reader.pages]
+    for sheet in sheets[:2]:  # the head stands on each, and the last column is not cut off
+        assert "calibrator" in sheet
+        assert "ece_positive" in sheet
+        assert "nll" in sheet
+    assert "keep comparisons together" not in "".join(sheets)
     page.page.emulate_media(media="print", color_scheme="dark")
     assert not page.page.locator("#controls").is_visible()
     assert page.page.locator("#entries").is_visible()

@@ -26,8 +26,7 @@ def test_a_run_leaves_what_the_design_says(tmp_path):
     names = {path.name for path in folder.iterdir()} - {".lock"}
     assert names == {
         "suite.toml", "plan.json", "events.jsonl", "samples", "predictions", "leaderboard.json",
-        "models.json", "diagnostics.json",
-        "report.html",
+        "models.json", "samples.json", "diagnostics.json", "report.html",
     }  # fmt: skip
     board = json.loads((folder / "leaderboard.json").read_text())
     assert board["schema"] == "fgbench.leaderboard/1"
@@ -52,6 +51,15 @@ def test_a_run_leaves_what_the_design_says(tmp_path):
     assert sorted({tuple(arms) for arms in used}) == [
         ("random-bins",), ("synthesis", "synthesis+"),
     ]  # fmt: skip
+    index = json.loads((folder / "samples.json").read_text())
+    named = {entry["id"]: entry["arm"] for entry in board["entries"]}
+    assert {named[entry] for entry in index} == {"random-bins", "synthesis", "synthesis+"}
+    for entry, files in index.items():
+        assert len(files) == 2  # one a seed
+        for file in files:
+            lines = (folder / file).read_text().splitlines()
+            arms = {arm for line in lines for arm in json.loads(line)["used_in"]}
+            assert named[entry] in arms
 
 
 def test_each_baseline_of_a_large_matrix_trains_exactly_once(tmp_path):

@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from fgbench.leaderboard.models import ComparisonRecord, Leaderboard
+from fgbench.leaderboard.models import ComparisonRecord, Leaderboard, MetricRecord, PublishedRecord
 from fgbench.leaderboard.table import results_html, results_table
-from fgbench.leaderboard.view import cell_text, filtered, groups, signed, verdict
+from fgbench.leaderboard.view import cell_text, comparisons, filtered, groups, signed, verdict
 from synthetic_run import make_run
 
 
@@ -108,3 +108,37 @@ def test_a_name_carries_only_the_parameters_that_tell_two_parts_apart(board):
     two = [with_params(entry, C=1.0, max_iter=100), with_params(entry, C=9.0, max_iter=100)]
     titles = [group.title for group in groups(board.model_copy(update={"entries": two}))]
     assert ["logreg:C=1.0 " in titles[0], "logreg:C=9.0 " in titles[1]] == [True, True]
+
+
+def test_two_versions_of_a_data_set_are_told_apart_by_their_digests(board):
+    entry = board.entries[0]
+    other = entry.dataset.model_copy(update={"digest": "e" * 64})
+    two = [entry, entry.model_copy(update={"dataset": other})]
+    titles = [group.title for group in groups(board.model_copy(update={"entries": two}))]
+    assert [title.split(" · ")[0] for title in titles] == ["demo@dddddddd", "demo@eeeeeeee"]
+    assert comparisons(board)[0].title.startswith("demo · ")
+
+
+def test_entries_that_differ_in_a_setting_alone_say_it_and_others_do_not(board):
+    (entry,) = [e for e in board.entries if e.arm == "synthesis+" and e.calibrator.name == "none"]
+    wider = entry.model_copy(update={"threshold": 0.1, "settings": {"retries": 9, "same": 1}})
+    plain = entry.model_copy(update={"settings": {"retries": 2, "same": 1}})
+    (group,) = comparisons(board.model_copy(update={"entries": [board.entries[0], plain, wider]}))
+    said = [group.telling_settings(each) for each in group.entries]
+    assert said == ["", "gap > 0.03, retries=2", "gap > 0.1, retries=9"]
+    (group,) = comparisons(board)
+    assert {group.telling_settings(each) for each in group.entries} == {""}
+
+
+def test_published_figures_of_several_seeds_have_their_deviation(board):
+    entry = board.entries[0].model_copy(
+        update={
+            "seeds": [],
+            "published": PublishedRecord(source="a paper"),
+            "metrics": {"ece": MetricRecord(mean=0.058, std=0.02)},
+            "versus_baseline": {},
+        }
+    )
+    assert cell_text(entry, "ece").value == "0.058"
+    three = entry.model_copy(update={"settings": {"number_of_seeds": 3}})
+    assert cell_text(three, "ece").value == "0.058 ±0.020"

@@ -276,3 +276,31 @@ def test_the_libraries_of_the_page_are_those_that_are_said():
     for name, digest in rows:
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
         assert (folder / f"{name.partition('.')[0]}.LICENSE").is_file()
+
+
+def test_samples_are_linked_only_from_the_entries_that_stand_on_them(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    index = tmp_path / "run" / "samples.json"
+    users = json.loads(index.read_text(encoding="utf-8"))
+    first = sorted(users)[0]
+    index.write_text(json.dumps({first: users[first]}), encoding="utf-8")
+    html = page_of(tmp_path / "run")
+    entries = columns_of(html)["entries"]
+    linked = [
+        entry
+        for entry, code in zip(entries["id"], entries["samples"]["of"], strict=True)
+        if entries["samples"]["texts"][code] is not None
+    ]
+    assert linked == [first]
+    assert "demo · oracle · 15 bins · targeted · logreg · seed 0" in Page(html).text
+    index.unlink()  # a run of before: it shows its texts, and links them from nowhere
+    html = page_of(tmp_path / "run")
+    assert columns_of(html)["entries"]["samples"]["texts"] == [None]
+    assert "source 0" in Page(html).text
+
+
+def test_an_index_of_samples_that_is_damaged_is_one_sentence(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "samples.json").write_text("{", encoding="utf-8")
+    with pytest.raises(LeaderboardError, match=r"samples\.json: cannot be read"):
+        page_of(tmp_path / "run")

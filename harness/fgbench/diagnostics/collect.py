@@ -36,6 +36,10 @@ Find = Callable[[str], "Artifact | None"]
 CONTROLS = ("real",)
 """Arms without bins of their own, which are looked at in the bins of the others."""
 
+SAMPLES_FOLDER = "samples"
+SAMPLE_INDEX = "samples.json"
+"""In a run's folder: the lineage files, and which of them each entry was trained on, by its id."""
+
 
 def sample_users(graph: Graph) -> dict[str, list[CellNodes]]:
     """Return the cells of each generation stage, by the stage's node."""
@@ -51,7 +55,7 @@ def samples_file(node: str, nodes: CellNodes) -> str:
     cell = nodes.cell
     assert cell.generator is not None
     name = f"{cell.dataset.part.name}-{cell.generator.name}-{cell.bins}bins-{design(nodes)}"
-    return f"samples/{name}-seed{cell.seed}-{node[:8]}.jsonl"
+    return f"{SAMPLES_FOLDER}/{name}-seed{cell.seed}-{node[:8]}.jsonl"
 
 
 def design(nodes: CellNodes) -> str:

@@ -17,13 +17,14 @@ def noted(entries: Iterable[Entry]) -> list[str]:
     found: dict[str, list[str]] = {}
     for entry in entries:
         where = f"{entry.dataset.name} · {entry.classifier.name} · {entry.arm}"
-        for note in _notes(entry):
+        for note in notes_of(entry):
             if where not in (places := found.setdefault(note, [])):
                 places.append(where)
     return [f"{'; '.join(places)}: {note}" for note, places in found.items()]
 
 
-def _notes(entry: Entry) -> Iterator[str]:
+def notes_of(entry: Entry) -> Iterator[str]:
+    """Yield what the generator and the classifier of one entry note."""
     if entry.synthetic is not None:
         for note, count in entry.synthetic.notes.items():
             yield f"{note} ({count:,} replies to the generator)"

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from fgbench.leaderboard.models import ComparisonRecord, Entry, Leaderboard, PartRecord
+    from fgbench.leaderboard.models import (
+        ComparisonRecord,
+        DatasetRecord,
+        Entry,
+        Leaderboard,
+        MetricRecord,
+        PartRecord,
+    )
 
 Verdict = Literal["better", "worse", "not separable", ""]
 """Of a difference: significant after Holm at 5 %, in the good or the bad direction, or not."""
@@ -42,6 +50,24 @@ class Group:
         """Return the short name of an entry's calibrator."""
         return self.names.short("calibrator", entry.calibrator)
 
+    def telling_settings(self, entry: Entry) -> str:
+        """Return those settings of a generating entry in which others of the group differ."""
+        if entry.generator is None:
+            return ""
+        telling = [
+            text for key, text in _settings(entry).items() if len(self._settings_seen[key]) > 1
+        ]
+        return ", ".join(telling)
+
+    @cached_property
+    def _settings_seen(self) -> dict[str, set[str]]:
+        seen: dict[str, set[str]] = {}
+        for entry in self.entries:
+            if entry.generator is not None:
+                for key, text in _settings(entry).items():
+                    seen.setdefault(key, set()).add(text)
+        return seen
+
 
 @dataclass(frozen=True)
 class CellText:
@@ -54,11 +80,16 @@ class CellText:
 
 
 class Names:
-    """Short names of a board's parts: with just those parameters that tell two parts apart."""
+    """Short names of a board's parts: with just those parameters that tell two parts apart.
+
+    A data set of which the board has several versions bears the beginning of its digest, too.
+    """
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._values: dict[tuple[str, str], dict[str, set[str]]] = {}
+        self._digests: dict[str, set[str | None]] = {}
         for entry in entries:
+            self._digests.setdefault(entry.dataset.label, set()).add(entry.dataset.digest)
             for kind, part in _parts(entry):
                 values = self._values.setdefault((kind, part.name), {})
                 for key, value in part.params.items():
@@ -73,6 +104,12 @@ class Names:
             if len(values.get(key, ())) > 1
         ]
         return f"{part.name}:{','.join(telling)}" if telling else part.name
+
+    def dataset(self, record: DatasetRecord) -> str:
+        """Return a data set's name, with what tells it from others of that name."""
+        name = self.short("dataset", record)
+        several = len(self._digests.get(record.label, ())) > 1
+        return f"{name}@{record.digest[:8]}" if several and record.digest else name
 
 
 def default_metrics(board: Leaderboard, at_most: int = 4) -> list[str]:
@@ -140,9 +177,14 @@ def cell_text(entry: Entry, metric: str) -> CellText:
     value = number(record.mean)
     if has_deviation(entry):
         value += f" ±{number(record.std)}"
-    if record.noise_floor is not None and record.mean <= record.noise_floor:
+    if is_chance(record):
         value += "°"
     return _with_difference(value, entry.versus_baseline.get(metric), metric, entry)
+
+
+def is_chance(record: MetricRecord) -> bool:
+    """Say whether an error is at or below its noise floor: what chance alone gives."""
+    return record.noise_floor is not None and record.mean <= record.noise_floor
 
 
 def has_deviation(entry: Entry) -> bool:
@@ -269,18 +311,31 @@ def _parts(entry: Entry) -> list[tuple[str, PartRecord]]:
 
 def _generation(entry: Entry, names: Names) -> str:
     assert entry.generator is not None
-    selection = f"gap > {entry.threshold:g}" if entry.threshold is not None else ""
-    if entry.selector == "significant":
-        selection += f", significant at {entry.alpha:g}" if entry.alpha is not None else ""
     generator = names.short("generator", entry.generator)
-    return f"{generator}, {entry.bins} bins ({selection})".replace(" ()", "")
+    return f"{generator}, {entry.bins} bins ({selection(entry)})".replace(" ()", "")
+
+
+def selection(entry: Entry) -> str:
+    """Return by what an entry's bins were picked; empty where that is not known."""
+    if entry.threshold is None:
+        return ""
+    text = f"gap > {entry.threshold:g}"
+    if entry.selector == "significant" and entry.alpha is not None:
+        text += f", significant at {entry.alpha:g}"
+    return text
+
+
+def _settings(entry: Entry) -> dict[str, str]:
+    """Return how an entry's bins were picked, and its other settings, as text by their names."""
+    others = {key: f"{key}={value}" for key, value in sorted(entry.settings.items())}
+    return {"selection": selection(entry), **others}
 
 
 def _title(entry: Entry, generation: str, names: Names) -> str:
     seeds = f"{len(entry.seeds)} seeds" if len(entry.seeds) != 1 else f"seed {entry.seeds[0]}"
     if entry.published is not None:
         seeds = f"as published: {entry.published.source}"
-    parts = [names.short("dataset", entry.dataset), names.short("classifier", entry.classifier)]
+    parts = [names.dataset(entry.dataset), names.short("classifier", entry.classifier)]
     if entry.loss.name != "cross-entropy":
         parts.append(names.short("loss", entry.loss))
     if generation:

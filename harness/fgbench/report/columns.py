@@ -1,7 +1,7 @@
 """A board as columns of plain JSON values: what the page's script sorts, filters and draws.
 
-Everything that is judged (ranks, verdicts, bands, text of parts) is judged here, by the functions
-that the terminal's tables use; the script shows it.
+What statistics say (ranks, verdicts, noise floors, bands) is said here, by the functions that the
+terminal's tables use. Left to the script are the order of means and their Pareto front.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fgbench.calibration.bounds import bounds_sentences
-from fgbench.leaderboard.notes import noted
+from fgbench.leaderboard.notes import notes_of
 from fgbench.leaderboard.ranking import ranks
 from fgbench.leaderboard.view import (
     ARMS,
@@ -23,6 +23,8 @@ from fgbench.leaderboard.view import (
     comparisons,
     default_metrics,
     has_deviation,
+    is_chance,
+    selection,
     verdict,
 )
 from fgbench.report.reliability import DEFAULT_BINS, entry_diagrams
@@ -62,7 +64,6 @@ def board_columns(
     entries = [entry for group in groups for entry in group.entries]
     place = {entry.id: index for index, entry in enumerate(entries)}
     return {
-        "name": board.name,
         "arms": [*ARMS, *sorted({entry.arm for entry in entries} - set(ARMS))],
         "shown": default_metrics(board, _FIRST_METRICS),
         "groups": [_group(group) for group in groups],
@@ -74,11 +75,7 @@ def board_columns(
 
 def _group(group: Group) -> dict[str, Any]:
     n = group.entries[0].dataset.n_test
-    return {
-        "title": group.title,
-        "note": bounds_sentences(n, DEFAULT_BINS) if n else "",
-        "published": group.entries[0].published is not None,
-    }
+    return {"title": group.title, "note": bounds_sentences(n, DEFAULT_BINS) if n else ""}
 
 
 def _entries(
@@ -97,10 +94,11 @@ def _entries(
         "protocol": lambda entry: entry.protocol,
         "seeds": lambda entry: ", ".join(map(str, entry.seeds)),
         "parts": _parts,
-        "selection": _selection,
+        "telling": lambda entry: short[entry.id]["telling"],
+        "selection": selection,
         "rejected": _rejected,
         "undefined": lambda entry: "; ".join(f"{k}: {v}" for k, v in entry.undefined.items()),
-        "notes": lambda entry: "\n".join(line.partition(": ")[2] for line in noted([entry])),
+        "notes": lambda entry: "\n".join(notes_of(entry)),
         "source": _source,
         "provenance": lambda entry: provenance_text(entry.provenance),
         "samples": lambda entry: samples.get(entry.id),
@@ -130,11 +128,12 @@ def _entries(
 def _short_names(entry: Entry, group: Group) -> dict[str, str | None]:
     names = group.names
     return {
-        "dataset": names.short("dataset", entry.dataset),
+        "dataset": names.dataset(entry.dataset),
         "classifier": names.short("classifier", entry.classifier),
         "loss": names.short("loss", entry.loss),
         "generator": None if entry.generator is None else names.short("generator", entry.generator),
         "calibrator": names.short("calibrator", entry.calibrator),
+        "telling": group.telling_settings(entry),
     }
 
 
@@ -142,15 +141,6 @@ def _parts(entry: Entry) -> str:
     """Return all parts of an entry with all their parameters, a line each."""
     parts = [entry.dataset, entry.classifier, entry.loss, entry.generator, entry.calibrator]
     return "\n".join(part.label for part in parts if part is not None)
-
-
-def _selection(entry: Entry) -> str | None:
-    if entry.threshold is None:
-        return None
-    text = f"gap > {entry.threshold:g}"
-    if entry.selector == "significant" and entry.alpha is not None:
-        text += f", significant at {entry.alpha:g}"
-    return text
 
 
 def _rejected(entry: Entry) -> str | None:
@@ -208,6 +198,7 @@ def _metric(name: str, groups: Sequence[Group], entries: Sequence[Entry]) -> dic
         "low": [each and each.ci95 and _rounded(each.ci95[0]) for each in records],
         "high": [each and each.ci95 and _rounded(each.ci95[1]) for each in records],
         "floor": [each and _rounded(each.noise_floor) for each in records],
+        "chance": [each and is_chance(each) for each in records],
         "best": [ranked[e.id].best if e.id in ranked else None for e in entries],
         "worst": [ranked[e.id].worst if e.id in ranked else None for e in entries],
     }

@@ -18,7 +18,7 @@ from fgbench import __version__
 from fgbench.digests import digest
 from fgbench.leaderboard.models import identity
 from fgbench.leaderboard.notes import noted
-from fgbench.leaderboard.view import CAPTION, REAL_TITLE, SYMBOLS
+from fgbench.leaderboard.view import CAPTION, REAL_TITLE, SYMBOLS, Names
 from fgbench.report.columns import board_columns, packed
 from fgbench.report.results import static_columns, static_sections
 
@@ -56,7 +56,8 @@ def render(
     scripts = _scripts()
     notes = noted(board.entries)
     generations, provenances = _generations(board), _provenances(board)
-    columns = board_columns(board, folder, _places(board, sample_sets))
+    places = {entry: each.place for each in sample_sets for entry in each.entries}
+    columns = board_columns(board, folder, places)
     return environment.get_template("page.html").render(
         board=board,
         kind=kind,
@@ -72,7 +73,7 @@ def render(
         sections=static_sections(board),
         notes=notes[:MOST_NOTES],
         more_notes=max(0, len(notes) - MOST_NOTES),
-        sample_sets=sample_sets,
+        sample_sets=[(each, _classifiers(board, each)) for each in sample_sets],
         portraits=portraits,
         generations=generations[:MOST_GENERATIONS],
         more_generations=max(0, len(generations) - MOST_GENERATIONS),
@@ -106,20 +107,11 @@ def _policy(scripts: Sequence[str]) -> str:
     )
 
 
-def _places(board: Leaderboard, sample_sets: Sequence[SampleSet]) -> dict[str, str]:
-    """Return, by entry id, the place on the page of the samples that an entry was trained on."""
-    known = {
-        (each.dataset, each.generator, each.n_bins, arm): each.place
-        for each in sample_sets
-        for arm in each.arms
-    }
-    found = {}
-    for entry in board.entries:
-        if entry.generator is not None:
-            key = (entry.dataset.name, entry.generator.name, str(entry.bins), entry.arm)
-            if key in known:
-                found[entry.id] = known[key]
-    return found
+def _classifiers(board: Leaderboard, samples: SampleSet) -> str:
+    """Return whose bins the samples are of, as far as the board has it."""
+    names = Names(board.entries)
+    users = [entry for entry in board.entries if entry.id in samples.entries]
+    return ", ".join(sorted({names.short("classifier", entry.classifier) for entry in users}))
 
 
 def _generations(board: Leaderboard) -> list[Entry]:

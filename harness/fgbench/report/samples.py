@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fgbench.diagnostics.collect import SAMPLE_INDEX, SAMPLES_FOLDER
+from fgbench.errors import LeaderboardError
 from fgbench.report.diagrams import draw_fidelity
 
 PAIRS_PER_BIN = 3
@@ -63,49 +65,69 @@ class Fidelity:
 class SampleSet:
     """The samples of one data set, generator, number of bins and design, over all seeds.
 
-    `place` is its id on the page, `arms` are those that were trained on its samples.
+    `place` is its id on the page. `entries` are the ids of those that were trained on its samples,
+    none where the run does not say.
     """
 
-    dataset: str
-    generator: str
-    n_bins: str
-    design: str
+    title: str
     place: str
-    arms: set[str]
+    entries: frozenset[str]
     seeds: list[int]
     bins: list[TargetedBin]
     reasons: list[tuple[str, int]]
     fidelities: list[Fidelity] = field(default_factory=list)
 
-    @property
-    def title(self) -> str:
-        """Return what tells the set from others."""
-        return f"{self.dataset} · {self.generator} · {self.n_bins} bins · {self.design}"
+
+_NAMES = ("dataset", "generator", "bins", "design")
+_Key = tuple[tuple[str, ...], frozenset[str]]
+"""What a set is of, as its samples say, and the entries that stand on it."""
 
 
-def read_sample_sets(folders: Iterable[Path]) -> list[SampleSet]:
-    """Read the lineage files of runs; lines that are no samples are passed over."""
-    gathered: dict[tuple[str, ...], _Gathered] = {}
-    for path in (path for folder in folders for path in sorted(folder.glob("*.jsonl"))):
-        for sample in _lines(path):
-            key = tuple(str(sample.get(k)) for k in ("dataset", "generator", "bins", "design"))
-            if key in gathered or len(gathered) < MOST_SETS:
-                gathered.setdefault(key, _Gathered()).add(sample)
+def read_sample_sets(runs: Iterable[Path]) -> list[SampleSet]:
+    """Read the lineage files of run folders; lines that are no samples are passed over.
+
+    Files that the same entries were trained on, one a seed, are one set.
+    """
+    gathered: dict[_Key, _Gathered] = {}
+    for run in runs:
+        users = _users(run)
+        for path in sorted((run / SAMPLES_FOLDER).glob("*.jsonl")):
+            entries = frozenset(users.get(f"{SAMPLES_FOLDER}/{path.name}", ()))
+            for sample in _lines(path):
+                names = tuple(str(sample.get(name)) for name in _NAMES)
+                key = names, entries
+                if key in gathered or len(gathered) < MOST_SETS:
+                    gathered.setdefault(key, _Gathered()).add(sample)
     return [
         each.finished(*key, place=f"samples-{number}")
         for number, (key, each) in enumerate(sorted(gathered.items(), key=_order))
     ]
 
 
-def _order(item: tuple[tuple[str, ...], _Gathered]) -> tuple[bool, tuple[str, ...]]:
+def _users(run: Path) -> dict[str, list[str]]:
+    """Return the entries that were trained on each lineage file; none where it is not written."""
+    try:
+        index = json.loads((run / SAMPLE_INDEX).read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise LeaderboardError(f"{run / SAMPLE_INDEX}: cannot be read: {error}.") from None
+    users: dict[str, list[str]] = {}
+    for entry, paths in index.items() if isinstance(index, dict) else ():
+        for path in paths if isinstance(paths, list) else ():
+            users.setdefault(str(path), []).append(entry)
+    return users
+
+
+def _order(item: tuple[_Key, _Gathered]) -> tuple[bool, tuple[str, ...], list[str]]:
     """Targeted bins first: the random ones are their control."""
-    return item[0][3] != "targeted", item[0]
+    names, entries = item[0]
+    return names[3] != "targeted", names, sorted(entries)
 
 
 class _Gathered:
     def __init__(self) -> None:
         self.seeds: set[int] = set()
-        self.arms: set[str] = set()
         self.reasons: Counter[str] = Counter()
         self.bins: dict[int, TargetedBin] = {}
         self.sources: dict[int, set[tuple[Any, ...]]] = {}
@@ -120,7 +142,6 @@ class _Gathered:
             return
         seed = int(sample.get("seed") or 0)
         self.seeds.add(seed)
-        self.arms.update(map(str, sample.get("used_in") or ()))
         said = _probabilities(sample.get("bin_probabilities"))
         asked = _probabilities(sample.get("asked_probabilities"))
         target = self.bins.setdefault(number, TargetedBin(number, said, asked))
@@ -149,16 +170,12 @@ class _Gathered:
                 )
             )
 
-    def finished(
-        self, dataset: str, generator: str, n_bins: str, design: str, *, place: str
-    ) -> SampleSet:
+    def finished(self, names: tuple[str, ...], entries: frozenset[str], *, place: str) -> SampleSet:
+        dataset, generator, bins, design = names
         return SampleSet(
-            dataset=dataset,
-            generator=generator,
-            n_bins=n_bins,
-            design=design,
+            title=f"{dataset} · {generator} · {bins} bins · {design}",
             place=place,
-            arms=self.arms,
+            entries=entries,
             seeds=sorted(self.seeds),
             bins=[self.bins[number] for number in sorted(self.bins)],
             reasons=self.reasons.most_common(12),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from fgbench.diagnostics.collect import SAMPLES_FOLDER
 from fgbench.errors import LeaderboardError
 from fgbench.execution.events import read_events
 from fgbench.leaderboard.files import BOARD_FILE, read_board
@@ -15,8 +16,6 @@ from fgbench.store.atomic import write_atomically
 
 PAGE_FILE = "index.html"
 """The file of a board's page in the folder that it is written to."""
-
-_SAMPLES = "samples"
 
 
 def write_report(run_folder: Path, output: Path) -> None:
@@ -32,7 +31,7 @@ def write_report(run_folder: Path, output: Path) -> None:
         board,
         folder,
         kind="report",
-        sample_sets=read_sample_sets([folder / _SAMPLES]),
+        sample_sets=read_sample_sets([folder]),
         portraits=read_portraits(folder),
         failures=_failures(folder / "events.jsonl"),
     )
@@ -50,14 +49,16 @@ def write_board_page(board_path: Path, output: Path, runs: Sequence[Path] = ()) 
     board = read_board(board_path)
     folder = board_path if board_path.is_dir() else board_path.parent
     for run in runs:
-        if not (run / _SAMPLES).is_dir():
-            raise LeaderboardError(f"{run}: it holds no samples/; name the folder of a run.")
+        if not (run / SAMPLES_FOLDER).is_dir():
+            raise LeaderboardError(
+                f"{run}: it holds no {SAMPLES_FOLDER}/; name the folder of a run."
+            )
     sources = [*([board_path] if board_path.is_dir() else []), *runs]
     page = render(
         board,
         folder,
         kind="board",
-        sample_sets=read_sample_sets([source / _SAMPLES for source in sources]),
+        sample_sets=read_sample_sets(sources),
     )
     if output.exists() and not output.is_dir():
         raise LeaderboardError(f"{output}: it is a file; name the folder to write the page into.")

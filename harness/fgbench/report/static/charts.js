@@ -4,7 +4,7 @@ const MOST_COMPARISONS = 6;
 const MOST_DIAGRAMS = 24;
 const STYLE = { fontSize: "12px" };
 const SIZE = { width: 560, height: 350, marginLeft: 56, marginBottom: 42, marginTop: 28, style: STYLE };
-const thousands = (value) => d3.format("~s")(value);
+const short = (value) => (value < 1000 ? String(Number(value.toPrecision(3))) : d3.format("~s")(value));
 
 /** What generation cost, by the name that the page has for it. */
 const COSTS = {
@@ -36,7 +36,7 @@ function drawPlanes(board, view, error) {
   })).filter(({ points }) => points.length > 0);
   fillFigures("planes", shown.slice(0, MOST_COMPARISONS).map(({ group, points }) =>
     chartFigure(board.groups[group].title, planeText(error, points), plane(board, error, points))),
-    shown.length);
+    shown.length, "None of them has both an accuracy and that error.");
 }
 
 const planePoint = (board, error, i) => ({
@@ -77,15 +77,13 @@ function aroundOne(values) {
   return low === high ? { domain: [low - 0.02, high + 0.02] } : {};
 }
 
-/** The points that no other surpasses in both: ascending in x. */
+/** The points that none surpasses in one without losing in the other: ascending in x. */
 function paretoFront(points) {
   const front = [];
-  let least = Infinity;
   for (const point of [...points].sort((a, b) => b.x - a.x || a.y - b.y)) {
-    if (point.y < least) {
-      front.push(point);
-      least = point.y;
-    }
+    const last = front.at(-1);
+    const ties = last !== undefined && last.x === point.x && last.y === point.y;
+    if (last === undefined || point.y < last.y || ties) front.push(point);
   }
   return front.reverse();
 }
@@ -120,7 +118,7 @@ function costPoint(board, error, against, column, i) {
     label: board.label(i),
     arm: board.value("arm", i),
     calibrator: board.value("calibrator", i),
-    x: board.value(column, i) ?? 0,
+    x: column === "accepted" && board.value("generator", i) === null ? 0 : board.value(column, i),
     y: -delta,
     y1: low === null ? null : -high,
     y2: low === null ? null : -low,
@@ -133,7 +131,7 @@ function costs(board, { error, against, cost }, points) {
   const wide = spent.length > 0 && Math.max(...spent) > 100 * Math.min(...spent);
   return Plot.plot({
     ...SIZE,
-    x: { label: `${cost} →`, type: wide ? "symlog" : "linear", nice: !wide, ticks: 4, tickFormat: thousands, zero: true },
+    x: { label: `${cost} →`, ...(wide ? { type: "symlog", constant: Math.min(...spent) } : { nice: true }), ticks: 4, tickFormat: short, zero: true },
     y: { label: `↑ ${error} less than ${against}'s`, nice: true, grid: true, ticks: 6 },
     color: armColor(board),
     symbol: symbols(board),
@@ -143,16 +141,19 @@ function costs(board, { error, against, cost }, points) {
       Plot.dot(points.filter((p) => !p.sure), { x: "x", y: "y", stroke: "arm", fill: "var(--page)", symbol: "calibrator", r: 4.5 }),
       Plot.dot(points.filter((p) => p.sure), { x: "x", y: "y", stroke: "arm", fill: "arm", symbol: "calibrator", r: 4.5 }),
       Plot.tip(points, Plot.pointer({ x: "x", y: "y", title: (p) =>
-        `${p.label}\n${count(p.x)} ${cost}, gain ${signed(p.y)}${p.sure ? "" : " (not separable)"}` })),
+        `${p.label}\n${gainText(p, cost)}${p.sure ? "" : "\nnot separable from zero"}` })),
     ],
   });
 }
 
 function costsText(error, against, cost, points) {
-  const gained = points.filter((p) => p.sure && p.y > 0).length;
-  return `${cost} against the gain in ${error} over ${against}, of ${points.length} entries; `
-    + `${gained} gain beyond noise.`;
+  const sure = points.filter((p) => p.sure).map((p) => `${p.label} (${gainText(p, cost)})`);
+  return `${cost} against the gain in ${error} over ${against} of ${points.length} entries. `
+    + `Separable from zero: ${sure.join("; ") || "none"}.`;
 }
+
+const gainText = (p, cost) => `${count(p.x)} ${cost}, gain ${signed(p.y)}`
+  + (p.y1 === null ? "" : ` ${interval(p.y1, p.y2, signed)}`);
 
 /** Reliability before and after, of as many matching entries with a calibrator as fit. */
 function drawDiagrams(board, view, calibrator) {
@@ -230,7 +231,7 @@ function counts(after, before) {
   return Plot.plot({
     ...DIAGRAM, height: 84, marginTop: 4, marginBottom: 30,
     x: { domain: [0, 1], ticks: [0, 0.5, 1], tickFormat: String, label: after.axis, labelAnchor: "center", labelArrow: "none" },
-    y: { ticks: 2, tickFormat: thousands, label: "n", labelAnchor: "center", labelArrow: "none" },
+    y: { ticks: 2, tickFormat: short, label: "n", labelAnchor: "center", labelArrow: "none" },
     marks,
   });
 }

@@ -66,7 +66,8 @@ class Board {
     const generator = this.value("generator", i);
     if (generator === null) return "";
     const bins = this.value("bins", i);
-    return bins === null ? generator : `${generator}, ${bins} bins`;
+    const telling = this.value("telling", i);
+    return [generator, bins === null ? null : `${bins} bins`, telling].filter(Boolean).join(", ");
   }
 
   /** The diagram of an entry with so many bins, or undefined. */
@@ -74,30 +75,28 @@ class Board {
     return this.drawn.get(`${i}/${bins}`);
   }
 
-  /** The place of each distinct text of a column in the order that people expect. */
+  /** The place of each entry by a column of names, in the order that people expect. */
   rank(name) {
-    const { texts, of } = this.entries[name];
-    const collator = new Intl.Collator(undefined, { numeric: true });
-    const order = texts
-      .map((text, code) => [text ?? "", code])
-      .sort(([a], [b]) => this.#armOrder(name, a, b) || collator.compare(a, b));
-    const place = new Array(texts.length);
-    order.forEach(([, code], position) => { place[code] = position; });
-    return of.map((code) => place[code]);
+    const texts = this.entries.id.map((_, i) => this.#name(name, i));
+    const place = new Map(this.#inOrder(name, new Set(texts)).map((text, k) => [text, k]));
+    return texts.map((text) => place.get(text));
   }
 
-  #armOrder(name, a, b) {
-    return name === "arm" ? this.arms.indexOf(a) - this.arms.indexOf(b) : 0;
+  #name(name, i) {
+    return name === "generator" ? this.generation(i) : this.value(name, i);
+  }
+
+  #inOrder(name, texts) {
+    const collator = new Intl.Collator(undefined, { numeric: true });
+    return [...texts].sort((a, b) => (name === "arm"
+      ? this.arms.indexOf(a) - this.arms.indexOf(b)
+      : collator.compare(a, b)));
   }
 
   #distinct(name) {
-    const values = new Set();
-    for (let i = 0; i < this.size; i += 1) values.add(this.value(name, i));
+    const values = new Set(this.entries.id.map((_, i) => this.value(name, i)));
     values.delete(null);
-    const order = name === "arm" ? this.arms : null;
-    const collator = new Intl.Collator(undefined, { numeric: true });
-    return [...values].map(String).sort((a, b) =>
-      order ? order.indexOf(a) - order.indexOf(b) : collator.compare(a, b));
+    return this.#inOrder(name, [...values].map(String));
   }
 }
 
@@ -110,16 +109,18 @@ class View {
   }
 
   reset() {
-    this.filters = new Map(FACETS.map((name) => [name, new Set()]));
-    this.search = "";
     this.sort = null;
     this.grouped = true;
     this.against = "baseline";
     this.metrics = [...this.board.shown];
-    this.page = 0;
     this.open = new Set();
-    this.matching = this.#filtered();
-    this.rows = this.matching;
+    this.clearFilters();
+  }
+
+  clearFilters() {
+    this.filters = new Map(FACETS.map((name) => [name, new Set()]));
+    this.search = "";
+    this.filter();
   }
 
   /** Find the matching entries anew, and order them. */

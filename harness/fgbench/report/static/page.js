@@ -35,12 +35,10 @@ const act = {
   sort(key) {
     view.sortBy(key);
     draw();
-    by("entries").querySelector(`button.sort[data-key="${CSS.escape(key)}"]`).focus();
   },
   toggle(i) {
     if (!view.open.delete(i)) view.open.add(i);
     draw();
-    rowButton(i).focus();
   },
   turn(page, button) {
     view.page = page;
@@ -57,7 +55,7 @@ const act = {
   /** Open an entry's row and go to it, without the filters if they hide it. */
   reveal(i) {
     if (!view.show(i)) {
-      view.reset();
+      view.clearFilters();
       fillControls();
       view.show(i);
       redraw("planes", "costs", "diagrams");
@@ -68,13 +66,20 @@ const act = {
   },
 };
 
+const headButton = (key) =>
+  by("entries").querySelector(`button.sort[data-key="${CSS.escape(key)}"]`);
+
 const rowButton = (i) =>
   by("entries").querySelector(`button.open[data-entry="${CSS.escape(board.entries.id[i])}"]`);
 
+/** Draw the table anew; what has the focus keeps it. */
 function draw() {
+  const { key, entry } = document.activeElement.closest("#entries button")?.dataset ?? {};
   drawTable(board, view, act);
   drawPages(view, act);
   by("status").textContent = statusText(view);
+  if (key !== undefined) headButton(key)?.focus({ preventScroll: true });
+  if (entry !== undefined) rowButton(board.index.get(entry))?.focus({ preventScroll: true });
 }
 
 function fillControls() {
@@ -133,7 +138,11 @@ function listen() {
   by("plane-error").addEventListener("change", () => redraw("planes"));
   by("diagram-calibrator").addEventListener("change", () => redraw("diagrams"));
   for (const id of ["cost-error", "cost-against", "cost"]) by(id).addEventListener("change", () => redraw("costs"));
-  for (const id of ["planes", "costs"]) by(id).addEventListener("click", openPoint);
+  for (const id of ["planes", "costs"]) {
+    by(id).addEventListener("click", openPoint);
+    // A tip would stay where it was clicked, and the next click would only let go of it.
+    by(id).addEventListener("pointerdown", (event) => event.stopPropagation(), { capture: true });
+  }
   document.addEventListener("click", (event) => closeFacets(event.target));
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") closeFacets(null); });
   addEventListener("hashchange", openFromAddress);
@@ -143,7 +152,7 @@ function listen() {
   by("theme").addEventListener("click", changeTheme);
 }
 
-/** A click beside a point that the pointer is on opens that entry. */
+/** A click opens the entry whose tip the chart shows. */
 function openPoint(event) {
   const point = event.target.closest("svg")?.value;
   if (point) act.reveal(point.i);

@@ -21,7 +21,7 @@ function head(view, names, act) {
 function sortingHead(view, key, title, kind, act) {
   const sorted = view.sort?.key === key ? view.sort : null;
   const direction = sorted === null ? "none" : directionOf(view, sorted);
-  const arrow = sorted === null ? "↕" : sorted.reversed ? "▲" : "▼";
+  const arrow = { none: "↕", ascending: "▲", descending: "▼" }[direction];
   return h("th", { scope: "col", class: kind, "aria-sort": direction },
     h("button", { type: "button", class: "sort", "data-key": key, click: () => act.sort(key) },
       title, h("span", { class: "arrow", "aria-hidden": "true" }, ` ${arrow}`)));
@@ -61,8 +61,8 @@ function entryRow(board, view, i, names, open, act) {
   const metric = view.sortMetric;
   const first = metric !== null && board.metric(metric, "best", i) === 1;
   const button = h("button",
-    { type: "button", class: "open", "aria-expanded": String(open), "data-entry": board.entries.id[i],
-      click: () => act.toggle(i) },
+    { type: "button", class: "open", "aria-expanded": String(open), "aria-label": board.label(i),
+      "data-entry": board.entries.id[i], click: () => act.toggle(i) },
     h("span", { class: "arrow", "aria-hidden": "true" }, open ? "▾ " : "▸ "), board.value("arm", i));
   const cells = [h("th", { scope: "row" }, button, view.grouped ? null : place(board, i))];
   for (const [key] of names.slice(1)) {
@@ -97,7 +97,7 @@ function metricCell(board, view, name, i) {
   const [std, floor] = [board.metric(name, "std", i), board.metric(name, "floor", i)];
   const [low, high] = [board.metric(name, "low", i), board.metric(name, "high", i)];
   const value = number(mean) + (std === null ? "" : ` ±${number(std)}`);
-  const mark = floor !== null && mean <= floor
+  const mark = board.metric(name, "chance", i)
     ? h("abbr", { title: `at or below the noise floor, ${number(floor)}` }, "°") : null;
   return h("td", { class: "n" }, value, mark,
     low === null ? null : h("small", {}, interval(low, high)),
@@ -118,7 +118,8 @@ function differenceText(board, name, against, i) {
 /** Say how many entries are shown, in which order. */
 function statusText(view) {
   const { board, sort } = view;
-  const many = `${count(view.rows.length)} of ${count(board.size)} entries`;
+  const cut = view.pageSize === ON_PAPER && view.pages > 1 ? `, the first ${ON_PAPER} on paper` : "";
+  const many = `${count(view.rows.length)} of ${count(board.size)} entries${cut}`;
   if (sort === null) return `${many}, in the board's order`;
   const kinds = sort.key in board.metrics ? ["best first", "worst first"] : ["A to Z", "Z to A"];
   return `${many}, sorted by ${sort.key}, ${kinds[Number(sort.reversed)]}`;
