@@ -100,6 +100,33 @@ def test_ctrl_c_ends_with_130_and_the_run_goes_on_later(tmp_path, undisturbed):
         assert_whole(folder, board)
 
 
+def test_ctrl_c_while_workers_start_leaves_no_traceback(tmp_path):
+    """They get it too, from the terminal, before they could say that they ignore it."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import signal, sys, time\n"
+        "if '--multiprocessing-fork' in sys.orig_argv:\n"
+        "    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # or its parent may be quicker\n"
+        "    open('started', 'a').close()\n"
+        "    time.sleep(1)\n"
+    )
+    process = started(
+        tmp_path,
+        2,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )
+    while not (tmp_path / "started").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    message = process.communicate(timeout=20)[1].decode()
+    assert process.returncode == 130, message
+    assert "goes on from here" in message
+    assert "Traceback" not in message
+
+
 def test_workers_end_with_a_killed_parent(tmp_path):
     import psutil
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.resource_tracker
 import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from typing import Annotated
 
 from pydantic import Field
@@ -32,12 +35,13 @@ class LocalExecutor(Executor):
 
     def submit(self, stage: str) -> Future[str]:
         if self._pool is not None:
-            try:
-                return self._pool.submit(run_stage, self._worker, stage)
-            except BrokenExecutor:
-                self._pool.shutdown(wait=False)
-                self._pool = self._new_pool()
-                return self._pool.submit(run_stage, self._worker, stage)
+            with _interrupt_held_back():
+                try:
+                    return self._pool.submit(run_stage, self._worker, stage)
+                except BrokenExecutor:
+                    self._pool.shutdown(wait=False)
+                    self._pool = self._new_pool()
+                    return self._pool.submit(run_stage, self._worker, stage)
         future: Future[str] = Future()
         future.set_result(run_stage(self._worker, stage))
         return future
@@ -58,6 +62,23 @@ class LocalExecutor(Executor):
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start_worker,
         )
+
+
+@contextmanager
+def _interrupt_held_back() -> Iterator[None]:
+    """Let Ctrl-C wait while workers are started, and for good in them: they inherit that.
+
+    A worker that is still importing cannot ignore it yet, and would end with a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    multiprocessing.resource_tracker.ensure_running()  # its start lets Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker() -> None:
