@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -185,14 +183,3 @@ def test_rare_and_missing_classes(labels):
 def test_texts_without_a_letter_can_be_trained_on():
     generator = prepared(Split(["", "?!", "", "..."], [0, 0, 1, 1]))
     assert len(generator.generate([ask("?", 0.5, 0.5)])) == 1
-
-
-def test_two_hundred_requests_take_less_than_a_second(messages):
-    generator, data, n_classes = messages
-    uniform = (1 / n_classes,) * n_classes
-    sources = data.splits["validation"].inputs
-    requests = [ask(sources[i], *uniform, source_id=i) for i in range(200)]
-    generator.generate(requests[:5])
-    started = time.perf_counter()
-    generator.generate(requests)
-    assert time.perf_counter() - started < 1
