@@ -10,6 +10,11 @@ import pytest
 from llm_server import LlmServer
 from run_folders import ENTRY, PROBE
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Tests run side by side: more threads than cores would only wait for each other. It is early
+    # enough, for numpy and torch are imported later, and reaches the processes that tests start.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path, monkeypatch):
