@@ -34,7 +34,8 @@ class DuplicateIndex:
 
     Two texts are as similar as the threshold only if they share several of their rarest shingles,
     so just those are looked up, and few texts are compared whole (prefixes that must share more
-    than one element: Wang, Li and Feng, SIGMOD 2012). The answer is exact for all that.
+    than one element: Wang, Li and Feng, SIGMOD 2012), none that is much longer or shorter. The
+    answer is exact for all that.
     """
 
     def __init__(self, inputs: Inputs) -> None:
@@ -42,6 +43,7 @@ class DuplicateIndex:
         self._shingles: list[frozenset[str]] = []
         self._postings: dict[str, list[int]] = {}
         self._frequency: Counter[str] = Counter()
+        self._sizes: list[int] = []
         self._needed: list[int] = []
         self._verdicts: dict[str, bool] = {}
         if is_numeric(inputs):
@@ -52,7 +54,8 @@ class DuplicateIndex:
         self._shingles = [_shingles(text) for text in sorted(evened)]
         for shingles in self._shingles:
             self._frequency.update(shingles)
-        self._needed = [_required(len(shingles)) for shingles in self._shingles]
+        self._sizes = [len(shingles) for shingles in self._shingles]
+        self._needed = [_required(size) for size in self._sizes]
         for index, shingles in enumerate(self._shingles):
             for shingle in self._prefix(shingles):
                 self._postings.setdefault(shingle, []).append(index)
@@ -74,11 +77,13 @@ class DuplicateIndex:
         for shingle in self._prefix(shingles):
             shared.update(self._postings.get(shingle, ()))
         required = _required(len(shingles))
-        needed = self._needed
+        smallest = _least_shared(len(shingles))
+        largest = math.floor(len(shingles) / NEAR_DUPLICATE + 1e-9)
+        needed, sizes = self._needed, self._sizes
         return any(
             _jaccard(shingles, self._shingles[index]) >= NEAR_DUPLICATE
             for index, count in shared.items()
-            if count >= required or count >= needed[index]
+            if smallest <= sizes[index] <= largest and (count >= required or count >= needed[index])
         )
 
     def _prefix(self, shingles: frozenset[str]) -> list[str]:
