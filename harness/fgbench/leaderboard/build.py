@@ -210,25 +210,20 @@ def adjusted(entries: Sequence[Entry]) -> list[Entry]:
     """Fill in Holm's p-values: one family a metric and kind of comparison, over the board."""
     updates: list[dict[str, Any]] = [{} for _ in entries]
     for _, comparisons in _COMPARISONS:
-        families: dict[str, tuple[list[int], list[ComparisonRecord]]] = {}
+        families: dict[str, list[tuple[int, ComparisonRecord, float]]] = {}
         for index, entry in enumerate(entries):
             for name, record in getattr(entry, comparisons).items():
                 if record.p_value is not None:
-                    indices, records = families.setdefault(name, ([], []))
-                    indices.append(index)
-                    records.append(record)
-        for name, (indices, records) in families.items():
-            p_values = holm([record.p_value for record in records if record.p_value is not None])
-            for index, record, p_value in zip(indices, records, p_values, strict=True):
-                if record.p_adjusted != p_value:
+                    families.setdefault(name, []).append((index, record, record.p_value))
+        for name, members in families.items():
+            adjusted_values = holm([p_value for _, _, p_value in members])
+            for (index, record, p_value), value in zip(members, adjusted_values, strict=True):
+                if record.p_adjusted != value:
                     update = updates[index]
                     if comparisons not in update:
                         update[comparisons] = dict(getattr(entries[index], comparisons))
-                    update[comparisons][name] = ComparisonRecord.model_construct(
-                        ci95=record.ci95,
-                        delta=record.delta,
-                        p_adjusted=p_value,
-                        p_value=record.p_value,
+                    update[comparisons][name] = ComparisonRecord(
+                        ci95=record.ci95, delta=record.delta, p_adjusted=value, p_value=p_value
                     )
     return [
         entry.model_copy(update=changes) if changes else entry

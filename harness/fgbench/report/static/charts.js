@@ -26,17 +26,27 @@ const symbols = (board) => {
   return { domain, range: domain.map((_, k) => shapes[k % shapes.length]) };
 };
 
-/** Accuracy against an error: one plane a comparison, with its Pareto front. */
+/** Draw a chart for each comparison, of those of its entries that have a point in it. */
+function drawComparisons(place, board, view, { point, describe, draw, problem }) {
+  const shown = view.comparisons()
+    .map(({ group, entries }) => ({
+      title: board.groups[group].title,
+      points: entries.map(point).filter(({ x, y }) => x !== null && y !== null),
+    }))
+    .filter(({ points }) => points.length > 0);
+  const figures = shown.slice(0, MOST_COMPARISONS)
+    .map(({ title, points }) => chartFigure(title, describe(points), draw(points)));
+  fillFigures(place, figures, shown.length, problem);
+}
+
+/** Accuracy against an error: a plane with its Pareto front. */
 function drawPlanes(board, view, error) {
-  const shown = view.comparisons().map(({ group, entries }) => ({
-    group,
-    points: entries
-      .map((i) => planePoint(board, error, i))
-      .filter(({ x, y }) => x !== null && y !== null),
-  })).filter(({ points }) => points.length > 0);
-  fillFigures("planes", shown.slice(0, MOST_COMPARISONS).map(({ group, points }) =>
-    chartFigure(board.groups[group].title, planeText(error, points), plane(board, error, points))),
-    shown.length, "None of them has both an accuracy and that error.");
+  drawComparisons("planes", board, view, {
+    point: (i) => planePoint(board, error, i),
+    describe: (points) => planeText(error, points),
+    draw: (points) => plane(board, error, points),
+    problem: "None of them has both an accuracy and that error.",
+  });
 }
 
 const planePoint = (board, error, i) => ({
@@ -95,31 +105,25 @@ function planeText(error, points) {
 
 /** Cost against gain: how far below its control an error lies, with its interval. */
 function drawCosts(board, view, error, against, cost) {
-  if (!(cost in COSTS)) {
-    fillFigures("costs", [], 0, "The board does not say what they cost.");
-    return;
-  }
-  const shown = view.comparisons().map(({ group, entries }) => ({
-    group,
-    points: entries
-      .filter((i) => board.difference(error, against, "delta", i) !== null)
-      .map((i) => costPoint(board, error, against, COSTS[cost], i))
-      .filter((p) => p.x !== null),
-  })).filter(({ points }) => points.length > 0);
-  fillFigures("costs", shown.slice(0, MOST_COMPARISONS).map(({ group, points }) => chartFigure(
-    board.groups[group].title, costsText(error, against, cost, points), costs(board, { error, against, cost }, points))),
-    shown.length);
+  const axes = { error, against, cost };
+  drawComparisons("costs", board, view, {
+    point: (i) => costPoint(board, axes, i),
+    describe: (points) => costsText(axes, points),
+    draw: (points) => costs(board, axes, points),
+    problem: "None of them has both a cost and a difference from that control.",
+  });
 }
 
-function costPoint(board, error, against, column, i) {
+function costPoint(board, { error, against, cost }, i) {
   const [delta, low, high] = ["delta", "low", "high"].map((end) => board.difference(error, against, end, i));
+  const unspent = cost === "synthetic inputs" && board.value("generator", i) === null;
   return {
     i,
     label: board.label(i),
     arm: board.value("arm", i),
     calibrator: board.value("calibrator", i),
-    x: column === "accepted" && board.value("generator", i) === null ? 0 : board.value(column, i),
-    y: -delta,
+    x: unspent ? 0 : board.value(COSTS[cost], i),
+    y: delta === null ? null : -delta,
     y1: low === null ? null : -high,
     y2: low === null ? null : -low,
     sure: board.difference(error, against, "verdict", i) !== "not separable",
@@ -146,7 +150,7 @@ function costs(board, { error, against, cost }, points) {
   });
 }
 
-function costsText(error, against, cost, points) {
+function costsText({ error, against, cost }, points) {
   const sure = points.filter((p) => p.sure).map((p) => `${p.label} (${gainText(p, cost)})`);
   return `${cost} against the gain in ${error} over ${against} of ${points.length} entries. `
     + `Separable from zero: ${sure.join("; ") || "none"}.`;

@@ -185,9 +185,9 @@ function start() {
   const first = ["ece_positive", "ece"].find((name) => board.shown.includes(name)) ?? board.errors[0];
   fillSelect("plane-error", board.errors, first);
   fillSelect("cost-error", board.errors, first);
-  const costs = Object.keys(COSTS).filter((name) => board.entries[COSTS[name]].some((value) => value > 0));
-  fillSelect("cost", costs, costs[0] ?? "");
-  by("cost").disabled = costs.length === 0;
+  const spent = Object.keys(COSTS).filter((name) => board.entries[COSTS[name]].some((value) => value > 0));
+  const costs = spent.length > 0 ? spent : Object.keys(COSTS);
+  fillSelect("cost", costs, costs[0]);
   const calibrators = board.facets.calibrator;
   fillSelect("diagram-calibrator", ["all", ...calibrators], calibrators.includes("none") ? "none" : "all");
   fillControls();
