@@ -210,25 +210,35 @@ def adjusted(entries: Sequence[Entry]) -> list[Entry]:
     """Fill in Holm's p-values: one family a metric and kind of comparison, over the board."""
     updates: list[dict[str, Any]] = [{} for _ in entries]
     for _, comparisons in _COMPARISONS:
-        families: dict[str, list[tuple[int, ComparisonRecord, float]]] = {}
-        for index, entry in enumerate(entries):
+        families: dict[str, list[float]] = {}
+        for entry in entries:
             for name, record in getattr(entry, comparisons).items():
                 if record.p_value is not None:
-                    families.setdefault(name, []).append((index, record, record.p_value))
-        for name, members in families.items():
-            adjusted_values = holm([p_value for _, _, p_value in members])
-            for (index, record, p_value), value in zip(members, adjusted_values, strict=True):
-                if record.p_adjusted != value:
-                    update = updates[index]
-                    if comparisons not in update:
-                        update[comparisons] = dict(getattr(entries[index], comparisons))
-                    update[comparisons][name] = ComparisonRecord(
-                        ci95=record.ci95, delta=record.delta, p_adjusted=value, p_value=p_value
-                    )
+                    families.setdefault(name, []).append(record.p_value)
+        p_values = {name: iter(holm(family)) for name, family in families.items()}
+        for entry, update in zip(entries, updates, strict=True):
+            known: dict[str, ComparisonRecord] = getattr(entry, comparisons)
+            found = {
+                name: record
+                if record.p_value is None
+                else _with_adjusted(record, next(p_values[name]))
+                for name, record in known.items()
+            }
+            if any(found[name] is not record for name, record in known.items()):
+                update[comparisons] = found
     return [
         entry.model_copy(update=changes) if changes else entry
         for entry, changes in zip(entries, updates, strict=True)
     ]
+
+
+def _with_adjusted(record: ComparisonRecord, p_adjusted: float) -> ComparisonRecord:
+    """Return the record with this adjusted p-value; itself where it has it already."""
+    if record.p_adjusted == p_adjusted:
+        return record
+    return ComparisonRecord(
+        ci95=record.ci95, delta=record.delta, p_adjusted=p_adjusted, p_value=record.p_value
+    )
 
 
 def _order(entry: Entry) -> tuple[Any, ...]:

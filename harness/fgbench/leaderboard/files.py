@@ -66,24 +66,33 @@ def board_file(path: Path) -> Path:
 def parse_board(text: str | bytes, where: str) -> Leaderboard:
     """Read a board's text; `where` names it in errors."""
     with without_collections():
-        value = _json_value(text, where)
-        if not isinstance(value, dict):
-            raise LeaderboardError(f"{where}: not a leaderboard: a JSON object is expected.")
-        if "entries" not in value and "arm" in value:
-            entry = _validated(Entry, value, where)
-            name, created = entry.label, entry.provenance.started or ""
-            return Leaderboard(
-                name=name,
-                created=created,
-                entries=[entry],
-                checksum=board_checksum(name, created, [entry]) if entry.checksums else None,
-            )
-        board: Leaderboard = _validated(Leaderboard, migrated(value, where), where)
+        try:
+            board = Leaderboard.model_validate_json(text)
+        except ValidationError:
+            board = _patiently(text, where)
     seen: set[str] = set()
     for entry in board.entries:
         if entry.id in seen:
             raise LeaderboardError(f"{where}: the entry id {entry.id} stands twice.")
         seen.add(entry.id)
+    return board
+
+
+def _patiently(text: str | bytes, where: str) -> Leaderboard:
+    """Read what is no board of this version: an older one, or a single entry; or say what it is."""
+    value = _json_value(text, where)
+    if not isinstance(value, dict):
+        raise LeaderboardError(f"{where}: not a leaderboard: a JSON object is expected.")
+    if "entries" not in value and "arm" in value:
+        entry: Entry = _validated(Entry, value, where)
+        name, created = entry.label, entry.provenance.started or ""
+        return Leaderboard(
+            name=name,
+            created=created,
+            entries=[entry],
+            checksum=board_checksum(name, created, [entry]) if entry.checksums else None,
+        )
+    board: Leaderboard = _validated(Leaderboard, migrated(value, where), where)
     return board
 
 
