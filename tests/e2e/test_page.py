@@ -34,7 +34,7 @@ def quick():
 
 @pytest.fixture(scope="module")
 def quick_page(tmp_path_factory):
-    return write_board_page(board_path(Path("quick")), tmp_path_factory.mktemp("quick"))
+    return write_board_page(board_path(Path("quick")), tmp_path_factory.mktemp("quick")).file
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_filters_keep_the_controls_and_reset_gives_all_back(visit, quick_page, q
 
 
 def test_a_filter_by_bins_keeps_the_entries_without_generator(visit, tmp_path):
-    page = visit(write_board_page(board_path(Path("paper-table4")), tmp_path))
+    page = visit(write_board_page(board_path(Path("paper-table4")), tmp_path).file)
     page.choose("bins", "20")
     arms = {text.strip("▸ ") for text in page.cells("#entries tr.entry th")}
     assert arms == {"baseline", "synthesis", "synthesis+"}
@@ -415,7 +415,7 @@ def test_a_large_board_has_pages(visit, tmp_path):
             copies.append(copy)
     file = tmp_path / "board.json"
     file.write_text(json.dumps(board | {"entries": copies}), encoding="utf-8")
-    page = visit(write_board_page(file, tmp_path / "page"))
+    page = visit(write_board_page(file, tmp_path / "page").file)
     assert len(page.rows()) == 100
     assert "rows 1–100 of 216" in page.page.inner_text("#pages")
     page.page.get_by_role("button", name="Last").click()
@@ -430,8 +430,9 @@ def test_a_large_board_has_pages(visit, tmp_path):
     page.sort("ece")
     assert "rows 1–100 of 216" in page.page.inner_text("#pages")
     page.page.locator("button.open").first.click()
-    assert "No reliability diagram: the entry has no stored predictions." in page.page.inner_text(
-        "tr.details"
+    assert (
+        "No reliability diagram: no predictions are stored with the board."
+        in page.page.inner_text("tr.details")
     )
 
 
@@ -474,7 +475,7 @@ def evil_run(tmp_path):
 
 def test_markup_and_formulas_in_every_field_are_text(visit, evil_run, tmp_path):
     write_report(evil_run, evil_run / "report.html")
-    board = write_board_page(evil_run, tmp_path / "page")
+    board = write_board_page(evil_run, tmp_path / "page").file
     for file in (evil_run / "report.html", board):
         page = visit(file)
         for place in ("planes", "costs", "diagrams"):
@@ -526,7 +527,8 @@ def test_samples_of_a_run_stand_on_the_page_of_a_board_when_asked_for(visit, tmp
     make_run(tmp_path / "run")
     shutil.copytree(tmp_path / "run" / "predictions", tmp_path / "predictions")
     shutil.copyfile(tmp_path / "run" / "leaderboard.json", tmp_path / "board.json")
-    plain = visit(write_board_page(tmp_path / "board.json", tmp_path / "plain"))
+    plain = visit(write_board_page(tmp_path / "board.json", tmp_path / "plain").file)
     assert "plain text" not in plain.page.inner_text("main")
-    page = visit(write_board_page(tmp_path / "board.json", tmp_path / "with", [tmp_path / "run"]))
+    both = write_board_page(tmp_path / "board.json", tmp_path / "with", [tmp_path / "run"])
+    page = visit(both.file)
     assert "source 0: plain text" in page.page.inner_text("main")

@@ -178,6 +178,18 @@ def test_html_writes_one_page_into_a_folder(run, tmp_path, capsys):
     assert "source 0: plain text" in page.read_text(encoding="utf-8")  # a run has its samples
 
 
+def test_html_says_which_diagrams_it_could_not_draw(run, tmp_path, capsys):
+    for number, path in enumerate(sorted((run / "predictions").iterdir())):
+        if number % 2:
+            path.unlink()
+    assert run_command(["leaderboard", "html", str(run), "-o", str(tmp_path / "page")]) == 0
+    error = capsys.readouterr().err.splitlines()
+    assert len(error) == 4  # 4 entries, of which one file each is gone
+    assert error[0].startswith("No reliability diagram: predictions predictions/")
+    assert error[0].endswith("of seed 1 cannot be read: No such file or directory.")
+    assert error[3] == "… and 1 more, in their rows."
+
+
 def test_html_of_what_cannot_be_shown_is_one_sentence(run, tmp_path, capsys):
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     (tmp_path / "empty").mkdir()

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+_MOST_PROBLEMS = 3
+
 
 @click.command("html")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
@@ -27,4 +29,8 @@ def html(file: Path, output: Path, runs: tuple[Path, ...]) -> None:
     from fgbench.report import write_board_page
 
     page = write_board_page(board_path(file), output, runs)
-    click.echo(f"{page}: {page.stat().st_size / 1e6:,.1f} MB.")
+    for problem in page.undrawn[:_MOST_PROBLEMS]:
+        click.echo(f"No reliability diagram: {problem}", err=True)
+    if len(page.undrawn) > _MOST_PROBLEMS:
+        click.echo(f"… and {len(page.undrawn) - _MOST_PROBLEMS} more, in their rows.", err=True)
+    click.echo(f"{page.file}: {page.file.stat().st_size / 1e6:,.1f} MB.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,6 +21,7 @@ from fgbench.leaderboard.models import identity
 from fgbench.leaderboard.notes import noted
 from fgbench.leaderboard.view import CAPTION, REAL_TITLE, SYMBOLS, Names
 from fgbench.report.columns import board_columns, packed
+from fgbench.report.reliability import NOTHING_STORED
 from fgbench.report.results import static_columns, static_sections
 
 if TYPE_CHECKING:
@@ -34,6 +36,14 @@ _LIBRARIES = ("vendor/d3.min.js", "vendor/plot.umd.min.js")
 _MODULES = ("dom.js", "model.js", "table.js", "details.js", "charts.js", "page.js")
 
 
+@dataclass(frozen=True)
+class Page:
+    """A page's HTML, and why entries that were run have no reliability diagram on it."""
+
+    html: str
+    undrawn: tuple[str, ...]
+
+
 def render(
     board: Leaderboard,
     folder: Path,
@@ -42,8 +52,8 @@ def render(
     sample_sets: Sequence[SampleSet] = (),
     portraits: Sequence[Portrait] = (),
     failures: Sequence[dict[str, str]] = (),
-) -> str:
-    """Return the page's HTML; the predictions of the board's entries are read from `folder`."""
+) -> Page:
+    """Return the page; the predictions of the board's entries are read from `folder`."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -58,7 +68,7 @@ def render(
     generations, provenances = _generations(board), _provenances(board)
     places = {entry: each.place for each in sample_sets for entry in each.entries}
     columns = board_columns(board, folder, places)
-    return environment.get_template("page.html").render(
+    html = environment.get_template("page.html").render(
         board=board,
         kind=kind,
         version=__version__,
@@ -81,6 +91,8 @@ def render(
         provenances=provenances[:MOST_PROVENANCES],
         more_provenances=max(0, len(provenances) - MOST_PROVENANCES),
     )
+    undrawn = columns["diagrams"]["problems"]
+    return Page(html, tuple(problem for problem in undrawn if problem != NOTHING_STORED))
 
 
 def _scripts() -> list[str]:

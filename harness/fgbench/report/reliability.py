@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 DEFAULT_BINS = 15
 
+NOTHING_STORED = "no predictions are stored with the board."
+"""Of published figures, and of entries that were taken in without their predictions."""
+
 POSITIVE, TOP = "P(y = 1)", "the top label's confidence"
 """What the bins are of: of the positive class where there are two, else of the predicted one."""
 
@@ -63,8 +66,7 @@ def bins_of(entry: Entry) -> int:
 def _diagrams(entry: Entry, files: PredictionsFolder, bins: Sequence[int]) -> EntryDiagrams:
     records = entry.artifacts.predictions
     if not records:
-        why = "published figures have" if entry.published is not None else "the entry has"
-        raise FgbenchError(f"{why} no stored predictions.")
+        raise FgbenchError(NOTHING_STORED)
     seeds: list[Predictions] = [files.read(record) for record in records]
     binary = seeds[0].n_classes == 2
     pairs = [positive_class(each) if binary else top_label(each) for each in seeds]

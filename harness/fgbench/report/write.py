@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fgbench.diagnostics.collect import SAMPLES_FOLDER
@@ -35,11 +36,19 @@ def write_report(run_folder: Path, output: Path) -> None:
         portraits=read_portraits(folder),
         failures=_failures(folder / "events.jsonl"),
     )
-    write_atomically(output, page)
+    write_atomically(output, page.html)
 
 
-def write_board_page(board_path: Path, output: Path, runs: Sequence[Path] = ()) -> Path:
-    """Write the page of a board into the folder `output`; return its file, `index.html`.
+@dataclass(frozen=True)
+class BoardPage:
+    """A page that was written: its file, and why entries have no diagram on it, a line each."""
+
+    file: Path
+    undrawn: tuple[str, ...]
+
+
+def write_board_page(board_path: Path, output: Path, runs: Sequence[Path] = ()) -> BoardPage:
+    """Write the page of a board, `index.html`, into the folder `output`.
 
     `board_path` is a board or a run folder. Its predictions are read where they lie beside it, and
     the synthetic samples of `board_path` and of each of `runs` where these are run folders. Raises
@@ -54,17 +63,12 @@ def write_board_page(board_path: Path, output: Path, runs: Sequence[Path] = ()) 
                 f"{run}: it holds no {SAMPLES_FOLDER}/; name the folder of a run."
             )
     sources = [*([board_path] if board_path.is_dir() else []), *runs]
-    page = render(
-        board,
-        folder,
-        kind="board",
-        sample_sets=read_sample_sets(sources),
-    )
     if output.exists() and not output.is_dir():
         raise LeaderboardError(f"{output}: it is a file; name the folder to write the page into.")
+    page = render(board, folder, kind="board", sample_sets=read_sample_sets(sources))
     target = output / PAGE_FILE
-    write_atomically(target, page)
-    return target
+    write_atomically(target, page.html)
+    return BoardPage(target, page.undrawn)
 
 
 def _failures(events: Path) -> list[dict[str, str]]:
