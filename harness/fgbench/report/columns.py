@@ -40,6 +40,7 @@ DIGITS = 4
 """Decimals of a number on the page, which shows three."""
 
 _FIRST_METRICS = 4
+_SHORT_NAMES = ("dataset", "classifier", "loss", "generator", "calibrator", "telling")
 _EFFORT = 6
 """Of compression: 9 takes eight times as long and saves 5 %."""
 
@@ -82,19 +83,13 @@ def _entries(
     groups: Sequence[Group], place: Mapping[str, int], samples: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return what an entry is and cost, one column a field, in which equal texts stand once."""
-    short = {entry.id: _short_names(entry, group) for group in groups for entry in group.entries}
-    number = {entry.id: index for index, group in enumerate(groups) for entry in group.entries}
     entries = [entry for group in groups for entry in group.entries]
+    named = [_short_names(entry, group) for group in groups for entry in group.entries]
     texts: dict[str, Callable[[Entry], str | None]] = {
-        **{
-            name: lambda entry, name=name: short[entry.id][name]  # type: ignore[misc]
-            for name in ("dataset", "classifier", "loss", "generator", "calibrator")
-        },
         "arm": lambda entry: entry.arm,
         "protocol": lambda entry: entry.protocol,
         "seeds": lambda entry: ", ".join(map(str, entry.seeds)),
         "parts": _parts,
-        "telling": lambda entry: short[entry.id]["telling"],
         "selection": selection,
         "rejected": _rejected,
         "undefined": lambda entry: "; ".join(f"{k}: {v}" for k, v in entry.undefined.items()),
@@ -105,7 +100,6 @@ def _entries(
     }
     values: dict[str, Callable[[Entry], Any]] = {
         "id": lambda entry: entry.id,
-        "group": lambda entry: number[entry.id],
         "bins": lambda entry: entry.bins,
         "threshold": lambda entry: entry.threshold,
         "baseline": lambda entry: place.get(entry.baseline or ""),
@@ -120,12 +114,15 @@ def _entries(
         "near_test": lambda entry: entry.synthetic and entry.synthetic.near_duplicates_of_test,
     }
     return {
+        "group": [index for index, group in enumerate(groups) for _ in group.entries],
+        **{name: _coded([names[name] for names in named]) for name in _SHORT_NAMES},
         **{name: _coded([of(entry) for entry in entries]) for name, of in texts.items()},
         **{name: [of(entry) for entry in entries] for name, of in values.items()},
     }
 
 
 def _short_names(entry: Entry, group: Group) -> dict[str, str | None]:
+    """Return what tells an entry from others, by `_SHORT_NAMES`."""
     names = group.names
     return {
         "dataset": names.dataset(entry.dataset),
