@@ -11,6 +11,7 @@ import pytest
 from fgbench.cards import DataFolder
 from fgbench.config import ARMS, Suite
 from fgbench.errors import LeaderboardError
+from fgbench.leaderboard import files
 from fgbench.leaderboard.bundled import board_path, bundled_boards, bundled_suite
 from fgbench.leaderboard.checksums import board_checksum, entry_checksums
 from fgbench.leaderboard.files import read_board
@@ -360,3 +361,9 @@ def test_a_name_is_a_bundled_board_unless_there_is_such_a_file(tmp_path, monkeyp
         board_path(Path("paper-tabel4"))
     with pytest.raises(LeaderboardError, match="without a suite"):
         bundled_suite(str(tmp_path / "quick"))
+
+
+@pytest.mark.parametrize("name", ["quick", "paper-table4"])
+def test_the_quick_way_to_read_a_board_and_the_patient_one_agree(name):
+    text = bundled_boards()[name].read_bytes()
+    assert files.parse_board(text, name) == files._patiently(text, name)
