@@ -116,6 +116,7 @@ def test_names_sort_by_arm_and_alphabet(visit, quick_page):
     found = page.cells("#entries tr.entry td:nth-child(2)")
     assert found == sorted(found)
     page.sort("arm")
+    assert page.status.endswith("sorted by arm, controls first")
     arms = [text.split("\n")[0].strip("▸ ") for text in page.cells("#entries tr.entry th")]
     order = ["baseline", "real", "resample", "random-bins", "synthesis", "synthesis+"]
     assert arms == sorted(arms, key=order.index)
@@ -221,6 +222,18 @@ def test_a_row_opens_by_keyboard_and_shows_its_diagram_and_every_metric(visit, q
     assert page.page.locator("tr.details").count() == 0
 
 
+def test_a_filter_closes_when_the_focus_leaves_it(visit, quick_page):
+    page = visit(quick_page)
+    filters = page.page.locator("details.facet")
+    filters.first.locator("summary").focus()
+    page.page.keyboard.press("Enter")
+    assert filters.first.get_attribute("open") == ""
+    for _ in range(5):  # four boxes, and on
+        page.page.keyboard.press("Tab")
+    assert filters.first.get_attribute("open") is None
+    assert page.page.evaluate("document.activeElement.localName") == "summary"
+
+
 def test_a_control_and_an_address_lead_to_an_entry(visit, quick_page, quick):
     entry = next(entry for entry in quick.entries if entry.real and entry.versus_real)
     page = visit(quick_page, address=f"#{entry.id}")
@@ -323,6 +336,77 @@ def test_charts_follow_the_filters(visit, quick_page):
     titles = with_band.locator("figcaption").all_inner_texts()
     assert len(titles) == 12  # of the arms that aim at gaps, what is none is shaded
     assert all("ngram, 15 bins" in title for title in titles)
+
+
+def changed(tmp_path, change):
+    """Return the page of a run's board after a change of its JSON."""
+    make_run(tmp_path / "run")
+    file = tmp_path / "run" / "leaderboard.json"
+    board = json.loads(file.read_text(encoding="utf-8"))
+    change(board)
+    file.write_text(json.dumps(board), encoding="utf-8")
+    return write_board_page(tmp_path / "run", tmp_path / "page").file
+
+
+def test_an_entry_without_its_baseline_is_not_drawn_as_one(visit, tmp_path):
+    def drop_baselines(board):
+        board["entries"] = [each for each in board["entries"] if each["arm"] != "baseline"]
+
+    page = visit(changed(tmp_path, drop_baselines))
+    assert len(page.descriptions("diagrams")) == 3
+    strokes = page.page.eval_on_selector_all(
+        "#diagrams g[data-mark=line][stroke]", "all => all.map(each => each.getAttribute('stroke'))"
+    )
+    assert strokes.count("var(--after)") == 3
+    assert "var(--before)" not in strokes
+
+
+def test_diagrams_that_are_lacking_are_counted(visit, tmp_path):
+    def drop_predictions(board):
+        for entry in board["entries"]:
+            if entry["arm"] == "real":
+                entry["artifacts"]["predictions"] = []
+
+    page = visit(changed(tmp_path, drop_predictions))
+    assert len(page.descriptions("diagrams")) == 3
+    note = page.page.inner_text("#diagrams .left-out")
+    assert note == "1 more have none: no predictions are stored with the board."
+
+
+def test_many_calibrators_share_a_last_shape(visit, tmp_path):
+    def name_calibrators(board):
+        for number, entry in enumerate(board["entries"]):
+            if entry["calibrator"]["name"] != "none":
+                entry["calibrator"]["name"] = f"calibrator-{number}"
+        extra = [json.loads(json.dumps(each)) for each in board["entries"] * 3]
+        for number, entry in enumerate(extra):
+            entry["id"] = f"{number:016x}"
+            entry["calibrator"]["name"] = f"more-{number}"
+        board["entries"] += extra
+
+    page = visit(changed(tmp_path, name_calibrators))
+    page.descriptions("planes")
+    legend = page.page.inner_text("#planes .legend")
+    assert "other calibrators" in legend
+    assert "calibrator-" in legend
+    assert "more-9" not in legend
+    shapes = page.page.locator("#planes figure g[data-mark=dot]").first.locator("path")
+    assert len(set(shapes.evaluate_all("all => all.map(each => each.getAttribute('d'))"))) == 8
+
+
+def test_tokens_and_dollars_are_costs(visit, tmp_path):
+    def charge(board):
+        for number, entry in enumerate(board["entries"], 1):
+            if entry["synthetic"]:
+                entry["usage"] |= {"prompt_tokens": 900 * number, "completion_tokens": 100 * number}
+                entry["usage"]["cost_usd"] = 0.001 * number**4
+
+    page = visit(changed(tmp_path, charge))
+    page.descriptions("costs")
+    assert page.cells("#cost option") == ["US dollars", "tokens", "synthetic inputs"]
+    assert page.page.input_value("#cost") == "US dollars"
+    page.page.locator("button.open").nth(6).click()
+    assert "7,000 tokens, $2.401" in page.page.inner_text("tr.details")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,5 +1,6 @@
 """The boards that are committed: what the paper printed, and what was run here."""
 
+import json
 import re
 import tomllib
 import zipfile
@@ -367,3 +368,12 @@ def test_a_name_is_a_bundled_board_unless_there_is_such_a_file(tmp_path, monkeyp
 def test_the_quick_way_to_read_a_board_and_the_patient_one_agree(name):
     text = bundled_boards()[name].read_bytes()
     assert files.parse_board(text, name) == files._patiently(text, name)
+
+
+@pytest.mark.parametrize("change", [{"schema": None}, {"schema_": "fgbench.leaderboard/1"}])
+def test_a_board_that_does_not_say_its_schema_is_refused(change):
+    board = json.loads(bundled_boards()["quick"].read_bytes()) | {"entries": []}
+    del board["schema"]
+    board |= {key: value for key, value in change.items() if value is not None}
+    with pytest.raises(LeaderboardError, match="schema: None is not"):
+        files.parse_board(json.dumps(board), "x")

@@ -126,6 +126,9 @@ def test_entries_that_differ_in_a_setting_alone_say_it_and_others_do_not(board):
     (group,) = comparisons(board.model_copy(update={"entries": [board.entries[0], plain, wider]}))
     said = [group.telling_settings(each) for each in group.entries]
     assert said == ["", "gap > 0.03, retries=2", "gap > 0.1, retries=9"]
+    lacking = wider.model_copy(update={"threshold": 0.03, "settings": {"same": 1}})
+    (group,) = comparisons(board.model_copy(update={"entries": [plain, lacking]}))
+    assert sorted(group.telling_settings(each) for each in group.entries) == ["", "retries=2"]
     (group,) = comparisons(board)
     assert {group.telling_settings(each) for each in group.entries} == {""}
 

@@ -13,7 +13,7 @@ import pytest
 
 from fgbench.cli import run_command
 from fgbench.errors import LeaderboardError
-from fgbench.report import results, write_report
+from fgbench.report import results, samples, write_report
 from synthetic_run import make_run
 
 EVIL = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'&</style>"
@@ -304,3 +304,15 @@ def test_an_index_of_samples_that_is_damaged_is_one_sentence(run, tmp_path):
     (tmp_path / "run" / "samples.json").write_text("{", encoding="utf-8")
     with pytest.raises(LeaderboardError, match=r"samples\.json: cannot be read"):
         page_of(tmp_path / "run")
+
+
+def test_sets_of_samples_that_are_left_out_are_counted(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(samples, "MOST_SETS", 1)
+    shutil.copytree(run, tmp_path / "run")
+    (file,) = (tmp_path / "run" / "samples").iterdir()
+    other = file.read_text(encoding="utf-8").replace('"targeted"', '"random"')
+    (file.parent / "other.jsonl").write_text(other, encoding="utf-8")
+    page = Page(page_of(tmp_path / "run"))
+    assert "The first 1 sets of samples; 1 more are in the runs’ samples/." in page.text
+    assert "15 bins · targeted" in page.text
+    assert "15 bins · random" not in page.text

@@ -66,16 +66,22 @@ def board_file(path: Path) -> Path:
 def parse_board(text: str | bytes, where: str) -> Leaderboard:
     """Read a board's text; `where` names it in errors."""
     with without_collections():
-        try:
-            board = Leaderboard.model_validate_json(text)
-        except ValidationError:
-            board = _patiently(text, where)
+        board = _quickly(text) or _patiently(text, where)
     seen: set[str] = set()
     for entry in board.entries:
         if entry.id in seen:
             raise LeaderboardError(f"{where}: the entry id {entry.id} stands twice.")
         seen.add(entry.id)
     return board
+
+
+def _quickly(text: str | bytes) -> Leaderboard | None:
+    """Read a board of this version in one pass over its text; None for anything else."""
+    try:
+        board = Leaderboard.model_validate_json(text, by_alias=True, by_name=False)
+    except ValidationError:
+        return None
+    return board if "schema_" in board.model_fields_set else None
 
 
 def _patiently(text: str | bytes, where: str) -> Leaderboard:

@@ -54,19 +54,20 @@ class Group:
         """Return those settings of a generating entry in which others of the group differ."""
         if entry.generator is None:
             return ""
-        telling = [
-            text for key, text in _settings(entry).items() if len(self._settings_seen[key]) > 1
-        ]
-        return ", ".join(telling)
+        return ", ".join(
+            text
+            for key, text in _settings(entry).items()
+            if any(each.get(key) != text for each in self._generating_settings)
+        )
 
     @cached_property
-    def _settings_seen(self) -> dict[str, set[str]]:
-        seen: dict[str, set[str]] = {}
+    def _generating_settings(self) -> list[dict[str, str]]:
+        """The distinct settings of the group's generating entries."""
+        found: list[dict[str, str]] = []
         for entry in self.entries:
-            if entry.generator is not None:
-                for key, text in _settings(entry).items():
-                    seen.setdefault(key, set()).add(text)
-        return seen
+            if entry.generator is not None and (settings := _settings(entry)) not in found:
+                found.append(settings)
+        return found
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from fgbench.report.results import static_columns, static_sections
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Entry, Leaderboard, Provenance
     from fgbench.report.diagnostics import Portrait
-    from fgbench.report.samples import SampleSet
+    from fgbench.report.samples import Samples, SampleSet
 
 MOST_NOTES, MOST_GENERATIONS, MOST_PROVENANCES = 30, 100, 20
 """As many of each are listed; the rows of the entries hold the same."""
@@ -49,7 +49,7 @@ def render(
     folder: Path,
     *,
     kind: Literal["report", "board"],
-    sample_sets: Sequence[SampleSet] = (),
+    samples: Samples,
     portraits: Sequence[Portrait] = (),
     failures: Sequence[dict[str, str]] = (),
 ) -> Page:
@@ -66,7 +66,7 @@ def render(
     scripts = _scripts()
     notes = noted(board.entries)
     generations, provenances = _generations(board), _provenances(board)
-    places = {entry: each.place for each in sample_sets for entry in each.entries}
+    places = {entry: each.place for each in samples.sets for entry in each.entries}
     columns = board_columns(board, folder, places)
     html = environment.get_template("page.html").render(
         board=board,
@@ -83,7 +83,8 @@ def render(
         sections=static_sections(board),
         notes=notes[:MOST_NOTES],
         more_notes=max(0, len(notes) - MOST_NOTES),
-        sample_sets=[(each, _classifiers(board, each)) for each in sample_sets],
+        sample_sets=[(each, _classifiers(board, each)) for each in samples.sets],
+        more_sample_sets=samples.left_out,
         portraits=portraits,
         generations=generations[:MOST_GENERATIONS],
         more_generations=max(0, len(generations) - MOST_GENERATIONS),
@@ -126,15 +127,23 @@ def _classifiers(board: Leaderboard, samples: SampleSet) -> str:
     return ", ".join(sorted({names.short("classifier", entry.classifier) for entry in users}))
 
 
-def _generations(board: Leaderboard) -> list[Entry]:
+def _generations(board: Leaderboard) -> list[tuple[str, Entry]]:
     """Return one entry of each generating arm: its calibrators stand on the same samples."""
-    found: dict[str, Entry] = {}
+    names = Names(board.entries)
+    found: dict[str, tuple[str, Entry]] = {}
     for entry in board.entries:
         if entry.synthetic is not None:
             coordinates = identity(entry)
             del coordinates["calibrator"]
-            found.setdefault(digest(coordinates), entry)
+            found.setdefault(digest(coordinates), (_generation_title(entry, names), entry))
     return list(found.values())
+
+
+def _generation_title(entry: Entry, names: Names) -> str:
+    parts = [names.dataset(entry.dataset), names.short("classifier", entry.classifier), entry.arm]
+    if entry.generator is not None:
+        parts.append(f"{names.short('generator', entry.generator)}, {entry.bins} bins")
+    return " · ".join(parts)
 
 
 def _provenances(board: Leaderboard) -> list[tuple[Provenance, int]]:

@@ -83,10 +83,18 @@ _Key = tuple[tuple[str, ...], frozenset[str]]
 """What a set is of, as its samples say, and the entries that stand on it."""
 
 
-def read_sample_sets(runs: Iterable[Path]) -> list[SampleSet]:
+@dataclass
+class Samples:
+    """The first sets of samples, and how many more there are."""
+
+    sets: list[SampleSet] = field(default_factory=list)
+    left_out: int = 0
+
+
+def read_samples(runs: Iterable[Path]) -> Samples:
     """Read the lineage files of run folders; lines that are no samples are passed over.
 
-    Files that the same entries were trained on, one a seed, are one set.
+    Files that the same entries were trained on, one a seed, are one set. `MOST_SETS` are kept.
     """
     gathered: dict[_Key, _Gathered] = {}
     for run in runs:
@@ -96,12 +104,13 @@ def read_sample_sets(runs: Iterable[Path]) -> list[SampleSet]:
             for sample in _lines(path):
                 names = tuple(str(sample.get(name)) for name in _NAMES)
                 key = names, entries
-                if key in gathered or len(gathered) < MOST_SETS:
-                    gathered.setdefault(key, _Gathered()).add(sample)
-    return [
+                gathered.setdefault(key, _Gathered()).add(sample)
+    ordered = sorted(gathered.items(), key=_order)
+    kept = [
         each.finished(*key, place=f"samples-{number}")
-        for number, (key, each) in enumerate(sorted(gathered.items(), key=_order))
+        for number, (key, each) in enumerate(ordered[:MOST_SETS])
     ]
+    return Samples(kept, len(ordered) - len(kept))
 
 
 def _users(run: Path) -> dict[str, list[str]]:

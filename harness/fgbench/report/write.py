@@ -12,7 +12,7 @@ from fgbench.execution.events import read_events
 from fgbench.leaderboard.files import BOARD_FILE, read_board
 from fgbench.report.diagnostics import read_portraits
 from fgbench.report.page import render
-from fgbench.report.samples import read_sample_sets
+from fgbench.report.samples import read_samples
 from fgbench.store.atomic import write_atomically
 
 PAGE_FILE = "index.html"
@@ -32,7 +32,7 @@ def write_report(run_folder: Path, output: Path) -> None:
         board,
         folder,
         kind="report",
-        sample_sets=read_sample_sets([folder]),
+        samples=read_samples([folder]),
         portraits=read_portraits(folder),
         failures=_failures(folder / "events.jsonl"),
     )
@@ -65,7 +65,7 @@ def write_board_page(board_path: Path, output: Path, runs: Sequence[Path] = ()) 
     sources = [*([board_path] if board_path.is_dir() else []), *runs]
     if output.exists() and not output.is_dir():
         raise LeaderboardError(f"{output}: it is a file; name the folder to write the page into.")
-    page = render(board, folder, kind="board", sample_sets=read_sample_sets(sources))
+    page = render(board, folder, kind="board", samples=read_samples(sources))
     target = output / PAGE_FILE
     write_atomically(target, page.html)
     return BoardPage(target, page.undrawn)

@@ -66,16 +66,18 @@ class LocalExecutor(Executor):
 
 @contextmanager
 def _interrupt_held_back() -> Iterator[None]:
-    """Let Ctrl-C wait while workers are started, and for good in them: they inherit that.
+    """Start workers with Ctrl-C held back from this thread: they inherit that, for good.
 
-    A worker that is still importing cannot ignore it yet, and would end with a traceback.
+    A worker that is still importing cannot ignore it yet, and would end with a traceback. Here
+    another thread may still take it.
     """
     if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
         return
     multiprocessing.resource_tracker.ensure_running()  # its start lets Ctrl-C through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:  # what blocks may itself be interrupted once it has: it is undone all the same
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

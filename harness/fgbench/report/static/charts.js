@@ -19,11 +19,19 @@ const armColor = (board) => ({
   domain: board.arms, range: board.arms.map((_, k) => `var(--arm-${k % 8})`),
 });
 
-/** A shape for each calibrator, a circle for none. */
+const SHAPES = ["circle", "diamond", "triangle", "square", "star", "cross", "wye", "hexagon"];
+const OTHERS = "other calibrators";
+
+/** A shape for each calibrator, a circle for none; where there are too many, one for the others. */
 const symbols = (board) => {
-  const domain = d3.sort(board.facets.calibrator, (name) => name !== "none");
-  const shapes = ["circle", "diamond", "triangle", "square", "star", "cross", "wye"];
-  return { domain, range: domain.map((_, k) => shapes[k % shapes.length]) };
+  const names = d3.sort(board.facets.calibrator, (name) => name !== "none");
+  const domain = names.length > SHAPES.length ? [...names.slice(0, SHAPES.length - 1), OTHERS] : names;
+  return { domain, range: SHAPES.slice(0, domain.length) };
+};
+
+const shapeOf = (board, i) => {
+  const name = board.value("calibrator", i);
+  return symbols(board).domain.includes(name) ? name : OTHERS;
 };
 
 /** Draw a chart for each comparison, of those of its entries that have a point in it. */
@@ -53,7 +61,7 @@ const planePoint = (board, error, i) => ({
   i,
   label: board.label(i),
   arm: board.value("arm", i),
-  calibrator: board.value("calibrator", i),
+  calibrator: shapeOf(board, i),
   x: board.metric("accuracy", "mean", i),
   y: board.metric(error, "mean", i),
   x1: board.metric("accuracy", "low", i), x2: board.metric("accuracy", "high", i),
@@ -84,7 +92,7 @@ function plane(board, error, points) {
 /** A domain around what is a single value, which has no extent of its own. */
 function aroundOne(values) {
   const [low, high] = d3.extent(values.filter((value) => value !== null));
-  return low === high ? { domain: [low - 0.02, high + 0.02] } : {};
+  return low === high ? { domain: [Math.max(0, low - 0.02), Math.min(1, high + 0.02)] } : {};
 }
 
 /** The points that none surpasses in one without losing in the other: ascending in x. */
@@ -121,7 +129,7 @@ function costPoint(board, { error, against, cost }, i) {
     i,
     label: board.label(i),
     arm: board.value("arm", i),
-    calibrator: board.value("calibrator", i),
+    calibrator: shapeOf(board, i),
     x: unspent ? 0 : board.value(COSTS[cost], i),
     y: delta === null ? null : -delta,
     y1: low === null ? null : -high,
@@ -135,7 +143,7 @@ function costs(board, { error, against, cost }, points) {
   const wide = spent.length > 0 && Math.max(...spent) > 100 * Math.min(...spent);
   return Plot.plot({
     ...SIZE,
-    x: { label: `${cost} →`, ...(wide ? { type: "symlog", constant: Math.min(...spent) } : { nice: true }), ticks: 4, tickFormat: short, zero: true },
+    x: { label: `${cost} →`, ...(wide ? { type: "symlog", constant: Math.max(Math.min(...spent), Math.max(...spent) / 1e4) } : { nice: true }), ticks: 4, tickFormat: short, zero: true },
     y: { label: `↑ ${error} less than ${against}'s`, nice: true, grid: true, ticks: 6 },
     color: armColor(board),
     symbol: symbols(board),
@@ -165,7 +173,9 @@ function drawDiagrams(board, view, calibrator) {
   const having = wanted.filter((i) => board.diagram(i, binsOf(board, i)) !== undefined);
   const figures = having.slice(0, MOST_DIAGRAMS).map((i) => reliabilityFigure(board, i, true));
   const reason = wanted.map((i) => board.undrawn.get(i)).find(Boolean) ?? "";
-  fillFigures("diagrams", figures, having.length, reason);
+  const lacking = wanted.length - having.length;
+  fillFigures("diagrams", figures, having.length, reason,
+    lacking > 0 && having.length > 0 ? `${count(lacking)} more have none: ${reason}` : "");
 }
 
 const binsOf = (board, i) => board.value("bins", i) ?? 15;
@@ -179,7 +189,10 @@ function reliabilityFigure(board, i, titled = false) {
   }
   const control = board.value("baseline", i);
   const before = control === null ? undefined : board.diagram(control, bins);
-  const figure = h("div", {}, curves(board, after, before, i), counts(after, before));
+  const isBaseline = board.value("arm", i) === "baseline" && board.value("calibrator", i) === "none";
+  const color = isBaseline ? "var(--before)" : "var(--after)";
+  const threshold = board.value("threshold", i);
+  const figure = h("div", {}, curves(after, before, { color, threshold }), barsOf(after, before, color));
   const group = board.groups[board.entries.group[i]].title.split(" · ")[0];
   const title = titled ? `${group} · ${board.label(i)}` : "Reliability on the test split";
   return chartFigure(title, reliabilityText(board, i, after, before), figure);
@@ -187,8 +200,7 @@ function reliabilityFigure(board, i, titled = false) {
 
 const DIAGRAM = { width: 260, marginLeft: 40, marginRight: 10 };
 
-function curves(board, after, before, i) {
-  const threshold = board.value("threshold", i);
+function curves(after, before, { color, threshold }) {
   const marks = [];
   if (threshold !== null) {
     marks.push(Plot.areaY([0, 1], { x: (x) => x, y1: (x) => x - threshold, y2: (x) => x + threshold,
@@ -196,7 +208,6 @@ function curves(board, after, before, i) {
   }
   marks.push(Plot.line([[0, 0], [1, 1]], { stroke: "var(--faint)", strokeDasharray: "4,3" }));
   const points = pointsOf(after);
-  const color = before === undefined ? "var(--before)" : "var(--after)";
   marks.push(band(points, color));
   if (before !== undefined) marks.push(...curve(pointsOf(before), "var(--before)", 1.2, 2.2));
   marks.push(...curve(points, color, 1.8, 3), readings(points));
@@ -227,9 +238,9 @@ const pointsOf = (diagram) => diagram.bin.map((bin, k) => ({
   x1: bin / diagram.bins, x2: (bin + 1) / diagram.bins,
 }));
 
-function counts(after, before) {
+/** How many predictions each bin holds. */
+function barsOf(after, before, color) {
   const bars = { x1: "x1", x2: "x2", y: "n" };
-  const color = before === undefined ? "var(--before)" : "var(--after)";
   const marks = [Plot.rectY(pointsOf(after), { ...bars, inset: 0.5, fill: color })];
   if (before !== undefined) marks.push(Plot.rectY(pointsOf(before), { ...bars, stroke: "var(--before)", fill: "none" }));
   return Plot.plot({
@@ -263,13 +274,13 @@ function chartFigure(title, description, chart) {
 }
 
 /** Put figures in their place; say what is left out, or why there are none. */
-function fillFigures(place, figures, having, problem = "") {
+function fillFigures(place, figures, having, problem = "", lacking = "") {
   const box = document.getElementById(place);
   const note = having > figures.length
     ? `The first ${figures.length} of ${having} are drawn: filter the entries to see others.`
     : figures.length === 0 ? `Nothing to draw of these entries. ${problem}` : "";
   box.querySelector(".panels").replaceChildren(...figures);
-  box.querySelector(".left-out").textContent = note;
+  box.querySelector(".left-out").textContent = [note, lacking].filter(Boolean).join(" ");
 }
 
 function drawLegends(board) {

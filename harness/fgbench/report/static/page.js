@@ -144,6 +144,7 @@ function listen() {
     by(id).addEventListener("pointerdown", (event) => event.stopPropagation(), { capture: true });
   }
   document.addEventListener("click", (event) => closeFacets(event.target));
+  document.addEventListener("focusin", (event) => closeFacets(event.target));
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") closeFacets(null); });
   addEventListener("hashchange", openFromAddress);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", nameTheme);

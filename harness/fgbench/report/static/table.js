@@ -121,7 +121,8 @@ function statusText(view) {
   const cut = view.pageSize === ON_PAPER && view.pages > 1 ? `, the first ${ON_PAPER} on paper` : "";
   const many = `${count(view.rows.length)} of ${count(board.size)} entries${cut}`;
   if (sort === null) return `${many}, in the board's order`;
-  const kinds = sort.key in board.metrics ? ["best first", "worst first"] : ["A to Z", "Z to A"];
+  const kinds = sort.key in board.metrics ? ["best first", "worst first"]
+    : sort.key === "arm" ? ["controls first", "controls last"] : ["A to Z", "Z to A"];
   return `${many}, sorted by ${sort.key}, ${kinds[Number(sort.reversed)]}`;
 }
 
