@@ -1,0 +1,171 @@
+"""The charts of a page in a real browser: what they draw is what the board says."""
+
+import json
+import re
+
+import pytest
+
+from fgbench.leaderboard.view import comparisons
+from fgbench.report import write_board_page
+from synthetic_run import make_run
+
+
+def test_the_pareto_front_is_what_none_betters(visit, quick_page, quick):
+    page = visit(quick_page)
+    said = page.descriptions("planes")
+    assert len(said) == 4
+    for group, text in zip(comparisons(quick), said, strict=True):
+        points = [
+            (round(e.metrics["accuracy"].mean, 4), round(e.metrics["ece_positive"].mean, 4))
+            for e in group.entries
+        ]
+        best = [
+            f"({x:.3f}, {y:.3f})"
+            for x, y in sorted(points)
+            if not any(a >= x and b <= y and (a, b) != (x, y) for a, b in points)
+        ]
+        front = text.partition("front: ")[2].rstrip(".").split("; ")
+        assert [each[each.rindex("(") :] for each in front] == best  # ties are on it together
+
+
+def test_a_click_on_a_point_opens_the_row_of_its_tip(visit, quick_page):
+    page = visit(quick_page)
+    for place in ("planes", "costs"):
+        page.descriptions(place)
+        for number in (2, 5, 9):
+            page.page.locator(f"#{place} h3").scroll_into_view_if_needed()
+            point = page.page.locator(f"#{place} figure").nth(3).locator("g[data-mark=dot] path")
+            point.nth(number).hover(force=True)
+            page.page.locator(f"#{place} figure g[aria-label=tip] text").wait_for()
+            tip = page.page.text_content(f"#{place} g[aria-label=tip] text")
+            point.nth(number).click(force=True)
+            opened = page.page.evaluate(
+                "document.activeElement.getAttribute('aria-label')"
+                " + document.activeElement.getAttribute('aria-expanded')"
+            )
+            assert opened.endswith("true")
+            assert tip.lstrip("\u200b").startswith(opened.removesuffix("true"))
+
+
+@pytest.mark.parametrize("control", ["baseline", "real"])
+def test_gain_is_what_an_error_lies_below_its_control_s(visit, quick_page, quick, control):
+    page = visit(quick_page)
+    page.descriptions("costs")
+    page.page.select_option("#cost-error", "nll")
+    page.page.select_option("#cost-against", control)
+    page.page.wait_for_selector(f'#costs [aria-label*="in nll over {control}"]')
+    said = page.descriptions("costs")
+    assert len(said) == 4
+    minus = str.maketrans("−", "-")
+    for group, text in zip(comparisons(quick), said, strict=True):
+        assert text.startswith(f"requests against the gain in nll over {control} of 1")
+        expected = []
+        for entry in group.entries:
+            record = getattr(entry, f"versus_{control}").get("nll")
+            if record is not None and record.p_adjusted < 0.05:
+                low, high = record.ci95
+                expected.append((entry.usage.requests, -record.delta, -high, -low))
+        sure = text.partition("zero: ")[2].rstrip(".")
+        found = re.findall(r"\(([\d,]+) requests, gain (\S+) \[(\S+), (\S+)\]\)", sure)
+        assert len(found) == len(expected)
+        for (cost, *numbers), (requests, *values) in zip(found, expected, strict=True):
+            assert int(cost.replace(",", "")) == requests
+            read = [float(each.translate(minus)) for each in numbers]
+            assert read == pytest.approx(values, abs=6e-4)
+
+
+def test_costs_are_what_is_asked_for(visit, quick_page):
+    page = visit(quick_page)
+    page.descriptions("costs")
+    options = page.cells("#cost option")
+    assert options == ["requests", "synthetic inputs", "seconds of work"]  # no tokens, no dollars
+    page.page.select_option("#cost", "seconds of work")
+    page.page.wait_for_selector('#costs [aria-label^="seconds of work against"]')
+
+
+def test_charts_follow_the_filters(visit, quick_page):
+    page = visit(quick_page)
+    assert len(page.descriptions("diagrams")) == 24
+    page.page.select_option("#diagram-calibrator", "all")
+    page.page.wait_for_selector("text=The first 24 of 72 are drawn")
+    page.choose("dataset", "tc")
+    for place, figures in {"planes": 1, "costs": 1, "diagrams": 18}.items():
+        page.page.locator(f"#{place} h3").scroll_into_view_if_needed()
+        others = page.page.locator(f"#{place} figcaption", has_not_text="tc · ")
+        others.first.wait_for(state="detached")
+        assert page.page.locator(f"#{place} figure").count() == figures
+    with_band = page.page.locator("#diagrams figure", has=page.page.locator("[data-mark=area]"))
+    titles = with_band.locator("figcaption").all_inner_texts()
+    assert len(titles) == 12  # of the arms that aim at gaps, what is none is shaded
+    assert all("ngram, 15 bins" in title for title in titles)
+
+
+def changed(tmp_path, change):
+    """Return the page of a run's board after a change of its JSON."""
+    make_run(tmp_path / "run")
+    file = tmp_path / "run" / "leaderboard.json"
+    board = json.loads(file.read_text(encoding="utf-8"))
+    change(board)
+    file.write_text(json.dumps(board), encoding="utf-8")
+    return write_board_page(tmp_path / "run", tmp_path / "page").file
+
+
+def test_an_entry_without_its_baseline_is_not_drawn_as_one(visit, tmp_path):
+    def drop_baselines(board):
+        board["entries"] = [each for each in board["entries"] if each["arm"] != "baseline"]
+
+    page = visit(changed(tmp_path, drop_baselines))
+    assert len(page.descriptions("diagrams")) == 3
+    strokes = page.page.eval_on_selector_all(
+        "#diagrams g[data-mark=line][stroke]", "all => all.map(each => each.getAttribute('stroke'))"
+    )
+    assert strokes.count("var(--after)") == 3
+    assert "var(--before)" not in strokes
+
+
+def test_diagrams_that_are_lacking_are_counted(visit, tmp_path):
+    def drop_predictions(board):
+        for entry in board["entries"]:
+            if entry["arm"] == "real":
+                entry["artifacts"]["predictions"] = []
+
+    page = visit(changed(tmp_path, drop_predictions))
+    assert len(page.descriptions("diagrams")) == 3
+    note = page.page.inner_text("#diagrams .left-out")
+    assert note == "1 more have none: no predictions are stored with the board."
+
+
+def test_many_calibrators_share_a_last_shape(visit, tmp_path):
+    def name_calibrators(board):
+        for number, entry in enumerate(board["entries"]):
+            if entry["calibrator"]["name"] != "none":
+                entry["calibrator"]["name"] = f"calibrator-{number}"
+        extra = [json.loads(json.dumps(each)) for each in board["entries"] * 3]
+        for number, entry in enumerate(extra):
+            entry["id"] = f"{number:016x}"
+            entry["calibrator"]["name"] = f"more-{number}"
+        board["entries"] += extra
+
+    page = visit(changed(tmp_path, name_calibrators))
+    page.descriptions("planes")
+    legend = page.page.inner_text("#planes .legend")
+    assert "other calibrators" in legend
+    assert "calibrator-" in legend
+    assert "more-9" not in legend
+    shapes = page.page.locator("#planes figure g[data-mark=dot]").first.locator("path")
+    assert len(set(shapes.evaluate_all("all => all.map(each => each.getAttribute('d'))"))) == 8
+
+
+def test_tokens_and_dollars_are_costs(visit, tmp_path):
+    def charge(board):
+        for number, entry in enumerate(board["entries"], 1):
+            if entry["synthetic"]:
+                entry["usage"] |= {"prompt_tokens": 900 * number, "completion_tokens": 100 * number}
+                entry["usage"]["cost_usd"] = 0.001 * number**4
+
+    page = visit(changed(tmp_path, charge))
+    page.descriptions("costs")
+    assert page.cells("#cost option") == ["US dollars", "tokens", "synthetic inputs"]
+    assert page.page.input_value("#cost") == "US dollars"
+    page.page.locator("button.open").nth(6).click()
+    assert "7,000 tokens, $2.401" in page.page.inner_text("tr.details")

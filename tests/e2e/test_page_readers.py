@@ -1,0 +1,87 @@
+"""A page for all its readers: light and dark, by axe, narrow, on paper, without scripts."""
+
+import io
+
+import pypdf
+import pytest
+
+from fgbench.report import write_report
+from synthetic_run import make_run
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_theme_is_the_reader_s_until_switched(visit, quick_page, scheme):
+    page = visit(quick_page, color_scheme=scheme)
+    page.descriptions("diagrams")
+
+    def colours():
+        return page.page.evaluate(
+            "[document.body, document.querySelector('#diagrams g[data-mark=line] path')]"
+            ".map(each => getComputedStyle(each))"
+            ".map(style => [style.backgroundColor, style.stroke])"
+        )
+
+    def is_dark():
+        (red, green, blue) = map(int, colours()[0][0].strip("rgb()").split(","))
+        return red + green + blue < 380
+
+    before = colours()
+    assert is_dark() == (scheme == "dark")
+    page.page.click("#theme")
+    assert is_dark() == (scheme == "light")
+    assert colours()[1] != before[1]  # the charts follow without being drawn again
+    page.page.click("#theme")
+    assert colours() == before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_barrier_is_found_by_axe(visit, quick_page, tmp_path, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    make_run(tmp_path / "run")
+    write_report(tmp_path / "run", tmp_path / "report.html")
+    for file in (quick_page, tmp_path / "report.html"):
+        page = visit(file, color_scheme=scheme)
+        for place in ("planes", "costs", "diagrams"):
+            page.descriptions(place)
+        page.sort("ece")
+        page.page.locator("button.open").nth(1).click()
+        page.page.click('details[data-facet="arm"] summary')
+        found = axe.run(page.page)
+        assert found.violations_count == 0, found.generate_report()
+
+
+def test_on_a_narrow_screen_only_the_tables_scroll(visit, quick_page):
+    page = visit(quick_page, viewport={"width": 390, "height": 800})
+    page.page.locator("button.open").first.click()
+    for place in ("planes", "costs", "diagrams"):
+        page.descriptions(place)
+    for name in ("dataset", "arm", "calibrator"):
+        page.page.click(f'details[data-facet="{name}"] summary')
+        assert page.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_it_prints_without_controls(visit, quick_page):
+    page = visit(quick_page)
+    page.sort("ece")
+    reader = pypdf.PdfReader(io.BytesIO(page.page.pdf(prefer_css_page_size=True)))
+    sheets = [sheet.extract_text() for sheet in reader.pages]
+    for sheet in sheets[:2]:  # the head stands on each, and the last column is not cut off
+        assert "calibrator" in sheet
+        assert "ece_positive" in sheet
+        assert "nll" in sheet
+    assert "keep comparisons together" not in "".join(sheets)
+    page.page.emulate_media(media="print", color_scheme="dark")
+    assert not page.page.locator("#controls").is_visible()
+    assert page.page.locator("#entries").is_visible()
+    assert (
+        page.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        == "rgb(255, 255, 255)"
+    )
+
+
+def test_without_scripts_there_are_plain_tables(visit, quick_page):
+    page = visit(quick_page, java_script_enabled=False)
+    text = page.page.inner_text("main")
+    assert "On the test split" in text
+    assert "0.777 ±0.000" in text
+    assert not page.page.locator("#explorer").is_visible()
