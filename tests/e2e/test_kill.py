@@ -61,10 +61,10 @@ def test_a_run_killed_at_ten_random_instants_ends_as_if_nothing_had_been(
             process.wait(timeout=rng.uniform(0.2, 0.6 * seconds))
         except subprocess.TimeoutExpired:
             process.kill()
-            assert process.wait() == -signal.SIGKILL
+        if process.wait() == -signal.SIGKILL:
             killed += 1
         else:
-            # It got to its end between two kills: start afresh on an empty store.
+            # It got to its end before it was killed: start afresh on an empty store.
             assert process.returncode == 0
             assert_whole(tmp_path, board)
             tmp_path = tmp_path / "again"
