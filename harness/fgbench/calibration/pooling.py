@@ -63,7 +63,9 @@ def pooled_diagram(
 def wilson_interval(share: Floats, n: Floats, *, confidence: float = 0.95) -> tuple[Floats, Floats]:
     """Return both ends of Wilson's interval for a binomial share, each of the shape of `share`.
 
-    `n` need be no whole number; where it is 0 both ends are NaN.
+    `n`, of that shape too, is the number of observations and need be no whole number; where it is
+    0 both ends are NaN. Source: Wilson 1927; Brown, Cai and DasGupta 2001, "Interval Estimation for
+    a Binomial Proportion".
     """
     z = ndtri(0.5 + confidence / 2.0)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from fgbench.errors import LeaderboardError, did_you_mean
+from fgbench.leaderboard.files import BOARD_FILE, REFERENCE_FILE
 from fgbench_leaderboards import BOARDS
 
-_FILES = ("leaderboard.json", "reference.json")
+_FILES = (BOARD_FILE, REFERENCE_FILE)
 """Of a board that was run here, and of published figures."""
 _SUITE = "suite.toml"
 

@@ -64,8 +64,9 @@ def render(
         lstrip_blocks=True,
     )
     scripts = _scripts()
+    names = Names(board.entries)
     notes = noted(board.entries)
-    generations, provenances = _generations(board), _provenances(board)
+    generations, provenances = _generations(board, names), _provenances(board)
     places = {entry: each.place for each in samples.sets for entry in each.entries}
     columns = board_columns(board, folder, places)
     html = environment.get_template("page.html").render(
@@ -83,7 +84,7 @@ def render(
         sections=static_sections(board),
         notes=notes[:MOST_NOTES],
         more_notes=max(0, len(notes) - MOST_NOTES),
-        sample_sets=[(each, _classifiers(board, each)) for each in samples.sets],
+        sample_sets=[(each, _classifiers(board, names, each)) for each in samples.sets],
         more_sample_sets=samples.left_out,
         portraits=portraits,
         generations=generations[:MOST_GENERATIONS],
@@ -120,16 +121,14 @@ def _policy(scripts: Sequence[str]) -> str:
     )
 
 
-def _classifiers(board: Leaderboard, samples: SampleSet) -> str:
+def _classifiers(board: Leaderboard, names: Names, samples: SampleSet) -> str:
     """Return whose bins the samples are of, as far as the board has it."""
-    names = Names(board.entries)
     users = [entry for entry in board.entries if entry.id in samples.entries]
     return ", ".join(sorted({names.short("classifier", entry.classifier) for entry in users}))
 
 
-def _generations(board: Leaderboard) -> list[tuple[str, Entry]]:
+def _generations(board: Leaderboard, names: Names) -> list[tuple[str, Entry]]:
     """Return one entry of each generating arm: its calibrators stand on the same samples."""
-    names = Names(board.entries)
     found: dict[str, tuple[str, Entry]] = {}
     for entry in board.entries:
         if entry.synthetic is not None:
