@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from fgbench.cards import DataFolder
-from fgbench.config import Suite
 from fgbench.digests import digest
 from fgbench.leaderboard.bundled import bundled_suite
-from fgbench.planning import make_plan
-from fgbench.registry import Registry
+from fgbench.plan.plan import make_plan
+from fgbench.plan.suite import Suite
+from fgbench.plugins.registry import Registry
 
 PINNED = json.loads((Path(__file__).parent.parent / "stored" / "stage_keys.json").read_text())
 """By suite and stage: the number of stages, and the digest of their sorted keys."""
