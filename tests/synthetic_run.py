@@ -6,20 +6,12 @@ from functools import cache
 import numpy as np
 
 from fgbench.calibration.statistics import applicable, evaluate_metrics
+from fgbench.coordinates import Coordinates, DatasetRecord, PartRecord, entry_id
 from fgbench.data import Predictions
 from fgbench.digests import digest_file
 from fgbench.leaderboard.build import build_entry, finish_board
 from fgbench.leaderboard.files import write_board
-from fgbench.leaderboard.models import (
-    Artifacts,
-    DatasetRecord,
-    EntryCoordinates,
-    PartRecord,
-    PredictionsFile,
-    Provenance,
-    SyntheticRecord,
-    entry_id,
-)
+from fgbench.leaderboard.models import Artifacts, PredictionsFile, Provenance, SyntheticRecord
 from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
 
@@ -73,7 +65,7 @@ def coordinates(arm, calibrator="none", *, seeds=(0, 1), dataset="demo", classes
         "selector": "threshold" if generating else None,
         "seeds": list(seeds),
     }
-    return EntryCoordinates(**(values | changes))
+    return Coordinates(**(values | changes))
 
 
 def make_entry(folder, where, *, classes=2, provenance=None):

@@ -107,15 +107,15 @@ def test_a_difference_within_the_interval_is_seed_noise_and_one_beyond_is_drift(
 
 
 def test_other_data_are_named_with_both_digests_and_not_compared(place, capsys):
-    from fgbench.leaderboard.models import EntryCoordinates, entry_id
+    from fgbench.coordinates import Coordinates, entry_id
 
     folder, run = place
 
     def older(entry):
         entry["dataset"]["digest"] = "b" * 64
-        names = EntryCoordinates.model_fields
+        names = Coordinates.model_fields
         entry["id"] = entry_id(
-            EntryCoordinates.model_validate({k: v for k, v in entry.items() if k in names})
+            Coordinates.model_validate({k: v for k, v in entry.items() if k in names})
         )
 
     changed(run, older)

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from fgbench.cards import DataFolder
+from fgbench.coordinates import entry_id
 from fgbench.errors import LeaderboardError
 from fgbench.leaderboard import files
 from fgbench.leaderboard.bundled import board_path, bundled_boards, bundled_suite
 from fgbench.leaderboard.checksums import board_checksum, entry_checksums
 from fgbench.leaderboard.files import read_board
-from fgbench.leaderboard.models import entry_id
 from fgbench.leaderboard.verify import verify_board
 from fgbench.loop.arms import ARMS
 from fgbench.plan.cells import expand

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fgbench.calibration.statistics import holm
+from fgbench.coordinates import entry_id
 from fgbench.errors import LeaderboardError
 from fgbench.leaderboard.build import assemble, control_of
 from fgbench.leaderboard.files import parse_board, read_board, write_board
-from fgbench.leaderboard.models import Leaderboard, entry_id
+from fgbench.leaderboard.models import Leaderboard
 from fgbench.leaderboard.schema import schema_text
 from fgbench.leaderboard.verify import verify_board
 from fgbench_leaderboards import BOARDS

@@ -11,18 +11,10 @@ import synthetic_run
 from fgbench.compare.compare import compare_boards, compare_files
 from fgbench.compare.matching import changes
 from fgbench.compare.rendering import as_csv, as_markdown, as_text, as_value
+from fgbench.coordinates import Coordinates, DatasetRecord, PartRecord, PublishedRecord, entry_id
 from fgbench.leaderboard.build import assemble
 from fgbench.leaderboard.files import read_board, write_board
-from fgbench.leaderboard.models import (
-    DatasetRecord,
-    Entry,
-    EntryCoordinates,
-    MetricRecord,
-    PartRecord,
-    Provenance,
-    PublishedRecord,
-    entry_id,
-)
+from fgbench.leaderboard.models import Entry, MetricRecord, Provenance
 from synthetic_run import coordinates, make_run, registry
 
 
@@ -171,7 +163,7 @@ def test_the_same_predictions_with_other_numbers_are_a_case_for_verify(boards):
 
 def published(**changes):
     base = coordinates("baseline", seeds=(0, 1))
-    where = EntryCoordinates(
+    where = Coordinates(
         dataset=DatasetRecord(name=base.dataset.name),
         classifier=PartRecord(name=base.classifier.name),
         loss=PartRecord(name=base.loss.name),
@@ -181,7 +173,7 @@ def published(**changes):
         published=PublishedRecord(source="Somebody et al. 2024"),
         **changes,
     )
-    values = {name: getattr(where, name) for name in EntryCoordinates.model_fields}
+    values = {name: getattr(where, name) for name in Coordinates.model_fields}
     metrics = {"ece": MetricRecord(mean=0.5), "accuracy": MetricRecord(mean=0.78)}
     return Entry(**values, id=entry_id(where), metrics=metrics, provenance=Provenance())
 

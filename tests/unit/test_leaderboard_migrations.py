@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from fgbench.coordinates import entry_id
 from fgbench.errors import LeaderboardError
 from fgbench.leaderboard.files import read_board
 from fgbench.leaderboard.merge import merge_boards
 from fgbench.leaderboard.migrations import migrated
-from fgbench.leaderboard.models import entry_id
 from fgbench.leaderboard.verify import verify_board
 from synthetic_run import make_run, registry
 

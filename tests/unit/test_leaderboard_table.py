@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from fgbench.leaderboard.models import ComparisonRecord, Leaderboard, MetricRecord, PublishedRecord
+from fgbench.coordinates import PublishedRecord
+from fgbench.leaderboard.models import ComparisonRecord, Leaderboard, MetricRecord
 from fgbench.report.table import results_html, results_table
 from fgbench.report.view import cell_text, comparisons, filtered, groups, signed, verdict
 from synthetic_run import make_run

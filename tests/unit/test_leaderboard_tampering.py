@@ -8,21 +8,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fgbench.coordinates import Coordinates, DatasetRecord, PartRecord, PublishedRecord, entry_id
 from fgbench.errors import LeaderboardError
 from fgbench.leaderboard.build import assemble
 from fgbench.leaderboard.checksums import with_checksums
 from fgbench.leaderboard.files import parse_board, read_board, write_board
 from fgbench.leaderboard.models import (
-    DatasetRecord,
     Entry,
-    EntryCoordinates,
     MetricRecord,
-    PartRecord,
     Provenance,
-    PublishedRecord,
     StatisticsRecord,
     UsageRecord,
-    entry_id,
 )
 from fgbench.leaderboard.verify import verify_board
 from synthetic_run import coordinates, make_entry, make_run, registry
@@ -182,7 +178,7 @@ def test_of_the_digests_alone_a_change_of_files_is_seen_and_one_of_numbers_is_no
 
 def figures(**changes):
     """An entry that is figures of a publication."""
-    where = EntryCoordinates(
+    where = Coordinates(
         dataset=DatasetRecord(name="tc", n_train=3104, n_test=345),
         classifier=PartRecord(name="bert-base"),
         loss=PartRecord(name="cross-entropy"),
@@ -192,7 +188,7 @@ def figures(**changes):
         seeds=[],
         published=PublishedRecord(source="Somebody et al. 2024", place="Table 4, row 1"),
     )
-    values = {name: getattr(where, name) for name in EntryCoordinates.model_fields}
+    values = {name: getattr(where, name) for name in Coordinates.model_fields}
     values |= {
         "id": entry_id(where),
         "metrics": {"ece": MetricRecord(mean=0.05)},

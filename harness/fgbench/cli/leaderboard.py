@@ -69,16 +69,10 @@ def build(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def show(
     file: Path,
-    dataset: tuple[str, ...],
-    classifier: tuple[str, ...],
-    generator: tuple[str, ...],
-    calibrator: tuple[str, ...],
-    arm: tuple[str, ...],
     metric: tuple[str, ...],
-    protocol: tuple[str, ...],
-    bins: tuple[str, ...],
     sort: str | None,
     as_json: bool,
+    **wanted: tuple[str, ...],
 ) -> None:
     """Show a board, the board of a run folder, or one that comes with fgbench, by its name.
 
@@ -89,15 +83,6 @@ def show(
     from fgbench.report.view import filtered
 
     whole = read_board(board_path(file))
-    wanted = {
-        "dataset": dataset,
-        "classifier": classifier,
-        "generator": generator,
-        "calibrator": calibrator,
-        "arm": arm,
-        "protocol": protocol,
-        "bins": bins,
-    }
     _check_names(whole, {**wanted, "metric": metric if sort is None else (*metric, sort)})
     board = filtered(whole, **wanted)
     if as_json:
@@ -183,9 +168,10 @@ def _check_names(board: Leaderboard, wanted: dict[str, tuple[str, ...]]) -> None
     from fgbench.errors import ConfigurationError, did_you_mean
     from fgbench.report.view import known_names
 
-    for key, known in known_names(board.entries).items():
-        for name in wanted[key]:
-            if name not in known:
+    board_names = known_names(board.entries)
+    for axis, names in wanted.items():
+        for name in names:
+            if name not in board_names[axis]:
                 raise ConfigurationError(
-                    f"the board has no {key} {name!r}. {did_you_mean(name, known)}"
+                    f"the board has no {axis} {name!r}. {did_you_mean(name, board_names[axis])}"
                 )

@@ -7,15 +7,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fgbench.coordinates import AXES, NAMED, PARTS
 from fgbench.digests import canonical_json
-from fgbench.leaderboard.models import Entry, identity
 
 if TYPE_CHECKING:
-    from fgbench.leaderboard.models import Leaderboard, PartRecord
+    from fgbench.leaderboard.models import Entry, Leaderboard
 
-_PARTS = ("dataset", "classifier", "loss", "generator", "calibrator")
 _MADE_OF = ("version", "code", "content", "digest", "n_train", "n_validation", "n_test")
-"""What of a part may be another in another version or on another machine."""
+"""Fields of a part that may differ between versions of it and between machines."""
+_MAY_BE_UNKNOWN = (
+    *(name for name, axis in AXES.items() if axis.role == "generation" and not axis.is_part),
+    *("threshold", "selector", "alpha"),
+)
+"""What a publication may leave open, although its entry has generated inputs."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def changes(old: Entry, new: Entry) -> list[Change]:
         Change("seeds", "seeds", sorted(old.seeds), sorted(new.seeds)),
         Change("model", "model revision", *_both(old, new, "model_revision")),
     ]
-    for name in _PARTS:
+    for name in PARTS:
         a, b = getattr(old, name), getattr(new, name)
         if a is not None and b is not None:
             found += [
@@ -162,8 +166,8 @@ def _by(key: Callable[[Entry], str], entries: Iterable[Entry]) -> dict[str, list
 
 
 def _without_versions(entry: Entry) -> str:
-    value = identity(entry)
-    for name in _PARTS:
+    value = entry.identity()
+    for name in PARTS:
         for field in _MADE_OF if value[name] is not None else ():
             value[name].pop(field, None)
     return canonical_json(value)
@@ -174,14 +178,13 @@ def _without_seeds(entry: Entry) -> str:
 
 
 def _names(entry: Entry) -> str:
-    parts: list[PartRecord | None] = [getattr(entry, name) for name in _PARTS]
-    names = [None if part is None else part.name for part in parts]
-    return canonical_json([*names, entry.arm, entry.protocol])
+    names = entry.names()
+    return canonical_json([names[name] for name in NAMED if name not in _MAY_BE_UNKNOWN])
 
 
 def _agree(one: Entry, other: Entry) -> bool:
     """Return whether two entries, one of them published, contradict each other in nothing."""
-    for name in _PARTS:
+    for name in PARTS:
         a, b = getattr(one, name), getattr(other, name)
         if a is not None and b is not None:
             both = a.params.keys() & b.params.keys()
@@ -189,7 +192,7 @@ def _agree(one: Entry, other: Entry) -> bool:
                 return False
     return all(
         getattr(one, name) in (None, getattr(other, name)) or getattr(other, name) is None
-        for name in ("bins", "threshold", "selector", "alpha")
+        for name in _MAY_BE_UNKNOWN
     )
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fgbench.coordinates import NAMED
 from fgbench.report.view import number, signed
 
 if TYPE_CHECKING:
@@ -107,21 +108,27 @@ def as_csv(comparison: BoardComparison) -> str:
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    names = ["dataset", "classifier", "loss", "generator", "arm", "bins", "calibrator", "protocol"]
     numbers = ["metric", "old", "new", "delta", "ci95_low", "ci95_high", "p_value", "p_adjusted"]
-    writer.writerow(["status", "id_old", "id_new", *names, *numbers, "how", "verdict", "note"])
+    writer.writerow(["status", "id_old", "id_new", *NAMED, *numbers, "how", "verdict", "note"])
     for entry in comparison.entries:
+        head = ["compared", entry.old.id, entry.new.id, *entry.new.labels().values()]
         for each in entry.metrics:
             low, high = each.ci95 or (None, None)
             values = [each.old, each.new, each.delta, low, high, each.p_value, each.p_adjusted]
             told = ["" if value is None else repr(value) for value in values]
-            row = ["compared", entry.old.id, entry.new.id, *_names(entry.new), each.metric]
+            row = [
+                "compared",
+                entry.old.id,
+                entry.new.id,
+                *entry.new.labels().values(),
+                each.metric,
+            ]
             writer.writerow([*map(_cell, row), *told, each.how, each.verdict, ""])
         for metric, reason in entry.not_compared.items():
-            row = ["compared", entry.old.id, entry.new.id, *_names(entry.new), metric]
+            row = [*head, metric]
             writer.writerow([*map(_cell, row), *[""] * 7, "", "not compared", _cell(reason)])
     for status, old, new, entry_, note in _others(comparison):
-        row = [status, old, new, *_names(entry_)]
+        row = [status, old, new, *entry_.labels().values()]
         writer.writerow([*map(_cell, row), *[""] * 10, _cell(note)])
     return stream.getvalue()
 
@@ -220,15 +227,6 @@ def _others(comparison: BoardComparison) -> Iterator[tuple[str, str, str, Entry,
         yield "appeared", "", entry.id, entry, ""
     for entry in comparison.vanished:
         yield "vanished", entry.id, "", entry, ""
-
-
-def _names(entry: Entry) -> list[str]:
-    generator = entry.generator.label if entry.generator else ""
-    bins = "" if entry.bins is None else str(entry.bins)
-    return [
-        entry.dataset.label, entry.classifier.label, entry.loss.label, generator, entry.arm, bins,
-        entry.calibrator.label, entry.protocol,
-    ]  # fmt: skip
 
 
 def _board(board: Leaderboard) -> str:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fgbench.coordinates import GENERATION, TREATMENT
 from fgbench.data import Predictions
 from fgbench.diagnostics.diversity import diversity
 from fgbench.diagnostics.fidelity import fidelity
 from fgbench.diagnostics.models import (
+    SAMPLE_PARTS,
     BinShiftRecord,
     Diagnostics,
     DiversityRecord,
@@ -27,6 +29,7 @@ from fgbench.plan.graph import why_no_influence
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fgbench.plan.cells import Cell
     from fgbench.plan.graph import CellNodes, Graph
     from fgbench.store import Artifact
 
@@ -66,20 +69,20 @@ def design(nodes: CellNodes) -> str:
 def diagnose(graph: Graph, find: Find, folder: Path) -> Diagnostics:
     """Return the diagnostics of a finished run whose samples are written already."""
     predictions = _PredictionsOf(find)
-    controls: dict[Any, CellNodes] = {
-        _setting(nodes): nodes for nodes in graph.cells if nodes.cell.arm in CONTROLS
+    controls: dict[str, CellNodes] = {
+        _setting(nodes.cell): nodes for nodes in graph.cells if nodes.cell.arm in CONTROLS
     }
     sets = []
     for node, users in sample_users(graph).items():
         path = folder / samples_file(node, users[0])
         if find(node) is None or not path.is_file():
             continue
-        control = controls.get(_setting(users[0]))
+        control = controls.get(_setting(users[0].cell))
         retrained: dict[str, str] = {
             nodes.cell.arm: nodes.train for nodes in (*users, control) if nodes
         }
         sets.append(_diagnose_set(graph, find, predictions, node, users[0], retrained, path))
-    return Diagnostics(sets=sorted(sets, key=_order))
+    return Diagnostics(sets=sorted(sets, key=lambda item: item.order))
 
 
 def _diagnose_set(
@@ -110,11 +113,9 @@ def _diagnose_set(
         else:
             where = Targets.from_value(targets.value)
             shifts[arm] = bin_shifts(where, cell.bins, baseline, after)
+    labels: dict[str, Any] = {name: getattr(cell, name).label for name in SAMPLE_PARTS}
     return SetRecord(
-        dataset=cell.dataset.part.label,
-        classifier=cell.classifier.label,
-        loss=cell.loss.label,
-        generator=cell.generator.label,
+        **labels,
         bins=cell.bins,
         design="random" if design(nodes) == "random" else "targeted",
         seed=cell.seed,
@@ -198,18 +199,6 @@ class _PredictionsOf:
         return self._known[node]
 
 
-def _setting(nodes: CellNodes) -> tuple[Any, ...]:
-    cell = nodes.cell
-    return (
-        cell.dataset.dataset.digest,
-        cell.dataset.part.label,
-        cell.classifier.label,
-        cell.loss.label,
-        cell.protocol,
-        cell.seed,
-    )
-
-
-def _order(item: SetRecord) -> tuple[Any, ...]:
-    targeted = item.design != "targeted"
-    return item.dataset, item.classifier, item.loss, item.generator, targeted, item.bins, item.seed
+def _setting(cell: Cell) -> str:
+    """Return a key that is equal for a cell and its controls of the same seed."""
+    return cell.without(*GENERATION, *TREATMENT)

@@ -6,14 +6,18 @@ A figure that is undefined is null, and `undefined` beside it says why.
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from fgbench.leaderboard.models import Record
+from fgbench.coordinates import AXES, PARTS
+from fgbench.records import Record
 
 SCHEMA: Literal["fgbench.diagnostics/1"] = "fgbench.diagnostics/1"
 DIAGNOSTICS_FILE = "diagnostics.json"
+
+SAMPLE_PARTS = tuple(name for name in PARTS if AXES[name].role != "treatment")
+"""The parts that a set of synthetic inputs depends on."""
 
 Judge = Literal["baseline", "posterior", "relabeler", "generator"]
 
@@ -176,7 +180,17 @@ class SetRecord(Record):
     """By arm: those that these inputs were made for, and the controls that share their bins."""
     influence: InfluenceRecord | None = None
     skipped: dict[str, str] = Field(default_factory=dict)
-    """What of the above could not be had, and why."""
+    """What of the above is not available, and why."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The labels of the parts that the inputs depend on: `SAMPLE_PARTS`."""
+        return tuple(getattr(self, name) for name in SAMPLE_PARTS)
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """The sort key of the file."""
+        return *self.parts, self.design != "targeted", self.bins, self.seed
 
 
 class Diagnostics(Record):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,20 +13,19 @@ from fgbench.calibration.statistics import (
     summarise,
     undefined_metrics,
 )
+from fgbench.coordinates import Coordinates, entry_id
 from fgbench.errors import LeaderboardError
 from fgbench.leaderboard.checksums import board_checksum, with_checksums
 from fgbench.leaderboard.models import (
     Artifacts,
     ComparisonRecord,
     Entry,
-    EntryCoordinates,
     Leaderboard,
     MetricRecord,
     Provenance,
     StatisticsRecord,
     SyntheticRecord,
     UsageRecord,
-    entry_id,
 )
 from fgbench.leaderboard.serialize import without_collections
 
@@ -44,7 +42,7 @@ _COMPARISONS = (("baseline", "versus_baseline"), ("real", "versus_real"))
 
 
 def build_entry(
-    coordinates: EntryCoordinates,
+    coordinates: Coordinates,
     evaluations: Sequence[Evaluation],
     *,
     provenance: Provenance,
@@ -76,7 +74,7 @@ def build_entry(
         for name, each in summarise(evaluations).items()
     }
     entry = Entry(
-        **{name: getattr(coordinates, name) for name in EntryCoordinates.model_fields},
+        **{name: getattr(coordinates, name) for name in Coordinates.model_fields},
         id=entry_id(coordinates),
         metrics=metrics,
         undefined=undefined_metrics(evaluations),
@@ -115,7 +113,7 @@ def assemble(
     computed where `evaluations_of` knows both sides. The order of the entries is always the same.
     """
     with without_collections():
-        ordered = sorted(entries, key=_order)
+        ordered = sorted(entries, key=lambda entry: (*entry.order(), entry.id))
         controls = Controls(ordered)
         entries = adjusted([compared(entry, controls, evaluations_of) for entry in ordered])
         return Leaderboard(
@@ -161,12 +159,7 @@ class Controls:
 
     def _setting(self, entry: Entry) -> tuple[str, ...]:
         if entry.id not in self._settings:
-            parts = (entry.dataset, entry.classifier, entry.loss)
-            self._settings[entry.id] = (
-                *(json.dumps(part.__dict__, sort_keys=True) for part in parts),
-                entry.protocol,
-                entry.statistics.model_dump_json(),
-            )
+            self._settings[entry.id] = (entry.setting(), entry.statistics.model_dump_json())
         return self._settings[entry.id]
 
 
@@ -238,19 +231,4 @@ def _with_adjusted(record: ComparisonRecord, p_adjusted: float) -> ComparisonRec
         return record
     return ComparisonRecord(
         ci95=record.ci95, delta=record.delta, p_adjusted=p_adjusted, p_value=record.p_value
-    )
-
-
-def _order(entry: Entry) -> tuple[Any, ...]:
-    generator = entry.generator.label if entry.generator else ""
-    return (
-        entry.dataset.name,
-        entry.classifier.label,
-        entry.loss.label,
-        entry.protocol,
-        generator,
-        entry.bins or 0,
-        entry.arm,
-        entry.calibrator.label,
-        entry.id,
     )

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fgbench.coordinates import entry_id
 from fgbench.digests import digest_file
 from fgbench.errors import LeaderboardError
 from fgbench.leaderboard.build import assemble
 from fgbench.leaderboard.files import PredictionsFolder, read_board, write_board
-from fgbench.leaderboard.models import Artifacts, Entry, Leaderboard, entry_id
+from fgbench.leaderboard.models import Artifacts, Entry, Leaderboard
 from fgbench.leaderboard.recompute import Recomputed
 from fgbench.leaderboard.serialize import without_collections
 from fgbench.store.atomic import cannot_write

@@ -2,132 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from fgbench.digests import digest
+from fgbench.coordinates import Coordinates
 from fgbench.leaderboard.serialize import sorted_json, without_collections
+from fgbench.records import Interval, Record
 
 SCHEMA: Literal["fgbench.leaderboard/1"] = "fgbench.leaderboard/1"
-ID_DIGITS = 16
-
-Interval = tuple[float, float]
-
-
-def _finite(value: Any) -> Any:
-    """Refuse NaN and infinity in values of any JSON type, where no field's own type does."""
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{value} is not a number of JSON")
-        return value
-    for each in value.values() if isinstance(value, dict) else value:
-        if isinstance(each, dict | list | float):
-            _finite(each)
-    return value
-
-
-_JsonObject = Annotated[dict[str, Any], AfterValidator(_finite)]
-
-
-class Record(BaseModel):
-    """Base of all records: no unknown field, no NaN, no change after the fact."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, ser_json_inf_nan="constants"
-    )
-
-
-class PartRecord(Record):
-    """A part as it was used: its name, its resolved parameters, its version."""
-
-    name: str
-    params: _JsonObject = Field(default_factory=dict)
-    version: str = "1"
-    code: str | None = None
-    """SHA-256 of a local plugin's file."""
-    content: str | None = None
-    """Digest of the files that the part's results depend on, a local model's say."""
-
-    @classmethod
-    def of(cls, identity: Any) -> PartRecord:
-        """Read a part's identity, as it stands in a stage key (`parameters` for `params`)."""
-        values = dict(identity)
-        if "parameters" in values:
-            values["params"] = values.pop("parameters")
-        return cls.model_validate(values)
-
-    @property
-    def label(self) -> str:
-        """The part as it is written on a command line, with the parameters that it was given."""
-        params = ",".join(f"{key}={value}" for key, value in sorted(self.params.items()))
-        return f"{self.name}:{params}" if params else self.name
-
-
-class DatasetRecord(PartRecord):
-    """A data set: the digest of its content, and the sizes of its splits.
-
-    Only published figures may leave them out.
-    """
-
-    digest: str | None = None
-    n_train: int | None = Field(default=None, ge=0)
-    n_validation: int | None = Field(default=None, ge=0)
-    n_test: int | None = Field(default=None, ge=0)
-    label_names: list[str] = Field(default_factory=list)
-
-
-class PublishedRecord(Record):
-    """Where figures were printed that no predictions are known of: there is nothing to recompute.
-
-    `source` is the publication, `place` the table, row and column or the page, `notes` what the
-    reader must know (a unit that was converted, what the publication leaves open).
-    """
-
-    source: str = Field(min_length=1)
-    place: str = ""
-    url: str | None = None
-    notes: str = ""
-
-
-class EntryCoordinates(Record):
-    """What an entry is: one cell over all its seeds. Its id is the digest of this.
-
-    An arm without a generator (baseline, real) has no generator, bins, threshold, selector, alpha.
-    Published figures have no seeds, and null for whatever the publication does not say.
-    """
-
-    dataset: DatasetRecord
-    classifier: PartRecord
-    loss: PartRecord
-    generator: PartRecord | None = None
-    calibrator: PartRecord
-    arm: str
-    bins: int | None = Field(default=None, ge=1)
-    threshold: float | None = None
-    selector: Literal["threshold", "significant"] | None = None
-    alpha: float | None = None
-    protocol: Literal["strict", "paper"] = "strict"
-    seeds: list[int]
-    settings: _JsonObject = Field(default_factory=dict)
-    """Anything else that a result depends on (retries, steps, filters), as JSON values."""
-    published: PublishedRecord | None = None
-    """Set where an entry is figures of a publication; null for what was run."""
-
-    @model_validator(mode="after")
-    def _seeds_are_distinct(self) -> EntryCoordinates:
-        if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds {self.seeds} hold one twice")
-        if self.published is None:
-            if not self.seeds:
-                raise ValueError("seeds are missing: only published figures may lack them")
-            for name in ("digest", "n_train", "n_validation", "n_test"):
-                if getattr(self.dataset, name) is None:
-                    raise ValueError(
-                        f"dataset.{name} is missing: only published figures may lack it"
-                    )
-        return self
 
 
 class MetricRecord(Record):
@@ -221,7 +105,7 @@ class StatisticsRecord(Record):
     seed: int = 0
 
 
-class Entry(EntryCoordinates):
+class Entry(Coordinates):
     """One line of a board."""
 
     id: str
@@ -254,16 +138,6 @@ class Entry(EntryCoordinates):
                     f"metrics.{name}.per_seed has {len(record.per_seed)} values for {wanted} seeds"
                 )
         return self
-
-    @property
-    def label(self) -> str:
-        """Say which entry this is, for people."""
-        parts = [self.dataset.name, self.classifier.name, self.arm]
-        if self.generator is not None:
-            parts.append(f"{self.generator.name}/{'?' if self.bins is None else self.bins} bins")
-        if self.published is not None:
-            return " · ".join([*parts, self.calibrator.name, "as published"])
-        return " · ".join([*parts, self.calibrator.name])
 
     def to_value(self) -> dict[str, Any]:
         """Return what stands in a file: JSON values, and the records that are one line's figures.
@@ -309,20 +183,6 @@ class Leaderboard(Record):
         return next((entry for entry in self.entries if entry.id == entry_id), None)
 
 
-def identity(coordinates: EntryCoordinates) -> dict[str, Any]:
-    """Return what makes an entry this entry, as JSON values; an `Entry` has its coordinates'."""
-    value = coordinates.model_dump(mode="json", include=set(EntryCoordinates.model_fields))
-    value["seeds"] = sorted(coordinates.seeds)
-    if value["published"] is None:  # it is younger than the first ids
-        del value["published"]
-    return value
-
-
-def entry_id(coordinates: EntryCoordinates) -> str:
-    """Return the id of the entry with these coordinates."""
-    return digest(identity(coordinates), is_json=True)[:ID_DIGITS]
-
-
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of the format."""
     schema = Leaderboard.model_json_schema(by_alias=True, mode="validation")
@@ -331,21 +191,14 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
-def _flat_rows(board: Leaderboard) -> Any:
+def _flat_rows(board: Leaderboard) -> Iterator[dict[str, Any]]:
     for entry in board.entries:
         for name, metric in entry.metrics.items():
             against = entry.versus_baseline.get(name)
             low, high = metric.ci95 or (None, None)
             yield {
                 "id": entry.id,
-                "dataset": entry.dataset.name,
-                "classifier": entry.classifier.name,
-                "loss": entry.loss.name,
-                "generator": entry.generator.name if entry.generator else None,
-                "arm": entry.arm,
-                "bins": entry.bins,
-                "calibrator": entry.calibrator.name,
-                "protocol": entry.protocol,
+                **entry.names(),
                 "metric": name,
                 "mean": metric.mean,
                 "std": metric.std,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fgbench.coordinates import PARTS
 from fgbench.errors import FgbenchError, LeaderboardError
 from fgbench.leaderboard.files import read_board
 from fgbench.leaderboard.merge import difference
@@ -15,10 +16,10 @@ from fgbench.leaderboard.verify import verify_board
 from fgbench.plugins.references import PartReference
 
 if TYPE_CHECKING:
-    from fgbench.leaderboard.models import Entry, Leaderboard, PartRecord
+    from fgbench.coordinates import PartRecord
+    from fgbench.leaderboard.models import Entry, Leaderboard
     from fgbench.plugins.registry import Registry
 
-_PARTS = ("dataset", "classifier", "loss", "generator", "calibrator")
 _SHOWN = 5
 
 
@@ -86,7 +87,7 @@ def _by_reason(reasons: dict[str, list[Entry]]) -> Iterator[str]:
 
 
 def _unknown_parts(board: Leaderboard, registry: Registry) -> Iterator[str]:
-    for kind in _PARTS:
+    for kind in PARTS:
         for name in sorted(_names(board, kind)):
             if name not in registry.names(kind):
                 yield (

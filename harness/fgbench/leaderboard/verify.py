@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fgbench.coordinates import entry_id
 from fgbench.errors import FgbenchError
 from fgbench.leaderboard.build import Controls, adjusted, build_entry, compared
 from fgbench.leaderboard.checksums import board_checksum, entry_checksums
 from fgbench.leaderboard.files import read_board
-from fgbench.leaderboard.models import entry_id
 from fgbench.leaderboard.recompute import Recomputed
 
 if TYPE_CHECKING:

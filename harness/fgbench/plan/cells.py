@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from fgbench.coordinates import NAMED, Coordinates, axes_label
 from fgbench.digests import digest
 from fgbench.errors import IncompatiblePartsError
 from fgbench.loop.arms import GENERATING_ARMS, Arm
 from fgbench.parts.calibrator import MEMBERS
+from fgbench.plan.resolve import ResolvedDataset, ResolvedPart
 
 if TYPE_CHECKING:
+    from fgbench.plan.resolve import ResolvedSuite
     from fgbench.plan.suite import Suite
-    from fgbench.plan.resolve import ResolvedDataset, ResolvedPart, ResolvedSuite
 
 
 @dataclass(frozen=True)
@@ -35,33 +37,52 @@ class Cell:
     seed: int
 
     def coordinates(self) -> dict[str, Any]:
-        """Return what tells this cell from the others of its run, as JSON values."""
-        return {
-            "dataset": dict(self.dataset.part.identity) | {"digest": self.dataset.dataset.digest},
-            "classifier": dict(self.classifier.identity),
-            "loss": dict(self.loss.identity),
-            "arm": self.arm,
-            "generator": None if self.generator is None else dict(self.generator.identity),
-            "bins": self.bins,
-            "calibrator": dict(self.calibrator.identity),
-            "protocol": self.protocol,
-            "seed": self.seed,
-        }
+        """Return what distinguishes this cell from the others of its run, as JSON values."""
+        return {axis.name: _json_value(getattr(self, axis.name)) for axis in fields(self)}
+
+    def without(self, *names: str) -> str:
+        """Return a key that is equal for cells which differ in these axes at most."""
+        coordinates = self.coordinates()
+        return digest({name: coordinates[name] for name in coordinates if name not in names})
 
     @property
     def group(self) -> str:
         """Identify the cells that differ in nothing but their seed: one leaderboard entry."""
-        coordinates = self.coordinates()
-        del coordinates["seed"]
-        return digest(coordinates)
+        return self.without("seed")
 
     @property
     def label(self) -> str:
-        """Say which cell this is, for people."""
-        parts = [self.dataset.part.label, self.classifier.label, self.arm]
-        if self.generator is not None:
-            parts.append(f"{self.generator.label}/{self.bins} bins")
-        return " · ".join([*parts, self.calibrator.label, f"seed {self.seed}"])
+        """The cell for people, in one line."""
+        values = {axis.name: getattr(self, axis.name) for axis in fields(self)}
+        names = {name: getattr(value, "label", value) for name, value in values.items()}
+        return axes_label(names, f"seed {self.seed}")
+
+    def entry(self, suite: Suite, seeds: Iterable[int]) -> Coordinates:
+        """Return the coordinates of the entry that this cell is part of, over `seeds`."""
+        generating = self.generator is not None
+        settings: dict[str, Any] = {} if suite.limit is None else {"limit": suite.limit}
+        if generating:
+            settings |= {
+                "examples_per_class": suite.examples_per_class,
+                "retries": suite.retries,
+                "drop_near_duplicates": suite.drop_near_duplicates,
+            }
+        return Coordinates(
+            **{name: _record(getattr(self, name)) for name in NAMED},
+            seeds=list(seeds),
+            threshold=suite.threshold if generating else None,
+            selector=suite.selector if generating else None,
+            alpha=suite.alpha if generating and suite.selector == "significant" else None,
+            settings=settings,
+        )
+
+
+def _json_value(value: Any) -> Any:
+    return dict(value.identity) if isinstance(value, ResolvedPart | ResolvedDataset) else value
+
+
+def _record(value: Any) -> Any:
+    return value.record() if isinstance(value, ResolvedPart | ResolvedDataset) else value
 
 
 @dataclass(frozen=True)

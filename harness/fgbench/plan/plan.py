@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fgbench.coordinates import AXES
 from fgbench.digests import digest
 from fgbench.loop.splitting import selection_rows
 from fgbench.loop.stages import STAGES
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from fgbench.plugins.registry import Registry
     from fgbench.store import Artifact, Store
 
-_AXES = {"datasets", "classifiers", "losses", "generators", "calibrators", "arms", "bins", "seeds"}
+_AXES = {axis.suite for axis in AXES.values() if axis.spans}
 
 
 @dataclass(frozen=True)

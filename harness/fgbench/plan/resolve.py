@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fgbench.coordinates import DatasetRecord, PartRecord
+from fgbench.data import SPLITS
 from fgbench.digests import digest
 from fgbench.errors import ConfigurationError, FgbenchError
 from fgbench.loop.stages import part_identity
@@ -56,6 +58,10 @@ class ResolvedPart:
         """Its registered name."""
         return str(self.identity["name"])
 
+    def record(self) -> PartRecord:
+        """Return it as boards record it."""
+        return PartRecord.of(self.identity)
+
 
 @dataclass(frozen=True)
 class ResolvedDataset:
@@ -70,6 +76,22 @@ class ResolvedDataset:
     def provides(self) -> frozenset[str]:
         """What the data and the loader offer to the other parts."""
         return self.part.provides | self.dataset.provides
+
+    @property
+    def label(self) -> str:
+        """The loader's name, and those parameters that differ from their defaults."""
+        return self.part.label
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The loader's identity, and the digest of the data."""
+        return dict(self.part.identity) | {"digest": self.dataset.digest}
+
+    def record(self) -> DatasetRecord:
+        """Return it as boards record it."""
+        sizes = {f"n_{name}": len(self.dataset.splits[name]) for name in SPLITS}
+        names = list(self.dataset.label_names)
+        return DatasetRecord.of(self.identity, **sizes, label_names=names)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fgbench.calibration.bounds import bounds_sentences
+from fgbench.coordinates import PARTS
 from fgbench.leaderboard.ranking import ranks
 from fgbench.loop.arms import ARMS
 from fgbench.report.notes import notes_of
@@ -40,7 +41,6 @@ DIGITS = 4
 """Decimals of a number on the page, which shows three."""
 
 _FIRST_METRICS = 4
-_SHORT_NAMES = ("dataset", "classifier", "loss", "generator", "calibrator", "telling")
 _EFFORT = 6
 """Of compression: 9 takes eight times as long and saves 5 %."""
 
@@ -84,7 +84,11 @@ def _entries(
 ) -> dict[str, Any]:
     """Return what an entry is and cost, one column a field, in which equal texts stand once."""
     entries = [entry for group in groups for entry in group.entries]
-    named = [_short_names(entry, group) for group in groups for entry in group.entries]
+    named = [
+        {**group.names.all(entry), "telling": group.telling_settings(entry)}
+        for group in groups
+        for entry in group.entries
+    ]
     texts: dict[str, Callable[[Entry], str | None]] = {
         "arm": lambda entry: entry.arm,
         "protocol": lambda entry: entry.protocol,
@@ -115,29 +119,15 @@ def _entries(
     }
     return {
         "group": [index for index, group in enumerate(groups) for _ in group.entries],
-        **{name: _coded([names[name] for names in named]) for name in _SHORT_NAMES},
+        **{name: _coded([names[name] for names in named]) for name in (*PARTS, "telling")},
         **{name: _coded([of(entry) for entry in entries]) for name, of in texts.items()},
         **{name: [of(entry) for entry in entries] for name, of in values.items()},
     }
 
 
-def _short_names(entry: Entry, group: Group) -> dict[str, str | None]:
-    """Return what tells an entry from others, by `_SHORT_NAMES`."""
-    names = group.names
-    return {
-        "dataset": names.dataset(entry.dataset),
-        "classifier": names.short("classifier", entry.classifier),
-        "loss": names.short("loss", entry.loss),
-        "generator": None if entry.generator is None else names.short("generator", entry.generator),
-        "calibrator": names.short("calibrator", entry.calibrator),
-        "telling": group.telling_settings(entry),
-    }
-
-
 def _parts(entry: Entry) -> str:
     """Return all parts of an entry with all their parameters, a line each."""
-    parts = [entry.dataset, entry.classifier, entry.loss, entry.generator, entry.calibrator]
-    return "\n".join(part.label for part in parts if part is not None)
+    return "\n".join(part.label for part in entry.parts().values())
 
 
 def _rejected(entry: Entry) -> str | None:

@@ -74,8 +74,7 @@ def read_portraits(folder: Path) -> list[Portrait]:
         ) from None
     groups: dict[tuple[str, ...], list[SetRecord]] = {}
     for item in found.sets:
-        key = (item.dataset, item.classifier, item.loss, item.generator)
-        groups.setdefault(key, []).append(item)
+        groups.setdefault(item.parts, []).append(item)
     return [_portrait(items) for items in groups.values()]
 
 
@@ -91,7 +90,7 @@ def _portrait(items: Sequence[SetRecord]) -> Portrait:
         sections.append((title, tuple(row for row in rows if row is not None)))
     notes = {f"{what}: {why}" for item in items for what, why in item.skipped.items()}
     return Portrait(
-        title=f"{first.dataset} · {first.classifier} · {first.loss} · {first.generator}",
+        title=" · ".join(first.parts),
         columns=tuple(names),
         sections=tuple((title, rows) for title, rows in sections if rows),
         shifts=tuple(

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from fgbench.coordinates import GENERATION, NAMED, PARTS
 from fgbench.loop.arms import ARMS
 
 if TYPE_CHECKING:
-    from fgbench.leaderboard.models import (
-        ComparisonRecord,
-        DatasetRecord,
-        Entry,
-        Leaderboard,
-        MetricRecord,
-        PartRecord,
-    )
+    from fgbench.coordinates import DatasetRecord, PartRecord
+    from fgbench.leaderboard.models import ComparisonRecord, Entry, Leaderboard, MetricRecord
 
 Verdict = Literal["better", "worse", "not separable", ""]
 """Of a difference: significant after Holm at 5 %, in the good or the bad direction, or not."""
@@ -92,7 +87,7 @@ class Names:
         self._digests: dict[str, set[str | None]] = {}
         for entry in entries:
             self._digests.setdefault(entry.dataset.label, set()).add(entry.dataset.digest)
-            for kind, part in _parts(entry):
+            for kind, part in entry.parts().items():
                 values = self._values.setdefault((kind, part.name), {})
                 for key, value in part.params.items():
                     values.setdefault(key, set()).add(str(value))
@@ -112,6 +107,11 @@ class Names:
         name = self.short("dataset", record)
         several = len(self._digests.get(record.label, ())) > 1
         return f"{name}@{record.digest[:8]}" if several and record.digest else name
+
+    def all(self, entry: Entry) -> dict[str, str | None]:
+        """Return the short name of each of an entry's parts, by axis; None where it has none."""
+        names = {kind: self.short(kind, part) for kind, part in entry.parts().items()}
+        return dict.fromkeys(PARTS) | names | {"dataset": self.dataset(entry.dataset)}
 
 
 def default_metrics(board: Leaderboard, at_most: int = 4) -> list[str]:
@@ -152,7 +152,7 @@ def comparisons(board: Leaderboard) -> list[Group]:
     names = Names(board.entries)
     shared: dict[tuple[object, ...], list[Entry]] = {}
     for entry in board.entries:
-        shared.setdefault(_setting(entry), []).append(entry)
+        shared.setdefault(entry.table(), []).append(entry)
     return [
         Group(_title(entries[0], "", names), tuple(sorted(entries, key=_row_order)), names)
         for entries in shared.values()
@@ -242,27 +242,19 @@ def signed(value: float) -> str:
 
 
 def filtered(board: Leaderboard, **wanted: Sequence[str]) -> Leaderboard:
-    """Return the board with the entries whose parts have the wanted names; none wanted is all.
+    """Return the board with the entries that have one of the wanted names on each axis.
 
-    The keys are dataset, classifier, generator, calibrator, arm, protocol and bins. An entry
-    without generator, and so without bins, stays, so that each comparison keeps its control.
+    An axis without wanted names is not filtered. An entry without generator, and so without bins,
+    stays, so that each comparison keeps its control.
     """
 
     def keep(entry: Entry) -> bool:
-        names = {
-            "dataset": entry.dataset.name,
-            "classifier": entry.classifier.name,
-            "generator": entry.generator.name if entry.generator else None,
-            "calibrator": entry.calibrator.name,
-            "arm": entry.arm,
-            "protocol": entry.protocol,
-            "bins": None if entry.bins is None else str(entry.bins),
-        }
+        names = entry.names()
         return all(
             not values
-            or names[key] in values
-            or (key in ("generator", "bins") and entry.generator is None)
-            for key, values in wanted.items()
+            or str(names[axis]) in values
+            or (axis in GENERATION and entry.generator is None)
+            for axis, values in wanted.items()
         )
 
     kept = [each for each in board.entries if keep(each)]
@@ -273,42 +265,13 @@ def filtered(board: Leaderboard, **wanted: Sequence[str]) -> Leaderboard:
 
 def known_names(entries: Iterable[Entry]) -> dict[str, set[str]]:
     """Return the names that `filtered` can be asked for, by key."""
-    keys = "dataset classifier generator calibrator arm metric protocol bins"
-    known: dict[str, set[str]] = {key: set() for key in keys.split()}
+    known: dict[str, set[str]] = {axis: set() for axis in (*NAMED, "metric")}
     for entry in entries:
-        known["dataset"].add(entry.dataset.name)
-        known["classifier"].add(entry.classifier.name)
-        known["calibrator"].add(entry.calibrator.name)
-        known["arm"].add(entry.arm)
         known["metric"] |= set(entry.metrics)
-        known["protocol"].add(entry.protocol)
-        if entry.bins is not None:
-            known["bins"].add(str(entry.bins))
-        if entry.generator is not None:
-            known["generator"].add(entry.generator.name)
+        for axis, name in entry.names().items():
+            if name is not None:
+                known[axis].add(str(name))
     return known
-
-
-def _setting(entry: Entry) -> tuple[object, ...]:
-    return (
-        entry.dataset.label,
-        entry.dataset.digest,
-        entry.classifier.label,
-        entry.loss.label,
-        entry.protocol,
-        tuple(sorted(entry.seeds)),
-        entry.published and entry.published.source,
-    )
-
-
-def _parts(entry: Entry) -> list[tuple[str, PartRecord]]:
-    parts: list[tuple[str, PartRecord]] = [
-        ("dataset", entry.dataset),
-        ("classifier", entry.classifier),
-        ("loss", entry.loss),
-        ("calibrator", entry.calibrator),
-    ]
-    return parts if entry.generator is None else [*parts, ("generator", entry.generator)]
 
 
 def _generation(entry: Entry, names: Names) -> str:
@@ -345,8 +308,7 @@ def _title(entry: Entry, generation: str, names: Names) -> str:
     return " · ".join([*parts, f"{entry.protocol} protocol", seeds])
 
 
-def _row_order(entry: Entry) -> tuple[int, str, str, int, bool, str]:
+def _row_order(entry: Entry) -> tuple[Any, ...]:
     arm = ARMS.index(entry.arm) if entry.arm in ARMS else len(ARMS)
-    generator = "" if entry.generator is None else entry.generator.label
     plain = entry.calibrator.name == "none"
-    return arm, entry.arm, generator, entry.bins or 0, not plain, entry.calibrator.label
+    return arm, entry.arm, *entry.order(*GENERATION), not plain, *entry.order("calibrator")

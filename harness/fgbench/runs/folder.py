@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fgbench.coordinates import Coordinates, entry_id
 from fgbench.diagnostics.collect import (
     SAMPLE_INDEX,
     design,
@@ -21,16 +22,12 @@ from fgbench.errors import DamagedArtifactError
 from fgbench.leaderboard.build import build_entry, finish_board
 from fgbench.leaderboard.models import (
     Artifacts,
-    DatasetRecord,
     Entry,
-    EntryCoordinates,
     Leaderboard,
-    PartRecord,
     PredictionsFile,
     Provenance,
     SyntheticRecord,
     UsageRecord,
-    entry_id,
 )
 from fgbench.loop.stages import SAMPLES, read_evaluation
 from fgbench.plan.graph import BOOTSTRAP_SEED, CellNodes
@@ -125,42 +122,8 @@ def _entry(
     )
 
 
-def _coordinates(plan: Plan, cells: list[CellNodes]) -> EntryCoordinates:
-    cell, suite = cells[0].cell, plan.resolved.suite
-    generating = cell.generator is not None
-    dataset = cell.dataset.dataset
-    part = PartRecord.of(cell.dataset.part.identity)
-    settings: dict[str, Any] = {}
-    if suite.limit is not None:
-        settings["limit"] = suite.limit
-    if generating:
-        settings |= {
-            "examples_per_class": suite.examples_per_class,
-            "retries": suite.retries,
-            "drop_near_duplicates": suite.drop_near_duplicates,
-        }
-    return EntryCoordinates(
-        dataset=DatasetRecord(
-            **part.model_dump(),
-            digest=dataset.digest,
-            n_train=len(dataset.splits["train"]),
-            n_validation=len(dataset.splits["validation"]),
-            n_test=len(dataset.splits["test"]),
-            label_names=list(dataset.label_names),
-        ),
-        classifier=PartRecord.of(cell.classifier.identity),
-        loss=PartRecord.of(cell.loss.identity),
-        generator=None if cell.generator is None else PartRecord.of(cell.generator.identity),
-        calibrator=PartRecord.of(cell.calibrator.identity),
-        arm=cell.arm,
-        bins=cell.bins,
-        threshold=suite.threshold if generating else None,
-        selector=suite.selector if generating else None,
-        alpha=suite.alpha if generating and suite.selector == "significant" else None,
-        protocol=suite.protocol,
-        seeds=[nodes.cell.seed for nodes in cells],
-        settings=settings,
-    )
+def _coordinates(plan: Plan, cells: list[CellNodes]) -> Coordinates:
+    return cells[0].cell.entry(plan.resolved.suite, [nodes.cell.seed for nodes in cells])
 
 
 def _synthetic(cells: list[CellNodes], results: Results) -> SyntheticRecord | None:
