@@ -8,11 +8,12 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fgbench.calibration.statistics import MetricSummary
 from fgbench.cli import run_command
 from fgbench.coordinates import Coordinates, DatasetRecord, PartRecord, entry_id
 from fgbench.errors import LeaderboardError
 from fgbench.leaderboard.files import write_board
-from fgbench.leaderboard.models import Entry, Leaderboard, MetricRecord, Provenance
+from fgbench.leaderboard.models import Entry, Leaderboard, Provenance
 from fgbench.report.ablation import ablation, read_entries, to_value
 from fgbench.report.ablation_text import ablation_text
 from fgbench.report.correlation import correlation, smallest_separable
@@ -62,7 +63,7 @@ def entry(name, classifier, arm, figures, *, params=None, seeds=(0,), **changes)
     coordinates = Coordinates(**(values | changes))
     per_seed = [figures] if isinstance(figures, tuple) else figures
     metrics = {
-        metric: MetricRecord(
+        metric: MetricSummary(
             mean=float(np.mean([each[at] for each in per_seed])),
             std=0,
             ci95=None,

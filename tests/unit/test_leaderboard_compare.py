@@ -8,13 +8,14 @@ import shutil
 import pytest
 
 import synthetic_run
+from fgbench.calibration.statistics import MetricSummary
 from fgbench.compare.compare import compare_boards, compare_files
 from fgbench.compare.matching import changes
 from fgbench.compare.rendering import as_csv, as_markdown, as_text, as_value
 from fgbench.coordinates import Coordinates, DatasetRecord, PartRecord, PublishedRecord, entry_id
 from fgbench.leaderboard.build import assemble
 from fgbench.leaderboard.files import read_board, write_board
-from fgbench.leaderboard.models import Entry, MetricRecord, Provenance
+from fgbench.leaderboard.models import Entry, Provenance
 from synthetic_run import coordinates, make_run, registry
 
 
@@ -174,7 +175,7 @@ def published(**changes):
         **changes,
     )
     values = {name: getattr(where, name) for name in Coordinates.model_fields}
-    metrics = {"ece": MetricRecord(mean=0.5), "accuracy": MetricRecord(mean=0.78)}
+    metrics = {"ece": MetricSummary(mean=0.5), "accuracy": MetricSummary(mean=0.78)}
     return Entry(**values, id=entry_id(where), metrics=metrics, provenance=Provenance())
 
 

@@ -5,8 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
+from fgbench.calibration.statistics import Comparison, MetricSummary
 from fgbench.coordinates import PublishedRecord
-from fgbench.leaderboard.models import ComparisonRecord, Leaderboard, MetricRecord
+from fgbench.leaderboard.models import Leaderboard
 from fgbench.report.table import results_html, results_table
 from fgbench.report.view import cell_text, comparisons, filtered, groups, signed, verdict
 from synthetic_run import make_run
@@ -60,7 +61,7 @@ def test_every_arm_and_calibrator_has_a_row_and_the_controls_stand_in_each_group
     ],
 )
 def test_a_verdict_needs_significance_and_knows_the_direction(delta, p, higher, expected):
-    record = ComparisonRecord(delta=delta, ci95=None, p_value=p, p_adjusted=p)
+    record = Comparison(delta=delta, ci95=None, p_value=p, p_adjusted=p)
     assert verdict(record, higher) == expected
 
 
@@ -139,7 +140,7 @@ def test_published_figures_of_several_seeds_have_their_deviation(board):
         update={
             "seeds": [],
             "published": PublishedRecord(source="a paper"),
-            "metrics": {"ece": MetricRecord(mean=0.058, std=0.02)},
+            "metrics": {"ece": MetricSummary(mean=0.058, std=0.02)},
             "versus_baseline": {},
         }
     )

@@ -8,19 +8,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fgbench.calibration.statistics import MetricSummary
 from fgbench.coordinates import Coordinates, DatasetRecord, PartRecord, PublishedRecord, entry_id
 from fgbench.errors import LeaderboardError
 from fgbench.leaderboard.build import assemble
 from fgbench.leaderboard.checksums import with_checksums
 from fgbench.leaderboard.files import parse_board, read_board, write_board
-from fgbench.leaderboard.models import (
-    Entry,
-    MetricRecord,
-    Provenance,
-    StatisticsRecord,
-    UsageRecord,
-)
+from fgbench.leaderboard.models import Entry, Provenance, StatisticsRecord
 from fgbench.leaderboard.verify import verify_board
+from fgbench.usage import Usage
 from synthetic_run import coordinates, make_entry, make_run, registry
 
 
@@ -191,7 +187,7 @@ def figures(**changes):
     values = {name: getattr(where, name) for name in Coordinates.model_fields}
     values |= {
         "id": entry_id(where),
-        "metrics": {"ece": MetricRecord(mean=0.05)},
+        "metrics": {"ece": MetricSummary(mean=0.05)},
         "statistics": StatisticsRecord(replicates=0),
         "provenance": Provenance(),
     }
@@ -248,7 +244,7 @@ def test_a_folder_of_predictions_that_is_a_link_or_no_file_is_refused(tmp_path):
 def test_costs_of_entries_without_checksums_are_on_trust(run, tmp_path):
     board = read_board(run[0])
     entries = [
-        each.model_copy(update={"checksums": {}, "usage": UsageRecord(requests=5)})
+        each.model_copy(update={"checksums": {}, "usage": Usage(requests=5)})
         for each in board.entries
     ]
     shutil.copytree(run[0] / "predictions", tmp_path / "predictions")

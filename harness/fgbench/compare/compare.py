@@ -17,9 +17,9 @@ from fgbench.leaderboard.serialize import without_collections
 from fgbench.report.view import SIGNIFICANCE
 
 if TYPE_CHECKING:
-    from fgbench.calibration.statistics import Evaluation
+    from fgbench.calibration.statistics import Evaluation, MetricSummary
     from fgbench.compare.matching import Change
-    from fgbench.leaderboard.models import Entry, Leaderboard, MetricRecord
+    from fgbench.leaderboard.models import Entry, Leaderboard
     from fgbench.plugins.registry import Registry
 
 How = Literal["paired", "unpaired", "identical", "no interval"]
@@ -253,8 +253,8 @@ class _Pair:
         )
 
     def _identical(self, name: str) -> Difference:
-        a: MetricRecord = self._old.metrics[name]
-        b: MetricRecord = self._new.metrics[name]
+        a: MetricSummary = self._old.metrics[name]
+        b: MetricSummary = self._new.metrics[name]
         return Difference(
             name, a.mean, b.mean, b.mean - a.mean, None, None, "identical", name in self._higher
         )

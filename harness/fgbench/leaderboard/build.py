@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fgbench.calibration.statistics import (
     CONFIDENCE,
     REPLICATES,
+    Comparison,
     compare,
     holm,
     summarise,
@@ -18,16 +19,14 @@ from fgbench.errors import LeaderboardError
 from fgbench.leaderboard.checksums import board_checksum, with_checksums
 from fgbench.leaderboard.models import (
     Artifacts,
-    ComparisonRecord,
     Entry,
     Leaderboard,
-    MetricRecord,
     Provenance,
     StatisticsRecord,
     SyntheticRecord,
-    UsageRecord,
 )
 from fgbench.leaderboard.serialize import without_collections
+from fgbench.usage import Usage
 
 if TYPE_CHECKING:
     from fgbench.calibration.statistics import Evaluation
@@ -49,7 +48,7 @@ def build_entry(
     metric_versions: Mapping[str, str],
     higher_is_better: Iterable[str] = HIGHER_IS_BETTER,
     synthetic: SyntheticRecord | None = None,
-    usage: UsageRecord | None = None,
+    usage: Usage | None = None,
     artifacts: Artifacts | None = None,
     bootstrap_seed: int = 0,
     replicates: int = REPLICATES,
@@ -63,16 +62,7 @@ def build_entry(
         raise LeaderboardError(
             f"{len(evaluations)} evaluations for the seeds {coordinates.seeds}: one each is needed."
         )
-    metrics = {
-        name: MetricRecord(
-            mean=each.mean,
-            std=each.std,
-            ci95=each.ci95,
-            per_seed=list(each.per_seed),
-            noise_floor=each.noise_floor,
-        )
-        for name, each in summarise(evaluations).items()
-    }
+    metrics = summarise(evaluations)
     entry = Entry(
         **{name: getattr(coordinates, name) for name in Coordinates.model_fields},
         id=entry_id(coordinates),
@@ -84,7 +74,7 @@ def build_entry(
             replicates=replicates, confidence=CONFIDENCE, seed=bootstrap_seed
         ),
         synthetic=synthetic,
-        usage=usage or UsageRecord(),
+        usage=usage or Usage(),
         provenance=provenance,
         artifacts=artifacts or Artifacts(),
     )
@@ -178,25 +168,21 @@ def compared(entry: Entry, controls: Controls, evaluations_of: EvaluationsOf) ->
             if known or getattr(entry, kind) is not None:
                 changes |= {kind: None, comparisons: {}}
         elif getattr(entry, kind) != control.id or not known:
-            found = comparison_records(entry, control, evaluations_of)
+            found = compare_entries(entry, control, evaluations_of)
             changes |= {kind: control.id, comparisons: found}
     return entry.model_copy(update=changes) if changes else entry
 
 
-def comparison_records(
+def compare_entries(
     entry: Entry, control: Entry, evaluations_of: EvaluationsOf
-) -> dict[str, ComparisonRecord]:
+) -> dict[str, Comparison]:
     """Compare an entry with a control on the entry's seeds; {} where evaluations are missing."""
     mine, theirs = evaluations_of(entry), evaluations_of(control)
     if mine is None or theirs is None:
         return {}
     by_seed = dict(zip(control.seeds, theirs, strict=True))
     comparisons = compare(mine, [by_seed[seed] for seed in entry.seeds])
-    return {
-        name: ComparisonRecord(delta=each.delta, ci95=each.ci95, p_value=each.p_value)
-        for name, each in comparisons.items()
-        if name in entry.metrics
-    }
+    return {name: each for name, each in comparisons.items() if name in entry.metrics}
 
 
 def adjusted(entries: Sequence[Entry]) -> list[Entry]:
@@ -210,7 +196,7 @@ def adjusted(entries: Sequence[Entry]) -> list[Entry]:
                     families.setdefault(name, []).append(record.p_value)
         p_values = {name: iter(holm(family)) for name, family in families.items()}
         for entry, update in zip(entries, updates, strict=True):
-            known: dict[str, ComparisonRecord] = getattr(entry, comparisons)
+            known: dict[str, Comparison] = getattr(entry, comparisons)
             found = {
                 name: record
                 if record.p_value is None
@@ -225,10 +211,10 @@ def adjusted(entries: Sequence[Entry]) -> list[Entry]:
     ]
 
 
-def _with_adjusted(record: ComparisonRecord, p_adjusted: float) -> ComparisonRecord:
+def _with_adjusted(record: Comparison, p_adjusted: float) -> Comparison:
     """Return the record with this adjusted p-value; itself where it has it already."""
     if record.p_adjusted == p_adjusted:
         return record
-    return ComparisonRecord(
+    return Comparison(
         ci95=record.ci95, delta=record.delta, p_adjusted=p_adjusted, p_value=record.p_value
     )

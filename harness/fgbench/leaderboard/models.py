@@ -7,39 +7,13 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from fgbench.calibration.statistics import Comparison, MetricSummary
 from fgbench.coordinates import Coordinates
 from fgbench.leaderboard.serialize import sorted_json, without_collections
-from fgbench.records import Interval, Record
+from fgbench.records import Record
+from fgbench.usage import Usage
 
 SCHEMA: Literal["fgbench.leaderboard/1"] = "fgbench.leaderboard/1"
-
-
-class MetricRecord(Record):
-    """A metric over seeds; `ci95` is null where the bootstrap leaves it undefined.
-
-    `noise_floor` is what a perfectly calibrated classifier with these predictions is expected to
-    have, by chance alone; null for metrics without one. The fields stand in alphabetical order, in
-    which they are written. A published figure may have nothing but its
-    mean: a deviation of 0, no interval, and no values of seeds.
-    """
-
-    ci95: Interval | None = None
-    mean: float
-    noise_floor: float | None = None
-    per_seed: list[float] = Field(default_factory=list)
-    std: float = Field(default=0.0, ge=0)
-
-
-class ComparisonRecord(Record):
-    """A paired difference; `p_adjusted` is Holm's over the board's comparisons of this metric.
-
-    The fields stand in alphabetical order, in which they are written.
-    """
-
-    ci95: Interval | None
-    delta: float
-    p_adjusted: float | None = Field(default=None, ge=0, le=1)
-    p_value: float | None = Field(ge=0, le=1)
 
 
 class SyntheticRecord(Record):
@@ -53,15 +27,6 @@ class SyntheticRecord(Record):
     near_duplicates_of_training: int = 0
     notes: dict[str, int] = Field(default_factory=dict)
     """What was not as asked for ("no structured output"), and in how many replies."""
-
-
-class UsageRecord(Record):
-    """What asking generators and classifiers cost, summed over seeds."""
-
-    requests: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: float = 0.0
 
 
 class Provenance(Record):
@@ -109,7 +74,7 @@ class Entry(Coordinates):
     """One line of a board."""
 
     id: str
-    metrics: dict[str, MetricRecord]
+    metrics: dict[str, MetricSummary]
     undefined: dict[str, str] = Field(default_factory=dict)
     """Metrics without a value, and why."""
     metric_versions: dict[str, str] = Field(default_factory=dict)
@@ -118,12 +83,12 @@ class Entry(Coordinates):
     statistics: StatisticsRecord = Field(default_factory=StatisticsRecord)
     baseline: str | None = None
     """Id of the entry that `versus_baseline` compares with."""
-    versus_baseline: dict[str, ComparisonRecord] = Field(default_factory=dict)
+    versus_baseline: dict[str, Comparison] = Field(default_factory=dict)
     real: str | None = None
     """Id of the matched control that `versus_real` compares with."""
-    versus_real: dict[str, ComparisonRecord] = Field(default_factory=dict)
+    versus_real: dict[str, Comparison] = Field(default_factory=dict)
     synthetic: SyntheticRecord | None = None
-    usage: UsageRecord = Field(default_factory=UsageRecord)
+    usage: Usage = Field(default_factory=Usage)
     provenance: Provenance
     artifacts: Artifacts = Field(default_factory=Artifacts)
     checksums: dict[str, str] = Field(default_factory=dict)

@@ -13,7 +13,8 @@ from scipy.special import ndtr
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fgbench.leaderboard.models import Entry, MetricRecord
+    from fgbench.calibration.statistics import MetricSummary
+    from fgbench.leaderboard.models import Entry
 
 Z95 = 1.959963984540054
 """The normal quantile that a 95 % interval reaches to on each side."""
@@ -36,7 +37,7 @@ class Rank:
         return str(self.best) if self.best == self.worst else f"{self.best}–{self.worst}"
 
 
-def half_width(record: MetricRecord) -> float | None:
+def half_width(record: MetricSummary) -> float | None:
     """Return how far a metric's 95 % interval reaches on one side; None without an interval.
 
     An interval that ends at 0, where errors are cut off, counts with its whole width.
@@ -48,7 +49,7 @@ def half_width(record: MetricRecord) -> float | None:
 
 
 def unpaired(
-    old: MetricRecord, new: MetricRecord
+    old: MetricSummary, new: MetricSummary
 ) -> tuple[tuple[float, float] | None, float | None]:
     """Return the 95 % interval and the p-value of `new − old` from two stored intervals.
 

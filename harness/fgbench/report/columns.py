@@ -33,7 +33,8 @@ from fgbench.report.view import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fgbench.leaderboard.models import ComparisonRecord, Entry, Leaderboard, Provenance
+    from fgbench.calibration.statistics import Comparison
+    from fgbench.leaderboard.models import Entry, Leaderboard, Provenance
     from fgbench.leaderboard.ranking import Rank
     from fgbench.report.reliability import EntryDiagrams
 
@@ -200,7 +201,7 @@ def _metric(name: str, groups: Sequence[Group], entries: Sequence[Entry]) -> dic
     }
 
 
-def _differences(records: Sequence[ComparisonRecord | None], better: bool) -> dict[str, Column]:
+def _differences(records: Sequence[Comparison | None], better: bool) -> dict[str, Column]:
     return _without_empty(
         {
             "delta": [each and _rounded(each.delta) for each in records],

@@ -11,8 +11,9 @@ from fgbench.coordinates import GENERATION, NAMED, PARTS
 from fgbench.loop.arms import ARMS
 
 if TYPE_CHECKING:
+    from fgbench.calibration.statistics import Comparison, MetricSummary
     from fgbench.coordinates import DatasetRecord, PartRecord
-    from fgbench.leaderboard.models import ComparisonRecord, Entry, Leaderboard, MetricRecord
+    from fgbench.leaderboard.models import Entry, Leaderboard
 
 Verdict = Literal["better", "worse", "not separable", ""]
 """Of a difference: significant after Holm at 5 %, in the good or the bad direction, or not."""
@@ -184,7 +185,7 @@ def cell_text(entry: Entry, metric: str) -> CellText:
     return _with_difference(value, entry.versus_baseline.get(metric), metric, entry)
 
 
-def is_chance(record: MetricRecord) -> bool:
+def is_chance(record: MetricSummary) -> bool:
     """Say whether an error is at or below its noise floor: what chance alone gives."""
     return record.noise_floor is not None and record.mean <= record.noise_floor
 
@@ -209,9 +210,7 @@ def against_real(group: Group) -> tuple[Entry, ...]:
     return tuple(entry for entry in group.entries if entry.versus_real)
 
 
-def _with_difference(
-    value: str, against: ComparisonRecord | None, metric: str, entry: Entry
-) -> CellText:
+def _with_difference(value: str, against: Comparison | None, metric: str, entry: Entry) -> CellText:
     if against is None:
         return CellText(value)
     interval = ""
@@ -221,7 +220,7 @@ def _with_difference(
     return CellText(value, signed(against.delta), interval, judged)
 
 
-def verdict(against: ComparisonRecord, higher_is_better: bool) -> Verdict:
+def verdict(against: Comparison, higher_is_better: bool) -> Verdict:
     """Return what a difference shows."""
     if against.p_adjusted is None or against.p_adjusted >= SIGNIFICANCE or against.delta == 0:
         return "not separable"

@@ -27,13 +27,13 @@ from fgbench.leaderboard.models import (
     PredictionsFile,
     Provenance,
     SyntheticRecord,
-    UsageRecord,
 )
 from fgbench.loop.stages import SAMPLES, read_evaluation
 from fgbench.plan.graph import BOOTSTRAP_SEED, CellNodes
 from fgbench.report import write_report
 from fgbench.runs.provenance import provenance
 from fgbench.store.atomic import write_atomically
+from fgbench.usage import Usage
 
 if TYPE_CHECKING:
     from fgbench.calibration.statistics import Evaluation
@@ -153,13 +153,11 @@ def _classifier_notes(cells: list[CellNodes], results: Results) -> list[str]:
     return [f"seed {seed}: {note}" for seed, said in notes.items() for note in said]
 
 
-def _usage(cells: list[CellNodes], results: Results) -> UsageRecord:
+def _usage(cells: list[CellNodes], results: Results) -> Usage:
     """Sum what generation cost, and classifying where a language model does; resumed or not."""
     stages = [node for nodes in cells for node in (nodes.samples, nodes.train) if node is not None]
     spent = [results[node].value["usage"] for node in stages if "usage" in results[node].value]
-    return UsageRecord(
-        **{name: sum(each[name] for each in spent) for name in UsageRecord.model_fields}
-    )
+    return sum((Usage(**each) for each in spent), Usage())
 
 
 def _ancestors(plan: Plan, cells: list[CellNodes]) -> set[str]:
