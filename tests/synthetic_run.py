@@ -9,7 +9,7 @@ from fgbench.calibration.statistics import applicable, evaluate_metrics
 from fgbench.coordinates import Coordinates, DatasetRecord, PartRecord, entry_id
 from fgbench.data import Predictions
 from fgbench.digests import digest_file
-from fgbench.leaderboard.build import build_entry, finish_board
+from fgbench.leaderboard.build import assemble, build_entry
 from fgbench.leaderboard.files import write_board
 from fgbench.leaderboard.models import Artifacts, PredictionsFile, Provenance, SyntheticRecord
 from fgbench.plugins.references import PartReference
@@ -127,7 +127,7 @@ def make_run(
             entry, values = make_entry(folder, where, classes=classes)
             entries.append(entry)
             evaluations[entry.id] = values
-    board = finish_board(name, "2026-01-02T03:04:05Z", entries, evaluations)
+    board = assemble(name, "2026-01-02T03:04:05Z", entries, lambda entry: evaluations.get(entry.id))
     write_board(board, folder / "leaderboard.json")
     write_samples(folder, dataset=dataset, text=text)
     write_sample_index(folder, board)

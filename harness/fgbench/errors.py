@@ -44,12 +44,6 @@ class LeaderboardError(FgbenchError):
     """A leaderboard file is malformed, or does not verify."""
 
 
-class StageError(FgbenchError):
-    """A stage of a run failed; the cells that stand on it fail with it."""
-
-    exit_code = 1
-
-
 class BudgetError(FgbenchError):
     """A cap on requests, tokens or cost is reached."""
 

@@ -13,7 +13,7 @@ from fgbench.cards import DataFolder
 from fgbench.coordinates import entry_id
 from fgbench.errors import LeaderboardError
 from fgbench.leaderboard import files
-from fgbench.leaderboard.bundled import board_path, bundled_boards, bundled_suite
+from fgbench.leaderboard.bundled import board_path, bundled_boards
 from fgbench.leaderboard.checksums import board_checksum, entry_checksums
 from fgbench.leaderboard.files import read_board
 from fgbench.leaderboard.verify import verify_board
@@ -23,6 +23,7 @@ from fgbench.plan.resolve import resolve
 from fgbench.plan.suite import Suite
 from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
+from fgbench.runs.regenerate import SUITE_FILE
 from fgbench_datasets import CARDS
 
 DATASETS = ("tc", "subj", "banking77", "se", "arxiv", "medical")
@@ -228,7 +229,7 @@ def all_data(tmp_path, real_data):
 
 
 def suite_of(name, **changes):
-    path = bundled_suite(name)
+    path = bundled_boards()[name].parent / SUITE_FILE
     return Suite.build(Suite.read(path) | changes, where=str(path))
 
 
@@ -279,7 +280,7 @@ def test_the_parts_of_the_suite_are_set_as_the_paper_says(paper):
     bool(find_spec("torch") and find_spec("vllm")), reason="torch and vllm are both installed"
 )
 def test_without_its_engines_the_plan_ends_with_a_sentence(fgbench, real_data):
-    suite = bundled_suite("paper-table4")
+    suite = bundled_boards()["paper-table4"].parent / SUITE_FILE
     answer = fgbench("plan", suite, "--data-dir", real_data, code=2)
     assert re.fullmatch(r"Error: .*(torch|transformers|bert-base|vllm).*\n", answer.stderr)
 
@@ -347,7 +348,7 @@ def test_every_bundled_board_has_a_suite_and_its_own_name():
         board = read_board(path)
         assert board.name == name
         assert board.checksum == board_checksum(board.name, board.created, board.entries)
-        assert Suite.read(bundled_suite(name))["name"] == name
+        assert Suite.read(bundled_boards()[name].parent / SUITE_FILE)["name"] == name
 
 
 def test_a_name_is_a_bundled_board_unless_there_is_such_a_file(tmp_path, monkeypatch):
@@ -361,8 +362,6 @@ def test_a_name_is_a_bundled_board_unless_there_is_such_a_file(tmp_path, monkeyp
         assert board_path(given) == given
     with pytest.raises(LeaderboardError, match=r"no bundled board.*paper-table4"):
         board_path(Path("paper-tabel4"))
-    with pytest.raises(LeaderboardError, match="without a suite"):
-        bundled_suite(str(tmp_path / "quick"))
 
 
 @pytest.mark.parametrize("name", ["quick", "paper-table4"])

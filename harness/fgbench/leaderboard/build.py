@@ -81,19 +81,6 @@ def build_entry(
     return with_checksums(entry)
 
 
-def finish_board(
-    name: str,
-    created: str,
-    entries: Iterable[Entry],
-    evaluations: Mapping[str, Sequence[Evaluation]],
-) -> Leaderboard:
-    """Return the board of a run: each entry compared with its baseline and its `real` control.
-
-    `evaluations` holds, by entry id, one evaluation a seed in the order of the entry's seeds.
-    """
-    return assemble(name, created, entries, lambda entry: evaluations.get(entry.id))
-
-
 def assemble(
     name: str, created: str, entries: Iterable[Entry], evaluations_of: EvaluationsOf
 ) -> Leaderboard:
@@ -151,11 +138,6 @@ class Controls:
         if entry.id not in self._settings:
             self._settings[entry.id] = (entry.setting(), entry.statistics.model_dump_json())
         return self._settings[entry.id]
-
-
-def control_of(entry: Entry, kind: str, entries: Iterable[Entry]) -> Entry | None:
-    """Return the control of an entry among others: see `Controls`."""
-    return Controls(entries).of(entry, kind)
 
 
 def compared(entry: Entry, controls: Controls, evaluations_of: EvaluationsOf) -> Entry:

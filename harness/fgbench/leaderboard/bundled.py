@@ -10,7 +10,6 @@ from fgbench_leaderboards import BOARDS
 
 _FILES = (BOARD_FILE, REFERENCE_FILE)
 """Of a board that was run here, and of published figures."""
-_SUITE = "suite.toml"
 
 
 def bundled_boards() -> dict[str, Path]:
@@ -42,11 +41,3 @@ def board_path(given: Path) -> Path:
             f"{did_you_mean(given.name, boards)}"
         )
     return boards[given.name]
-
-
-def bundled_suite(name: str) -> Path:
-    """Return the suite that regenerates a bundled board."""
-    path = board_path(Path(name)).parent / _SUITE
-    if not path.is_file():
-        raise LeaderboardError(f"board {name!r}: it comes without a suite, so it cannot be rerun.")
-    return path

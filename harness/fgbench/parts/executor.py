@@ -25,10 +25,6 @@ class WorkerSetup(NamedTuple):
     answers: Mapping[str, Any] | None = None
     """How parts ask language models, as JSON values: see `Answers.from_settings`."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values, for executors that start workers by command."""
-        return self._asdict() | {"plugins": list(self.plugins)}
-
 
 class Executor(Part, ABC):
     """Runs stages somewhere. A stage is opaque: a JSON text in, a JSON text out."""

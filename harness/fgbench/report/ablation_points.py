@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fgbench.leaderboard.build import control_of
+from fgbench.leaderboard.build import Controls
 
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Entry
@@ -65,7 +65,7 @@ def point_of(
     gains = tuple(
         gain
         for versus in CONTROLS
-        for gain in _gains(entry, control_of(entry, versus, entries), versus, ece)
+        for gain in _gains(entry, Controls(entries).of(entry, versus), versus, ece)
     )
     if not gains:
         return "neither its baseline nor its real control is there"

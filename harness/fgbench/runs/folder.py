@@ -19,7 +19,7 @@ from fgbench.diagnostics.collect import (
 from fgbench.diagnostics.models import DIAGNOSTICS_FILE
 from fgbench.digests import digest_bytes
 from fgbench.errors import DamagedArtifactError
-from fgbench.leaderboard.build import build_entry, finish_board
+from fgbench.leaderboard.build import assemble, build_entry
 from fgbench.leaderboard.models import (
     Artifacts,
     Entry,
@@ -66,7 +66,9 @@ def write_results(
             evaluations[entry.id] = seeds
     _write_models(plan, results, folder)
     _write_sample_index(plan, results, folder)
-    board = finish_board(plan.resolved.suite.name, started, entries, evaluations)
+    board = assemble(
+        plan.resolved.suite.name, started, entries, lambda entry: evaluations.get(entry.id)
+    )
     write_atomically(folder / "leaderboard.json", board.to_json())
     _write_diagnostics(plan, results, store, folder)
     write_report(folder, folder / "report.html")
