@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 from fgbench.calibration.statistics import compare, holm
 from fgbench.compare.matching import changes, match
-from fgbench.leaderboard.files import read_board
+from fgbench.leaderboard.files import read_board, without_collections
 from fgbench.leaderboard.ranking import unpaired
 from fgbench.leaderboard.recompute import Recomputed
-from fgbench.leaderboard.serialize import without_collections
 from fgbench.report.view import SIGNIFICANCE
 
 if TYPE_CHECKING:
@@ -142,13 +141,12 @@ def compare_boards(
     matching = match(old, new)
     entries: list[EntryDifference] = []
     refused: list[tuple[Entry, Entry, str]] = []
-    with without_collections():
-        for before, after in matching.pairs:
-            if reason := _other_data(before, after):
-                refused.append((before, after, reason))
-            else:
-                entries.append(_Pair(before, after, recomputed, metrics).difference())
-        _adjust(entries)
+    for before, after in matching.pairs:
+        if reason := _other_data(before, after):
+            refused.append((before, after, reason))
+        else:
+            entries.append(_Pair(before, after, recomputed, metrics).difference())
+    _adjust(entries)
     return BoardComparison(old, new, entries, matching.appeared, matching.vanished, refused)
 
 

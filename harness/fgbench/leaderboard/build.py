@@ -25,7 +25,6 @@ from fgbench.leaderboard.models import (
     StatisticsRecord,
     SyntheticRecord,
 )
-from fgbench.leaderboard.serialize import without_collections
 from fgbench.usage import Usage
 
 if TYPE_CHECKING:
@@ -89,16 +88,15 @@ def assemble(
     A comparison that an entry brings along for the control it has here is kept; a missing one is
     computed where `evaluations_of` knows both sides. The order of the entries is always the same.
     """
-    with without_collections():
-        ordered = sorted(entries, key=lambda entry: (*entry.order(), entry.id))
-        controls = Controls(ordered)
-        entries = adjusted([compared(entry, controls, evaluations_of) for entry in ordered])
-        return Leaderboard(
-            name=name,
-            created=created,
-            entries=entries,
-            checksum=board_checksum(name, created, entries),
-        )
+    ordered = sorted(entries, key=lambda entry: (*entry.order(), entry.id))
+    controls = Controls(ordered)
+    entries = adjusted([compared(entry, controls, evaluations_of) for entry in ordered])
+    return Leaderboard(
+        name=name,
+        created=created,
+        entries=entries,
+        checksum=board_checksum(name, created, entries),
+    )
 
 
 class Controls:

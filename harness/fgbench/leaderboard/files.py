@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -17,7 +20,6 @@ from fgbench.errors import LeaderboardError
 from fgbench.leaderboard.checksums import board_checksum
 from fgbench.leaderboard.migrations import migrated
 from fgbench.leaderboard.models import Entry, Leaderboard
-from fgbench.leaderboard.serialize import without_collections
 from fgbench.store.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -27,9 +29,28 @@ BOARD_FILE, REFERENCE_FILE = "leaderboard.json", "reference.json"
 """In a run's folder, and in the folder of a board that comes with fgbench."""
 
 
+@contextmanager
+def without_collections() -> Iterator[None]:
+    """Pause the garbage collector, which would walk the millions of records of a large board.
+
+    Objects created meanwhile count as old afterwards, so that they are not walked at once.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.freeze()
+            gc.unfreeze()
+            gc.enable()
+
+
 def write_board(board: Leaderboard, path: Path) -> None:
     """Write a board, atomically."""
-    write_atomically(path, board.to_bytes())
+    with without_collections():
+        content = board.to_bytes()
+    write_atomically(path, content)
 
 
 def read_board(path: Path) -> Leaderboard:

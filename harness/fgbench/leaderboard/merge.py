@@ -15,10 +15,14 @@ from fgbench.coordinates import entry_id
 from fgbench.digests import digest_file
 from fgbench.errors import LeaderboardError
 from fgbench.leaderboard.build import assemble
-from fgbench.leaderboard.files import PredictionsFolder, read_board, write_board
+from fgbench.leaderboard.files import (
+    PredictionsFolder,
+    read_board,
+    without_collections,
+    write_board,
+)
 from fgbench.leaderboard.models import Artifacts, Entry, Leaderboard
 from fgbench.leaderboard.recompute import Recomputed
-from fgbench.leaderboard.serialize import without_collections
 from fgbench.store.atomic import cannot_write
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from fgbench.calibration.statistics import Comparison, MetricSummary
 from fgbench.coordinates import Coordinates
-from fgbench.leaderboard.serialize import sorted_json, without_collections
+from fgbench.leaderboard.serialize import sorted_json
 from fgbench.records import Record
 from fgbench.usage import Usage
 
@@ -133,9 +133,8 @@ class Leaderboard(Record):
 
     def to_bytes(self) -> bytes:
         """Return the same as the file's bytes."""
-        with without_collections():
-            value = self.model_dump(by_alias=True, exclude={"entries"})
-            return sorted_json({**value, "entries": [entry.to_value() for entry in self.entries]})
+        value = self.model_dump(by_alias=True, exclude={"entries"})
+        return sorted_json({**value, "entries": [entry.to_value() for entry in self.entries]})
 
     def to_frame(self) -> Any:
         """Return one row an entry and metric, as a pandas frame; needs pandas."""

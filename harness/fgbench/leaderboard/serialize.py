@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 
@@ -23,23 +20,6 @@ def sorted_json(value: dict[str, Any]) -> bytes:
         except ValueError as error:
             raise ValueError(f"NaN and infinity are not JSON compliant: {error}") from None
     return text + b"\n"
-
-
-@contextmanager
-def without_collections() -> Iterator[None]:
-    """Hold off the garbage collector, which would walk millions of records in vain.
-
-    What came to be meanwhile counts as old afterwards, so that it is not walked at once then.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.freeze()
-            gc.unfreeze()
-            gc.enable()
 
 
 def _sorted(value: dict[str, Any]) -> dict[str, Any]:
