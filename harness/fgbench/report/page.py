@@ -21,6 +21,7 @@ from fgbench.leaderboard.models import identity
 from fgbench.leaderboard.notes import noted
 from fgbench.leaderboard.view import CAPTION, REAL_TITLE, SYMBOLS, Names
 from fgbench.report.columns import board_columns, packed
+from fgbench.report.fidelity import fidelity_columns
 from fgbench.report.reliability import NOTHING_STORED
 from fgbench.report.results import static_columns, static_sections
 
@@ -69,6 +70,7 @@ def render(
     generations, provenances = _generations(board, names), _provenances(board)
     places = {entry: each.place for each in samples.sets for entry in each.entries}
     columns = board_columns(board, folder, places)
+    columns["fidelities"] = fidelity_columns({each.place: each.fidelities for each in samples.sets})
     html = environment.get_template("page.html").render(
         board=board,
         kind=kind,

@@ -7,22 +7,23 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from fgbench.diagnostics.collect import SAMPLE_INDEX, SAMPLES_FOLDER
 from fgbench.errors import LeaderboardError
-from fgbench.report.diagrams import draw_fidelity
+from fgbench.report.fidelity import Fidelity, TenthMean, fidelity, tenth_rows
+from fgbench.report.reliability import POSITIVE
 
 PAIRS_PER_BIN = 3
 MOST_SETS = 12
 _LONGEST_TEXT = 400
 
-_AXES = {
+_JUDGES = {
     "baseline_probabilities": "baseline classifier",
     "achieved_probabilities": "true posterior",
     "claimed_probabilities": "generator's claim",
 }
-"""Who says what probability a synthetic input has, by the sample's field."""
+"""Who estimates the class probabilities of a synthetic input, by the sample's field."""
 
 
 @dataclass
@@ -51,17 +52,6 @@ class TargetedBin:
 
 
 @dataclass
-class Fidelity:
-    """What accepted inputs were asked to be, and what they are in the eyes of one judge."""
-
-    judge: str
-    svg: str
-    inputs: int
-    error: float
-    """Mean absolute difference between asked and found."""
-
-
-@dataclass
 class SampleSet:
     """The samples of one data set, generator, number of bins and design, over all seeds.
 
@@ -76,6 +66,11 @@ class SampleSet:
     bins: list[TargetedBin]
     reasons: list[tuple[str, int]]
     fidelities: list[Fidelity] = field(default_factory=list)
+
+    @property
+    def tenths(self) -> list[tuple[str, list[TenthMean | None]]]:
+        """The means of all judges as rows of a table, one for each tenth of the target."""
+        return tenth_rows(self.fidelities)
 
 
 _NAMES = ("dataset", "generator", "bins", "design")
@@ -141,8 +136,8 @@ class _Gathered:
         self.bins: dict[int, TargetedBin] = {}
         self.sources: dict[int, set[tuple[Any, ...]]] = {}
         self.shown: set[tuple[Any, ...]] = set()
-        self.asked: dict[str, list[float]] = {}
-        self.found: dict[str, list[float]] = {}
+        self.axis = ""
+        self.judged: dict[str, list[tuple[float, float]]] = {}
 
     def add(self, sample: dict[str, Any]) -> None:
         source = sample.get("source")
@@ -189,36 +184,28 @@ class _Gathered:
             bins=[self.bins[number] for number in sorted(self.bins)],
             reasons=self.reasons.most_common(12),
             fidelities=[
-                Fidelity(
-                    judge=_AXES[judge],
-                    svg=draw_fidelity(
-                        asked, self.found[judge], axis=_AXES[judge], key=f"{place}-{number}"
-                    ),
-                    inputs=len(asked),
-                    error=sum(abs(a - b) for a, b in zip(asked, self.found[judge], strict=True))
-                    / len(asked),
-                )
-                for number, (judge, asked) in enumerate(self._ordered())
+                fidelity(judge, self.axis, self.judged[key])
+                for key, judge in _JUDGES.items()
+                if key in self.judged
             ],
         )
 
-    def _ordered(self) -> list[tuple[str, list[float]]]:
-        return [(judge, self.asked[judge]) for judge in _AXES if judge in self.asked]
-
     def _judge(self, sample: dict[str, Any]) -> None:
-        """Remember what was asked and what each judge finds, for one class.
+        """Record the target and what each judge says of one class.
 
-        That class is 1 where there are two; else the one that was asked for most.
+        That class is 1 of two, or else the class with the highest target.
         """
-        asked = sample.get("asked_probabilities")
-        if not isinstance(asked, list) or not asked:
+        targets = sample.get("asked_probabilities")
+        if not _is_distribution(targets):
             return
-        label = 1 if len(asked) == 2 else max(range(len(asked)), key=asked.__getitem__)
-        for judge in _AXES:
-            found = sample.get(judge)
-            if isinstance(found, list) and len(found) == len(asked):
-                self.asked.setdefault(judge, []).append(float(asked[label]))
-                self.found.setdefault(judge, []).append(float(found[label]))
+        binary = len(targets) == 2
+        label = 1 if binary else max(range(len(targets)), key=targets.__getitem__)
+        self.axis = POSITIVE if binary else "P(class with the highest target)"
+        for key in _JUDGES:
+            values = sample.get(key)
+            if _is_distribution(values) and len(values) == len(targets):
+                pair = float(targets[label]), float(values[label])
+                self.judged.setdefault(key, []).append(pair)
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -230,6 +217,15 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
                 continue
             if isinstance(value, dict):
                 yield value
+
+
+def _is_distribution(values: Any) -> TypeGuard[list[float]]:
+    """Return whether a value of a sample is a list of probabilities, NaN excluded."""
+    return (
+        isinstance(values, list)
+        and bool(values)
+        and all(isinstance(value, int | float) and 0 <= value <= 1 for value in values)
+    )
 
 
 def _probabilities(values: Any) -> str:

@@ -262,6 +262,40 @@ function reliabilityText(board, i, after, before) {
     + (before === undefined ? "" : ` Of its baseline, ${off(before)}.`);
 }
 
+/** Target against judged probability of synthetic texts, a chart for each judge. */
+function drawFidelities(id, fidelities) {
+  document.querySelector(`#${id} .panels`).replaceChildren(...fidelities.map((fidelity) => {
+    const figure = chartFigure(fidelity.judge, fidelityText(fidelity), fidelityChart(fidelity));
+    figure.querySelector("figcaption").append(
+      h("small", {}, `mean absolute error ${number(fidelity.error)}, n = ${count(fidelity.n)}`));
+    return figure;
+  }));
+}
+
+function fidelityChart({ axis, dots, means }) {
+  const points = means.target.map((x, k) => ({ x, y: means.judged[k], n: means.n[k] }));
+  const scale = { domain: [0, 1], ticks: 5, grid: true, labelAnchor: "center", labelArrow: "none" };
+  return Plot.plot({
+    width: 334, height: 300, marginTop: 12, marginLeft: 50, marginBottom: 40, style: STYLE,
+    x: { ...scale, label: `target ${axis}` },
+    y: { ...scale, label: `judged ${axis}` },
+    marks: [
+      Plot.line([[0, 0], [1, 1]], { stroke: "var(--faint)", strokeDasharray: "4,3" }),
+      Plot.dot(dots.target.map((x, k) => [x, dots.judged[k]]), { r: 2.2, fill: "var(--before)", fillOpacity: 0.35 }),
+      Plot.line(points, { x: "x", y: "y", stroke: "var(--after)", strokeWidth: 2 }),
+      Plot.dot(points, { x: "x", y: "y", r: 4, fill: "var(--after)", stroke: "var(--page)" }),
+      Plot.tip(points, Plot.pointer({ x: "x", y: "y", title: (p) =>
+        `mean target ${number(p.x)}, mean judged ${number(p.y)}\nn = ${count(p.n)}` })),
+    ],
+  });
+}
+
+function fidelityText({ judge, axis, n, error, means }) {
+  const pairs = means.target.map((target, k) => `${number(target)} → ${number(means.judged[k])}`);
+  return `Target ${axis} against that judged by the ${judge}, of ${count(n)} texts: mean absolute error ${number(error)}. `
+    + `Mean target → mean judged, by tenth of the target: ${pairs.join("; ")}.`;
+}
+
 /** A chart is one image to a screen reader: what it says is the description, not its marks. */
 function chartFigure(title, description, chart) {
   for (const mark of chart.querySelectorAll("g[aria-label]")) {

@@ -14,8 +14,8 @@ async function readBoard() {
 }
 
 class Board {
-  constructor({ arms, shown, groups, entries, metrics, diagrams }) {
-    Object.assign(this, { arms, shown, groups, entries, metrics });
+  constructor({ arms, shown, groups, entries, metrics, diagrams, fidelities }) {
+    Object.assign(this, { arms, shown, groups, entries, metrics, fidelities });
     this.size = entries.id.length;
     this.metricNames = Object.keys(metrics);
     this.errors = this.metricNames.filter((name) => !metrics[name].higher);

@@ -9,6 +9,8 @@ const charts = {
   planes: () => drawPlanes(board, view, by("plane-error").value),
   costs: () => drawCosts(board, view, by("cost-error").value, by("cost-against").value, by("cost").value),
   diagrams: () => drawDiagrams(board, view, by("diagram-calibrator").value),
+  ...Object.fromEntries(Object.entries(board.fidelities)
+    .map(([anchor, fidelities]) => [`${anchor}-fidelity`, () => drawFidelities(`${anchor}-fidelity`, fidelities)])),
 };
 const outdated = new Set(Object.keys(charts));
 const inSight = new Set();
