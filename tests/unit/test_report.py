@@ -363,7 +363,7 @@ def test_an_index_of_samples_that_is_damaged_is_one_sentence(run, tmp_path):
 
 
 def test_sets_of_samples_that_are_left_out_are_counted(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(samples, "MOST_SETS", 1)
+    monkeypatch.setattr(samples, "MAX_SETS", 1)
     shutil.copytree(run, tmp_path / "run")
     (file,) = (tmp_path / "run" / "samples").iterdir()
     other = file.read_text(encoding="utf-8").replace('"targeted"', '"random"')

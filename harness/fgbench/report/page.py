@@ -68,9 +68,11 @@ def render(
     names = Names(board.entries)
     notes = noted(board.entries)
     generations, provenances = _generations(board, names), _provenances(board)
-    places = {entry: each.place for each in samples.sets for entry in each.entries}
+    places = {entry: each.anchor for each in samples.sets for entry in each.entries}
     columns = board_columns(board, folder, places)
-    columns["fidelities"] = fidelity_columns({each.place: each.fidelities for each in samples.sets})
+    columns["fidelities"] = fidelity_columns(
+        {each.anchor: each.fidelities for each in samples.sets}
+    )
     html = environment.get_template("page.html").render(
         board=board,
         kind=kind,
@@ -87,7 +89,7 @@ def render(
         notes=notes[:MOST_NOTES],
         more_notes=max(0, len(notes) - MOST_NOTES),
         sample_sets=[(each, _classifiers(board, names, each)) for each in samples.sets],
-        more_sample_sets=samples.left_out,
+        omitted_sample_sets=samples.omitted,
         portraits=portraits,
         generations=generations[:MOST_GENERATIONS],
         more_generations=max(0, len(generations) - MOST_GENERATIONS),
