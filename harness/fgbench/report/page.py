@@ -27,7 +27,7 @@ from fgbench.report.results import static_columns, static_sections
 
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Entry, Leaderboard, Provenance
-    from fgbench.report.diagnostics import Portrait
+    from fgbench.report.diagnostics import GeneratorSummary
     from fgbench.report.samples import Samples, SampleSet
 
 MOST_NOTES, MOST_GENERATIONS, MOST_PROVENANCES = 30, 100, 20
@@ -51,7 +51,7 @@ def render(
     *,
     kind: Literal["report", "board"],
     samples: Samples,
-    portraits: Sequence[Portrait] = (),
+    summaries: Sequence[GeneratorSummary] = (),
     failures: Sequence[dict[str, str]] = (),
 ) -> Page:
     """Return the page; the predictions of the board's entries are read from `folder`."""
@@ -90,7 +90,7 @@ def render(
         more_notes=max(0, len(notes) - MOST_NOTES),
         sample_sets=[(each, _classifiers(board, names, each)) for each in samples.sets],
         omitted_sample_sets=samples.omitted,
-        portraits=portraits,
+        summaries=summaries,
         generations=generations[:MOST_GENERATIONS],
         more_generations=max(0, len(generations) - MOST_GENERATIONS),
         failures=failures,

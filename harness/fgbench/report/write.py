@@ -10,7 +10,7 @@ from fgbench.diagnostics.collect import SAMPLES_FOLDER
 from fgbench.errors import LeaderboardError
 from fgbench.execution.events import read_events
 from fgbench.leaderboard.files import BOARD_FILE, read_board
-from fgbench.report.diagnostics import read_portraits
+from fgbench.report.diagnostics import read_summaries
 from fgbench.report.page import render
 from fgbench.report.samples import read_samples
 from fgbench.store.atomic import write_atomically
@@ -33,7 +33,7 @@ def write_report(run_folder: Path, output: Path) -> None:
         folder,
         kind="report",
         samples=read_samples([folder]),
-        portraits=read_portraits(folder),
+        summaries=read_summaries(folder),
         failures=_failures(folder / "events.jsonl"),
     )
     write_atomically(output, page.html)
