@@ -78,16 +78,16 @@ def test_costs_are_what_is_asked_for(visit, quick_page):
     page = visit(quick_page)
     page.descriptions("costs")
     options = page.cells("#cost option")
-    assert options == ["requests", "synthetic inputs", "seconds of work"]  # no tokens, no dollars
-    page.page.select_option("#cost", "seconds of work")
-    page.page.wait_for_selector('#costs [aria-label^="seconds of work against"]')
+    assert options == ["requests", "synthetic inputs", "compute seconds"]  # no tokens, no dollars
+    page.page.select_option("#cost", "compute seconds")
+    page.page.wait_for_selector('#costs [aria-label^="compute seconds against"]')
 
 
 def test_charts_follow_the_filters(visit, quick_page):
     page = visit(quick_page)
     assert len(page.descriptions("diagrams")) == 24
     page.page.select_option("#diagram-calibrator", "all")
-    page.page.wait_for_selector("text=The first 24 of 72 are drawn")
+    page.page.wait_for_selector("text=Showing the first 24 of 72")
     page.choose("dataset", "tc")
     for place, figures in {"planes": 1, "costs": 1, "diagrams": 18}.items():
         page.page.locator(f"#{place} h3").scroll_into_view_if_needed()
@@ -132,7 +132,7 @@ def test_diagrams_that_are_lacking_are_counted(visit, tmp_path):
     page = visit(changed(tmp_path, drop_predictions))
     assert len(page.descriptions("diagrams")) == 3
     note = page.page.inner_text("#diagrams .left-out")
-    assert note == "1 more have none: no predictions are stored with the board."
+    assert note == "Entries without a diagram: 1 (no predictions are stored with the board)."
 
 
 def test_fidelity_charts_show_each_text_and_the_means_of_each_judge(visit, tmp_path):

@@ -107,7 +107,7 @@ def test_it_prints_without_controls(visit, quick_page):
         assert "calibrator" in sheet
         assert "ece_positive" in sheet
         assert "nll" in sheet
-    assert "keep comparisons together" not in "".join(sheets)
+    assert "group by comparison" not in "".join(sheets)
     page.page.emulate_media(media="print", color_scheme="dark")
     assert not page.page.locator("#controls").is_visible()
     assert page.page.locator("#entries").is_visible()
