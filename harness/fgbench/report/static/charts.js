@@ -144,7 +144,7 @@ function costs(board, { error, against, cost }, points) {
   return Plot.plot({
     ...SIZE,
     x: { label: `${cost} →`, ...(isWide ? { type: "symlog", constant: Math.max(Math.min(...spent), Math.max(...spent) / 1e4) } : { nice: true }), ticks: 4, tickFormat: short, zero: true },
-    y: { label: `↑ ${error} below ${against}`, nice: true, grid: true, ticks: 6 },
+    y: { label: `↑ reduction of ${error} vs. ${against}`, nice: true, grid: true, ticks: 6 },
     color: armColor(board),
     symbol: symbols(board),
     marks: [
