@@ -20,8 +20,8 @@ from fgbench.leaderboard.models import (
     SyntheticRecord,
     entry_id,
 )
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 
 SHARPNESS = {"baseline": 2.5, "real": 2.4, "synthesis": 1.7, "synthesis+": 1.4}
 """By how much each arm's logits are too large; 1 is calibrated."""

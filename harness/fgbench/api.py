@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgbench.cards import DataFolder
-from fgbench.config import Suite
 from fgbench.errors import ConfigurationError
-from fgbench.leaderboard.table import results_html, results_table
-from fgbench.planning import make_plan
-from fgbench.references import PartReference
-from fgbench.registry import Registry
-from fgbench.running import FailedCell, Observer, run_plan
+from fgbench.llm.budget import Caps
+from fgbench.plan.plan import make_plan
+from fgbench.plan.suite import Suite
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
+from fgbench.report.table import results_html, results_table
+from fgbench.runs.session import FailedCell, Observer, run_plan
 from fgbench.store import Store, default_store
-from fgbench.store.spending import Caps
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     Inputs: TypeAlias = Sequence[str] | FloatArray
     """n texts, or a float array (n, d) for tasks that are not text."""
 
+    Input: TypeAlias = str | tuple[float, ...]
+    """One input: a text, or the d features of a row."""
+
 SPLITS = ("train", "validation", "test")
 
 

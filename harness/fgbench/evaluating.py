@@ -21,10 +21,10 @@ from fgbench.calibration.statistics import (
 from fgbench.data import Predictions
 from fgbench.errors import DataError
 from fgbench.loop.evaluation import evaluate_predictions
-from fgbench.matrix.resolve import all_metrics
+from fgbench.plan.resolve import all_metrics
 
 if TYPE_CHECKING:
-    from fgbench.registry import Registry
+    from fgbench.plugins.registry import Registry
 
 BOUND_BINS, BOUND_DELTA = 15, 0.05
 _LABEL = "label"

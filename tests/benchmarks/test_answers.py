@@ -11,9 +11,9 @@ import pytest
 from chat_probe import Echo, request
 from fgbench import Answers, ChatAnswer, Usage
 from fgbench.digests import digest
-from fgbench.store.answer_keys import request_keys
-from fgbench.store.answers import AnswerStore
-from fgbench.store.spending import Caps, Ledger
+from fgbench.llm.answers import AnswerStore
+from fgbench.llm.budget import Caps, Ledger
+from fgbench.llm.keys import request_keys
 
 WORDS = [f"{a}{b}{c}" for a in "bdklmnprst" for b in "aeiou" for c in ("n", "rt", "ls", "")]
 
@@ -106,7 +106,7 @@ from pathlib import Path
 sys.path += sys.argv[3:]
 from test_answers import Quick, Short
 from fgbench import Answers
-from fgbench.store.answers import AnswerStore
+from fgbench.llm.answers import AnswerStore
 store, count = AnswerStore(Path(sys.argv[1])), int(sys.argv[2])
 assert sum(1 for _ in Answers(store).ask(Quick(), Short(count))) == count
 # Not getrusage: its peak has the parent's in it.

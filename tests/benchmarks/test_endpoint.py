@@ -11,7 +11,7 @@ import time
 import pytest
 
 from fgbench import Answers, ChatRequest, Message, Sampling
-from fgbench.store.answers import ANSWERS_FILE, AnswerStore
+from fgbench.llm.answers import ANSWERS_FILE, AnswerStore
 from fgbench_plugins.language_models.openai_endpoint import OpenAIChat
 from llm_server import RETRIED_FAULTS, server_process
 

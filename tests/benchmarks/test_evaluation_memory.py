@@ -6,8 +6,8 @@ import numpy as np
 
 from fgbench.calibration import applicable, evaluate_metrics
 from fgbench.data import Predictions
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 
 
 def predictions(n, seed=0):

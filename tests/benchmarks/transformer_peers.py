@@ -51,8 +51,8 @@ def seconds(call):
 
 def classifier(**options):
     """Return an `hf` classifier with the settings of both sides."""
-    from fgbench.references import PartReference
-    from fgbench.registry import Registry
+    from fgbench.plugins.references import PartReference
+    from fgbench.plugins.registry import Registry
 
     usual = {
         "model": MODEL,

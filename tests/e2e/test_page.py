@@ -8,8 +8,8 @@ import pytest
 
 from fgbench.leaderboard.bundled import board_path
 from fgbench.leaderboard.ranking import ranks
-from fgbench.leaderboard.view import comparisons
 from fgbench.report import write_board_page, write_report
+from fgbench.report.view import comparisons
 from synthetic_run import make_run
 
 

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from fgbench.leaderboard.view import comparisons
 from fgbench.report import write_board_page, write_report
+from fgbench.report.view import comparisons
 from synthetic_run import make_run
 
 

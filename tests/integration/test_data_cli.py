@@ -109,8 +109,8 @@ def test_fetch_verify_and_load_a_third_partys_data(
     assert shown["sources"][0]["path"] == str(target)
 
     from fgbench import DataFolder
-    from fgbench.references import PartReference
-    from fgbench.registry import Registry
+    from fgbench.plugins.references import PartReference
+    from fgbench.plugins.registry import Registry
 
     loader = Registry.load([plugin]).create("dataset", PartReference("mine"))
     assert len(loader.load(DataFolder.from_environment()).splits["train"]) == 10

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 from fgbench.testing import check_calibrator
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from fgbench import Answers, ChatRequest, Message, Sampling
-from fgbench.store.answers import ANSWERS_FILE, AnswerStore, Standing
+from fgbench.llm.answers import ANSWERS_FILE, AnswerStore, Standing
 from fgbench_plugins.language_models.openai_endpoint import OpenAIChat
 from llm_server import FINAL_FAULTS, HARMLESS_FAULTS, RETRIED_FAULTS, content_key
 from run_folders import ENTRY, comparable

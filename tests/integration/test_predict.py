@@ -25,8 +25,8 @@ def finished(fgbench, tmp_path):
 def test_new_texts_get_what_the_stored_predictions_say(fgbench, finished):
     """The test split's own texts, sent through the command, come back as they were predicted."""
     from fgbench.cards import DataFolder
-    from fgbench.references import PartReference
-    from fgbench.registry import Registry
+    from fgbench.plugins.references import PartReference
+    from fgbench.plugins.registry import Registry
 
     folder, entries = finished
     loader = Registry.load().create("dataset", PartReference.parse(RUN[2]))

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fgbench import DataFolder, Dataset
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 
 DATA = os.environ.get("FGBENCH_TEST_DATA")
 pytestmark = pytest.mark.skipif(

@@ -9,7 +9,7 @@ import pytest
 from fgbench.cli import run_command
 from fgbench.errors import ConfigurationError
 from fgbench.leaderboard.files import read_board
-from fgbench.regenerating import suite_of
+from fgbench.runs.regenerate import suite_of
 
 RUN = (
     "run", "--dataset", "logistic-1d", "--limit", "150", "--seed", "0", "--seed", "3",

@@ -12,8 +12,8 @@ import pytest
 from chat_probe import Echo, failed, request, requests, said
 from fgbench import Answers, TokenChoice, UnansweredError
 from fgbench.errors import StoreError
-from fgbench.store.answer_files import as_database, export_answers, import_answers
-from fgbench.store.answers import AnswerStore
+from fgbench.llm.answers import AnswerStore
+from fgbench.llm.files import as_database, export_answers, import_answers
 
 
 def filled(path):
@@ -201,7 +201,7 @@ import sys; from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from chat_probe import Echo, requests
 from fgbench import Answers
-from fgbench.store.answers import AnswerStore
+from fgbench.llm.answers import AnswerStore
 for turn in range(5):
     store = AnswerStore(Path(sys.argv[1]) / f"{turn}.sqlite")
     assert sum(1 for _ in Answers(store).ask(Echo(), requests(20))) == 20

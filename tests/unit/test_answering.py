@@ -13,9 +13,9 @@ from chat_probe import Echo, failed, request, requests, said
 from fgbench import Answers, ChatRequest, Message, PluginError, Sampling, UnansweredError
 from fgbench.digests import digest
 from fgbench.errors import ConfigurationError, StoreError
-from fgbench.store.answer_keys import request_keys
-from fgbench.store.answers import AnswerStore
-from fgbench.store.spending import Caps, Ledger
+from fgbench.llm.answers import AnswerStore
+from fgbench.llm.budget import Caps, Ledger
+from fgbench.llm.keys import request_keys
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from fgbench.cards import DataFolder
-from fgbench.config import ARMS, Suite
 from fgbench.errors import LeaderboardError
 from fgbench.leaderboard import files
 from fgbench.leaderboard.bundled import board_path, bundled_boards, bundled_suite
@@ -18,10 +17,12 @@ from fgbench.leaderboard.checksums import board_checksum, entry_checksums
 from fgbench.leaderboard.files import read_board
 from fgbench.leaderboard.models import entry_id
 from fgbench.leaderboard.verify import verify_board
-from fgbench.matrix.cells import expand
-from fgbench.matrix.resolve import resolve
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.loop.arms import ARMS
+from fgbench.plan.cells import expand
+from fgbench.plan.resolve import resolve
+from fgbench.plan.suite import Suite
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 from fgbench_datasets import CARDS
 
 DATASETS = ("tc", "subj", "banking77", "se", "arxiv", "medical")

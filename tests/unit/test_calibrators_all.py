@@ -12,8 +12,8 @@ from scipy.special import softmax
 from calibrator_data import draw, fitted, overconfident
 from fgbench import Calibrator, DataError, Predictions
 from fgbench.loop.calibrating import calibrate
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 
 REGISTRY = Registry.load()
 NAMES = [

@@ -7,8 +7,8 @@ import pytest
 
 from calibrator_data import fitted, nll, overconfident
 from fgbench import DataError, PluginError
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 from fgbench.testing import check_calibrator
 
 INSTALLED = all(find_spec(name) for name in ("probmetrics", "numba"))

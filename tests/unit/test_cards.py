@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fgbench import Card, DataError, DataFolder
-from fgbench.registry import Registry
+from fgbench.plugins.registry import Registry
 from fgbench_datasets import CARDS
 
 MINE = """

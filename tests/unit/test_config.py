@@ -4,8 +4,9 @@ import tomllib
 
 import pytest
 
-from fgbench.config import ARMS, Suite
 from fgbench.errors import ConfigurationError
+from fgbench.loop.arms import ARMS
+from fgbench.plan.suite import Suite
 
 
 def read(tmp_path, text):

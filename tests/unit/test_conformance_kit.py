@@ -21,8 +21,8 @@ from fgbench import (
     Relabeling,
     Split,
 )
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 from fgbench.testing import (
     check_calibrator,
     check_classifier,

@@ -5,8 +5,8 @@ import pytest
 
 from fgbench.calibration.statistics import compare, evaluate_metrics, summarise
 from fgbench.data import Predictions
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 
 pytestmark = pytest.mark.slow
 

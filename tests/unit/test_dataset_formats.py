@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from fgbench import ConfigurationError, DataError, DataFolder, Dataset
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 
 REGISTRY = Registry.load()
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fgbench import ConfigurationError, DataError, DataFolder, Dataset
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 
 REGISTRY = Registry.load()
 FOLDER = DataFolder(None, Path("unused"))

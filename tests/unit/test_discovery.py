@@ -3,7 +3,7 @@
 import sys
 from importlib import metadata
 
-from fgbench.discovery import _by_library, installed_plugins
+from fgbench.plugins.discovery import _by_library, installed_plugins
 
 
 def test_the_same_entry_points_as_the_standard_library_for_every_group_here():

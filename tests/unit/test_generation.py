@@ -9,8 +9,8 @@ import pytest
 from fgbench import Candidate, DatasetLoader, GenerationResult, Generator, Relabeling, Usage
 from fgbench.data import Dataset, Split
 from fgbench.errors import PluginError
-from fgbench.loop.duplicates import DuplicateIndex, even_out
-from fgbench.loop.generation import few_shot_examples, synthesise
+from fgbench.loop.filling import few_shot_examples, synthesise
+from fgbench.loop.leakage import DuplicateIndex, even_out
 from fgbench.loop.targeting import Source, TargetBin, Targets
 
 

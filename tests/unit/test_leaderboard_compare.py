@@ -8,11 +8,11 @@ import shutil
 import pytest
 
 import synthetic_run
+from fgbench.compare.compare import compare_boards, compare_files
+from fgbench.compare.matching import changes
+from fgbench.compare.rendering import as_csv, as_markdown, as_text, as_value
 from fgbench.leaderboard.build import assemble
-from fgbench.leaderboard.compare import compare_boards, compare_files
-from fgbench.leaderboard.compare_text import as_csv, as_markdown, as_text, as_value
 from fgbench.leaderboard.files import read_board, write_board
-from fgbench.leaderboard.matching import changes
 from fgbench.leaderboard.models import (
     DatasetRecord,
     Entry,

@@ -112,7 +112,7 @@ BUILD = """
 import sys
 from pathlib import Path
 from fgbench.leaderboard.merge import merge_boards
-from fgbench.registry import Registry
+from fgbench.plugins.registry import Registry
 
 registry = Registry.load()
 print("ready", flush=True)

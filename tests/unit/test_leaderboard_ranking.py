@@ -9,7 +9,7 @@ from scipy import stats
 from fgbench.leaderboard import ranking
 from fgbench.leaderboard.models import ComparisonRecord, MetricRecord
 from fgbench.leaderboard.ranking import half_width, ranks, unpaired
-from fgbench.leaderboard.view import by_metric
+from fgbench.report.view import by_metric
 from synthetic_run import coordinates, make_entry
 
 

@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from fgbench.leaderboard.models import ComparisonRecord, Leaderboard, MetricRecord, PublishedRecord
-from fgbench.leaderboard.table import results_html, results_table
-from fgbench.leaderboard.view import cell_text, comparisons, filtered, groups, signed, verdict
+from fgbench.report.table import results_html, results_table
+from fgbench.report.view import cell_text, comparisons, filtered, groups, signed, verdict
 from synthetic_run import make_run
 
 

@@ -9,8 +9,8 @@ from sklearn import metrics as reference
 from fgbench.calibration import applicable, predictions_from_probabilities
 from fgbench.data import Predictions
 from fgbench.errors import ConfigurationError, DataError
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 
 REGISTRY = Registry.load()
 ALL = {

@@ -11,8 +11,8 @@ from fgbench.calibration import positive_class, reliability_diagram
 from fgbench.leaderboard.bundled import board_path
 from fgbench.leaderboard.files import read_board, read_predictions
 from fgbench.leaderboard.ranking import ranks
-from fgbench.leaderboard.view import comparisons, verdict
 from fgbench.report.columns import board_columns, packed
+from fgbench.report.view import comparisons, verdict
 from synthetic_run import make_run
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fgbench.errors import ConfigurationError
-from fgbench.references import PartReference
+from fgbench.plugins.references import PartReference
 
 
 @pytest.mark.parametrize(

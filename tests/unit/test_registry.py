@@ -8,8 +8,8 @@ from importlib.util import find_spec
 import pytest
 
 from fgbench.errors import ConfigurationError, PluginError
-from fgbench.references import PartReference
-from fgbench.registry import PLUGINS_VARIABLE, Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import PLUGINS_VARIABLE, Registry
 
 GOOD = """
 from typing import Annotated

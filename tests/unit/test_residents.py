@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 
 import fgbench
-from fgbench.execution.residents import Residence
+from fgbench.engine.residents import Residence
 from run_folders import PROBE
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fgbench.execution.queueing import StageQueue
-from fgbench.execution.scheduler import Scheduler
-from fgbench.matrix.graph import Graph
-from fgbench.matrix.resolve import ResolvedPart
+from fgbench.engine.queue import StageQueue
+from fgbench.engine.scheduler import Scheduler
+from fgbench.plan.graph import Graph
+from fgbench.plan.resolve import ResolvedPart
 from fgbench.store import Store
 
 

@@ -7,8 +7,8 @@ import pytest
 from chat_probe import Echo, request, requests
 from fgbench import Answers, BudgetError, Price
 from fgbench.errors import ConfigurationError
-from fgbench.store.answers import AnswerStore
-from fgbench.store.spending import Caps, Ledger, Spent
+from fgbench.llm.answers import AnswerStore
+from fgbench.llm.budget import Caps, Ledger, Spent
 
 
 @pytest.fixture

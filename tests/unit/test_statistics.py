@@ -18,8 +18,8 @@ from fgbench.calibration.statistics import (
 )
 from fgbench.data import Predictions
 from fgbench.errors import DataError, PluginError
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 
 REGISTRY = Registry.load()
 METRICS = {

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from fgbench import ConfigurationError, DataError, PluginError, TrainingSet
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 from fgbench.testing import check_classifier
 from fgbench_plugins.classifiers.transformer import BertBase
 from fgbench_plugins.losses.cross_entropy import CrossEntropy, LabelSmoothing
@@ -396,8 +396,9 @@ def test_code_of_a_model_is_never_run(tmp_path):
 
 def test_the_parts_can_be_named_without_torch():
     code = (
-        "import sys; from fgbench.registry import Registry; from fgbench.references import "
-        "PartReference as R; r = Registry.load(); r.create('classifier', R.parse('bert-base')); "
+        "import sys; from fgbench.plugins.registry import Registry; "
+        "from fgbench.plugins.references import PartReference as R; "
+        "r = Registry.load(); r.create('classifier', R.parse('bert-base')); "
         "r.create('classifier', R.parse('hf:model=x')); r.create('calibrator', R.parse("
         "'mc-dropout')); [r.create('loss', R(n)) for n in r.names('loss')]; "
         "print({'torch', 'transformers', 'safetensors', 'huggingface_hub'} & sys.modules.keys())"

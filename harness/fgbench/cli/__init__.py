@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fgbench import __version__
+from fgbench._version import __version__
 from fgbench.errors import FgbenchError
 
 _COMMANDS = {

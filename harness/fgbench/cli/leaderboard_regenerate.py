@@ -14,9 +14,9 @@ from fgbench.cli.options import data_dir_option, load_registry, plugin_option
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fgbench.planning import Plan
-    from fgbench.regenerating import Regeneration
-    from fgbench.running import Observer
+    from fgbench.plan.plan import Plan
+    from fgbench.runs.regenerate import Regeneration
+    from fgbench.runs.session import Observer
     from fgbench.store import Store
 
 
@@ -64,8 +64,8 @@ def regenerate(
 
     from fgbench.cards import DataFolder
     from fgbench.leaderboard.bundled import board_path
-    from fgbench.references import PartReference
-    from fgbench.regenerating import regenerate
+    from fgbench.plugins.references import PartReference
+    from fgbench.runs.regenerate import regenerate
     from fgbench.store import Store
 
     with contextlib.redirect_stdout(sys.stderr):
@@ -87,7 +87,7 @@ def regenerate(
 @contextlib.contextmanager
 def _observed(plan: Plan, store: Store, quiet: bool) -> Iterator[Observer]:
     from fgbench.cli.progress import progress
-    from fgbench.store.answers import ANSWERS_FILE
+    from fgbench.llm.answers import ANSWERS_FILE
 
     with progress(plan, store.root / ANSWERS_FILE, quiet=quiet) as observer:
         yield observer
@@ -96,10 +96,10 @@ def _observed(plan: Plan, store: Store, quiet: bool) -> Iterator[Observer]:
 def _tell(found: Regeneration, as_json: bool) -> None:
     import json
 
-    from fgbench.leaderboard import compare_text, drift
+    from fgbench.compare import drift, rendering
 
     if as_json:
-        value = compare_text.as_value(found.comparison)
+        value = rendering.as_value(found.comparison)
         value["failures"] = [
             {"cell": failure.label, "error": failure.error} for failure in found.failures
         ]

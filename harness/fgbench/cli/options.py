@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fgbench.registry import Registry
+from fgbench.plugins.registry import Registry
 
 if TYPE_CHECKING:
-    from fgbench.config import Suite
-    from fgbench.matrix.cells import Refusal
+    from fgbench.plan.cells import Refusal
+    from fgbench.plan.suite import Suite
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -87,7 +87,7 @@ def load_registry(plugins: tuple[str, ...]) -> Registry:
 
 def build_suite(suite_file: str | None, skip_incompatible: bool, options: dict[str, Any]) -> Suite:
     """Return the suite that a file and the options say; an option replaces the file's key."""
-    from fgbench.config import Suite
+    from fgbench.plan.suite import Suite
 
     given = {key: value for key, value in options.items() if value not in (None, ())}
     if skip_incompatible:

@@ -12,7 +12,7 @@ import click
 from fgbench.cli.options import build_suite, load_registry, matrix_options, tell_refusals
 
 if TYPE_CHECKING:
-    from fgbench.parts import Usage
+    from fgbench.usage import Usage
 
 
 @click.command("plan")
@@ -32,7 +32,7 @@ def plan(
     Takes the same arguments as `fgbench run`, and runs nothing.
     """
     from fgbench.cards import DataFolder
-    from fgbench.planning import forecast, make_plan
+    from fgbench.plan.plan import forecast, make_plan
     from fgbench.store import Store, default_store
 
     registry = load_registry(plugins)

@@ -14,9 +14,9 @@ from fgbench.errors import StoreError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fgbench.planning import Plan
-    from fgbench.running import Observer
-    from fgbench.store.spending import Spent
+    from fgbench.llm.budget import Spent
+    from fgbench.plan.plan import Plan
+    from fgbench.runs.session import Observer
 
 _PLAIN_EVERY = 5.0
 _SPENDING_EVERY, _PLAIN_SPENDING_EVERY = 0.5, 30.0
@@ -123,7 +123,7 @@ def _watched(
     answers: Path, run: str, every: float, show: Callable[[Spent], None]
 ) -> Iterator[None]:
     """Show what a run has spent on language models, whenever that has changed."""
-    from fgbench.store.spending import spent_so_far
+    from fgbench.llm.budget import spent_so_far
 
     ended = threading.Event()
 

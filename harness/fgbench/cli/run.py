@@ -59,12 +59,12 @@ def run(
 
     from fgbench.cards import DataFolder
     from fgbench.cli.progress import progress
-    from fgbench.planning import make_plan
-    from fgbench.references import PartReference
-    from fgbench.running import run_plan
+    from fgbench.llm.answers import ANSWERS_FILE
+    from fgbench.llm.budget import Caps
+    from fgbench.plan.plan import make_plan
+    from fgbench.plugins.references import PartReference
+    from fgbench.runs.session import run_plan
     from fgbench.store import Store, default_store
-    from fgbench.store.answers import ANSWERS_FILE
-    from fgbench.store.spending import Caps
 
     # Whatever a part prints belongs to the progress: standard output is for the result.
     with contextlib.redirect_stdout(sys.stderr):
@@ -93,8 +93,8 @@ def run(
     elif not quiet:
         from rich.console import Console
 
-        from fgbench.leaderboard.notes import noted as notes_on
-        from fgbench.leaderboard.table import results_table
+        from fgbench.report.notes import noted as notes_on
+        from fgbench.report.table import results_table
 
         console = Console()
         console.print(results_table(outcome.leaderboard, width=console.width))

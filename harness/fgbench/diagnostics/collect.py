@@ -22,12 +22,12 @@ from fgbench.diagnostics.models import (
 from fgbench.diagnostics.relabelling import relabelling
 from fgbench.diagnostics.shifts import bin_shifts
 from fgbench.loop.targeting import Targets
-from fgbench.matrix.graph import why_no_influence
+from fgbench.plan.graph import why_no_influence
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fgbench.matrix.graph import CellNodes, Graph
+    from fgbench.plan.graph import CellNodes, Graph
     from fgbench.store import Artifact
 
 Find = Callable[[str], "Artifact | None"]

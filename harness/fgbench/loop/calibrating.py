@@ -9,7 +9,7 @@ from fgbench.errors import PluginError
 
 if TYPE_CHECKING:
     from fgbench.data import Predictions
-    from fgbench.parts.interfaces import Calibrator
+    from fgbench.parts.calibrator import Calibrator
 
 
 def calibrate(calibrator: Calibrator, held_out: Predictions, test: Predictions) -> Predictions:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fgbench.data import Predictions
-    from fgbench.parts.interfaces import Metric
+    from fgbench.parts.metric import Metric
 
 
 def evaluate_predictions(

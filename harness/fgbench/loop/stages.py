@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fgbench.calibration.statistics import Evaluation
-    from fgbench.parts import Part
+    from fgbench.parts.base import Part
 
 VERSIONS = {
     "target": "1",
@@ -84,7 +84,7 @@ def target(inputs: StageInputs) -> Product:
 
 def synthesise(inputs: StageInputs) -> Product:
     """Targets → synthetic inputs with their lineage, relabelled and filtered."""
-    from fgbench.loop.generation import synthesise as fill
+    from fgbench.loop.filling import synthesise as fill
     from fgbench.loop.targeting import Targets
 
     given = inputs.parameters

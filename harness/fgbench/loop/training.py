@@ -10,8 +10,8 @@ from fgbench.errors import PluginError
 
 if TYPE_CHECKING:
     from fgbench.data import Dataset, Split
-    from fgbench.parts.generation import TrainingSet
-    from fgbench.parts.interfaces import Classifier, Loss
+    from fgbench.parts.classifier import Classifier, TrainingSet
+    from fgbench.parts.loss import Loss
 
 
 def train_and_predict(

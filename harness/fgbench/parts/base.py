@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pydantic import TypeAdapter
 
-    from fgbench.answering import Answers
+    from fgbench.llm.asking import Answers
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False)

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fgbench.calibration.bounds import bounds_sentences
-from fgbench.leaderboard.notes import notes_of
 from fgbench.leaderboard.ranking import ranks
-from fgbench.leaderboard.view import (
-    ARMS,
+from fgbench.loop.arms import ARMS
+from fgbench.report.notes import notes_of
+from fgbench.report.reliability import DEFAULT_BINS, entry_diagrams
+from fgbench.report.view import (
     Group,
     comparisons,
     default_metrics,
@@ -27,7 +28,6 @@ from fgbench.leaderboard.view import (
     selection,
     verdict,
 )
-from fgbench.report.reliability import DEFAULT_BINS, entry_diagrams
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,7 +12,7 @@ from fgbench.diagnostics.models import (
     Judge,
     SetRecord,
 )
-from fgbench.leaderboard.view import number, signed
+from fgbench.report.view import number, signed
 
 Value = Callable[[SetRecord], float | None]
 

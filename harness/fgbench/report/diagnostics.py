@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from fgbench.diagnostics.models import DIAGNOSTICS_FILE, Diagnostics, SetRecord
 from fgbench.diagnostics.shifts import Movement, movements
 from fgbench.errors import LeaderboardError
-from fgbench.leaderboard.view import ARMS, signed
+from fgbench.loop.arms import ARMS
 from fgbench.report.diagnostic_measures import SECTIONS, Measure
+from fgbench.report.view import signed
 
 
 @dataclass(frozen=True)

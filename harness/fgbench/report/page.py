@@ -15,15 +15,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from fgbench import __version__
+from fgbench._version import __version__
 from fgbench.digests import digest
 from fgbench.leaderboard.models import identity
-from fgbench.leaderboard.notes import noted
-from fgbench.leaderboard.view import CAPTION, REAL_TITLE, SYMBOLS, Names
 from fgbench.report.columns import board_columns, packed
 from fgbench.report.fidelity import fidelity_columns
+from fgbench.report.notes import noted
 from fgbench.report.reliability import NOTHING_STORED
 from fgbench.report.results import static_columns, static_sections
+from fgbench.report.view import CAPTION, REAL_TITLE, SYMBOLS, Names
 
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Entry, Leaderboard, Provenance

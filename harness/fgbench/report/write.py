@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fgbench.diagnostics.collect import SAMPLES_FOLDER
+from fgbench.engine.events import read_events
 from fgbench.errors import LeaderboardError
-from fgbench.execution.events import read_events
 from fgbench.leaderboard.files import BOARD_FILE, read_board
 from fgbench.report.diagnostics import read_summaries
 from fgbench.report.page import render
