@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from chat_probe import Echo, request
 from fgbench import Answers, ChatAnswer, Usage
 from fgbench.digests import digest
 from fgbench.llm.answers import AnswerStore
 from fgbench.llm.budget import Caps, Ledger
 from fgbench.llm.keys import request_keys
+from support.chat import Echo, request
 
 WORDS = [f"{a}{b}{c}" for a in "bdklmnprst" for b in "aeiou" for c in ("n", "rt", "ls", "")]
 

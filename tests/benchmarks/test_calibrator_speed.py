@@ -8,8 +8,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 
-from calibrator_data import overconfident
 from fgbench_plugins.calibrators.temperature import Temperature
+from support.calibrators import overconfident
 
 
 class GivenLogits(ClassifierMixin, BaseEstimator):

@@ -5,7 +5,7 @@ from statistics import fmean
 import pytest
 
 torch = pytest.importorskip("torch")
-from transformer_peers import classifier, clock, peer, seconds, train, tweets  # noqa: E402
+from support.transformer_peers import classifier, clock, peer, seconds, train, tweets  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark(group="MC dropout", timer=clock)]
 TEXTS, ROUNDS = 64, 5

@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from run_folders import comparable, events
+from support.runs import comparable, events
 
 PROBE_RUN = ["run", "--dataset", "probe", "--bins", "5", "--replicates", "20", "--seed", "0"]
 

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from run_folders import ENTRY, PROBE, comparable, events
+from support.runs import ENTRY, PROBE, comparable, events
 
 RUN = [
     *ENTRY, "run", "--plugin", str(PROBE), "--dataset", "probe", "--dataset", "probe:classes=3",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from run_folders import ENTRY, PROBE, comparable, events
+from support.runs import ENTRY, PROBE, comparable, events
 
 RUN = (
     "run", "--plugin", PROBE, "--dataset", "probe", "--arm", "baseline", "--arm", "synthesis+",

@@ -10,7 +10,7 @@ from fgbench.leaderboard.bundled import board_path
 from fgbench.leaderboard.ranking import ranks
 from fgbench.report import write_board_page, write_report
 from fgbench.report.view import comparisons
-from synthetic_run import make_run
+from support.boards import make_run
 
 
 def entries_of(board, dataset):

@@ -7,7 +7,7 @@ import pytest
 
 from fgbench.report import write_board_page
 from fgbench.report.view import comparisons
-from synthetic_run import make_run
+from support.boards import make_run
 
 
 def test_the_pareto_front_is_what_none_betters(visit, quick_page, quick):

@@ -6,7 +6,7 @@ import pypdf
 import pytest
 
 from fgbench.report import write_report
-from synthetic_run import make_run
+from support.boards import make_run
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

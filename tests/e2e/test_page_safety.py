@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from browsing import Visit
 from fgbench.report import write_board_page, write_report
-from synthetic_run import make_run
+from support.boards import make_run
+from support.browser import Visit
 
 EVIL = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>\"'&"
 FORMULA = '=HYPERLINK("http://x.test","y")'

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from engine_servers import serving
 
 from fgbench_plugins.generators.openai import OpenAIGenerator
-from tiny_llama import NoCaps, ask, chat
+from support.engine_servers import serving
+from support.tiny_llama import NoCaps, ask, chat
 
 
 @pytest.fixture(scope="module")

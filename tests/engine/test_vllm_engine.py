@@ -12,7 +12,7 @@ import fgbench
 from fgbench import BudgetError, ConfigurationError
 from fgbench_plugins.language_models.local_model import LocalModel
 from fgbench_plugins.language_models.vllm_engine import VllmChat, VllmSettings
-from tiny_llama import NoCaps, ask, chat
+from support.tiny_llama import NoCaps, ask, chat
 
 SYSTEM = "Write short and diverse texts, and label each of them. " * 6
 LABELS = {
@@ -154,7 +154,7 @@ def test_unloading_frees_the_memory_and_leaves_torch_as_it_was(tiny):
     import torch
 
     from fgbench_plugins.losses.cross_entropy import CrossEntropy
-    from tiny_bert import classifier, save_tiny, training_set
+    from support.tiny_bert import classifier, save_tiny, training_set
 
     fgbench.release_resident()
     process = psutil.Process()

@@ -10,9 +10,9 @@ import urllib.request
 from collections import Counter
 
 import pytest
-from engine_servers import serving
 
-from tiny_bert import save_tiny
+from support.engine_servers import serving
+from support.tiny_bert import save_tiny
 
 DATA = "known-posterior:train=40,validation=40,test=30"
 # Texts are noise; a schema makes replies of them that can be read, and labels that can be right.

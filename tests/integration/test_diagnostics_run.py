@@ -8,7 +8,7 @@ import pytest
 
 import fgbench
 from fgbench.diagnostics.models import Diagnostics
-from run_folders import PROBE
+from support.runs import PROBE
 
 SMALL = {"bins": [10], "seeds": [0], "calibrators": ["none"], "replicates": 20}
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fgbench.cli import run_command
-from synthetic_run import make_run
+from support.boards import make_run
 
 
 @pytest.fixture

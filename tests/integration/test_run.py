@@ -9,7 +9,7 @@ import pytest
 
 import fgbench as package
 from fgbench.errors import ConfigurationError, IncompatiblePartsError
-from run_folders import ENTRY, PROBE, comparable, events, stage_counts
+from support.runs import ENTRY, PROBE, comparable, events, stage_counts
 
 SMALL = ["--replicates", "20", "--bins", "5"]
 

@@ -8,8 +8,8 @@ import json
 import pytest
 
 import fgbench as package
-from run_folders import comparable, events
-from tiny_bert import training_set
+from support.runs import comparable, events
+from support.tiny_bert import training_set
 
 pytest.importorskip("torch", reason="transformer classifiers need fgbench[transformers]")
 pytest.importorskip("transformers")

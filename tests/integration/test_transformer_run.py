@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fgbench
-from run_folders import comparable
+from support.runs import comparable
 
 pytest.importorskip("torch", reason="transformer classifiers need fgbench[transformers]")
 pytest.importorskip("transformers")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from chat_probe import Echo, failed, request, requests, said
 from fgbench import Answers, TokenChoice, UnansweredError
 from fgbench.errors import StoreError
 from fgbench.llm.answers import AnswerStore
 from fgbench.llm.files import as_database, export_answers, import_answers
+from support.chat import Echo, failed, request, requests, said
 
 
 def filled(path):
@@ -199,7 +199,7 @@ def test_processes_may_make_the_file_at_once(tmp_path):
     code = """
 import sys; from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from chat_probe import Echo, requests
+from support.chat import Echo, requests
 from fgbench import Answers
 from fgbench.llm.answers import AnswerStore
 for turn in range(5):

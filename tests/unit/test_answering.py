@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat_probe import Echo, failed, request, requests, said
 from fgbench import Answers, ChatRequest, Message, PluginError, Sampling, UnansweredError
 from fgbench.digests import digest
 from fgbench.errors import ConfigurationError, StoreError
 from fgbench.llm.answers import AnswerStore
 from fgbench.llm.budget import Caps, Ledger
 from fgbench.llm.keys import request_keys
+from support.chat import Echo, failed, request, requests, said
 
 
 @pytest.fixture

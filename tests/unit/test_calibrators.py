@@ -13,12 +13,12 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
 
-from calibrator_data import nll, overconfident
 from fgbench import DataError, Predictions
 from fgbench_plugins.calibrators.identity import Identity
 from fgbench_plugins.calibrators.isotonic import Isotonic
 from fgbench_plugins.calibrators.platt import Platt
 from fgbench_plugins.calibrators.temperature import Temperature
+from support.calibrators import nll, overconfident
 
 ALL = [Identity, Temperature, Platt, Isotonic]
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from calibrator_data import draw, fitted, overconfident
 from fgbench import Calibrator, DataError, Predictions
 from fgbench.loop.calibrating import calibrate
 from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
+from support.calibrators import draw, fitted, overconfident
 
 REGISTRY = Registry.load()
 NAMES = [

@@ -13,10 +13,10 @@ from hypothesis.extra import numpy as hnp
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from calibrator_data import at_scores, fitted, formulaic, nll, overconfident
 from fgbench import DataError, Predictions
 from fgbench_plugins.calibrators.beta import Beta
 from fgbench_plugins.calibrators.histogram import HistogramBinning
+from support.calibrators import at_scores, fitted, formulaic, nll, overconfident
 
 AT = np.array([-6, -3, -1, 0, 0.5, 2, 4, 8])
 

@@ -8,10 +8,10 @@ from hypothesis.extra import numpy as hnp
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from calibrator_data import at_scores, fitted, nll, overconfident
 from fgbench import DataError, Predictions, calibration
 from fgbench_plugins.calibrators import consistency
 from fgbench_plugins.calibrators.consistency import Consistency
+from support.calibrators import at_scores, fitted, nll, overconfident
 
 
 def exact_share(logits, k, noise):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from calibrator_data import draw, fitted
 from fgbench import DataError, Predictions, calibration
 from fgbench_plugins.calibrators.feature_clipping import FeatureClipping, LinearHead
+from support.calibrators import draw, fitted
 
 
 def head(d=6, n_classes=3):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from calibrator_data import fitted, formulaic, nll, overconfident
 from fgbench import DataError, Predictions
 from fgbench_plugins.calibrators.linear import Dirichlet, MatrixScaling, VectorScaling
+from support.calibrators import fitted, formulaic, nll, overconfident
 
 AT = Predictions(
     np.array([[0, 0, 0], [2, 0, 0], [0, 3, -1], [-2, 1, 4], [6, 1, 1]], dtype=float),

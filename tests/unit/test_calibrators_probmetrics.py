@@ -5,11 +5,11 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from calibrator_data import fitted, nll, overconfident
 from fgbench import DataError, PluginError
 from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
 from fgbench.testing import check_calibrator
+from support.calibrators import fitted, nll, overconfident
 
 INSTALLED = all(find_spec(name) for name in ("probmetrics", "numba"))
 needs_it = pytest.mark.skipif(not INSTALLED, reason="probmetrics (with numba) is not installed")

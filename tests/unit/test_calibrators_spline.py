@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from calibrator_data import at_scores, fitted, formulaic, nll, overconfident
 from fgbench import DataError, Predictions
 from fgbench_plugins.calibrators.spline import Spline, recalibration
+from support.calibrators import at_scores, fitted, formulaic, nll, overconfident
 
 AT = np.array([-3, -2, -1, 0, 0.5, 1, 2, 3])
 REFERENCE = [0.048361, 0.12798, 0.317402, 0.636297, 0.768734, 0.79262, 0.761939, 0.769139]

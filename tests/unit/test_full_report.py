@@ -7,7 +7,7 @@ import pytest
 from fgbench.calibration import ece, top_label
 from fgbench.calibration.grid import BIN_COUNTS, FAMILIES, OTHERS
 from fgbench.leaderboard.files import read_board, read_predictions
-from synthetic_run import make_run
+from support.boards import make_run
 
 
 def rows_of(path):

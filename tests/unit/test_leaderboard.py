@@ -16,7 +16,7 @@ from fgbench.leaderboard.models import Leaderboard, entry_id
 from fgbench.leaderboard.schema import schema_text
 from fgbench.leaderboard.verify import verify_board
 from fgbench_leaderboards import BOARDS
-from synthetic_run import coordinates, make_entry, make_run, registry
+from support.boards import coordinates, make_entry, make_run, predictions, registry
 
 
 @pytest.fixture(scope="module")
@@ -177,11 +177,9 @@ def test_nan_is_never_written(run):
 
 
 def test_an_undefined_metric_has_a_reason_on_the_board(tmp_path, monkeypatch):
-    import synthetic_run
-
-    made = synthetic_run.predictions("baseline", "none", 0)
+    made = predictions("baseline", "none", 0)
     one_class = made.take((made.labels == 1).nonzero()[0])
-    monkeypatch.setattr(synthetic_run, "predictions", lambda *args, **kwargs: one_class)
+    monkeypatch.setattr("support.boards.predictions", lambda *args, **kwargs: one_class)
     entry, _ = make_entry(tmp_path, coordinates("baseline"))
     assert "auroc" not in entry.metrics
     assert "class" in entry.undefined["auroc"]

@@ -7,7 +7,6 @@ import shutil
 
 import pytest
 
-import synthetic_run
 from fgbench.compare.compare import compare_boards, compare_files
 from fgbench.compare.matching import changes
 from fgbench.compare.rendering import as_csv, as_markdown, as_text, as_value
@@ -23,7 +22,7 @@ from fgbench.leaderboard.models import (
     PublishedRecord,
     entry_id,
 )
-from synthetic_run import coordinates, make_run, registry
+from support.boards import coordinates, make_run, predictions, registry
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +30,13 @@ def boards(tmp_path_factory):
     """Two runs: `synthesis` is worse in the second, `real` is gone, `synthesis+` is new."""
     folder = tmp_path_factory.mktemp("boards")
     make_run(folder / "old", arms=("baseline", "real", "synthesis"), calibrators=("none",))
-    original = synthetic_run.predictions
 
     def worse(arm, calibrator, seed, **options):
-        made = original(arm, calibrator, seed, **options)
+        made = predictions(arm, calibrator, seed, **options)
         return made.with_logits(made.logits * (1.3 if arm == "synthesis" else 1.0))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(synthetic_run, "predictions", worse)
+        patch.setattr("support.boards.predictions", worse)
         make_run(
             folder / "new", arms=("baseline", "synthesis", "synthesis+"), calibrators=("none",)
         )

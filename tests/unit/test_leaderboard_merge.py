@@ -12,7 +12,7 @@ from fgbench.leaderboard.files import read_board
 from fgbench.leaderboard.merge import merge_boards
 from fgbench.leaderboard.models import Provenance
 from fgbench.leaderboard.verify import verify_board
-from synthetic_run import coordinates, make_entry, make_run, registry
+from support.boards import coordinates, make_entry, make_run, registry
 
 
 @pytest.fixture(scope="module")

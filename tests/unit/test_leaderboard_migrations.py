@@ -10,7 +10,7 @@ from fgbench.leaderboard.merge import merge_boards
 from fgbench.leaderboard.migrations import migrated
 from fgbench.leaderboard.models import entry_id
 from fgbench.leaderboard.verify import verify_board
-from synthetic_run import make_run, registry
+from support.boards import make_run, registry
 
 STORED = Path(__file__).parents[1] / "stored" / "leaderboard-1"
 """Written by fgbench before boards had noise floors, checksums and published figures."""

@@ -10,7 +10,7 @@ from fgbench.leaderboard import ranking
 from fgbench.leaderboard.models import ComparisonRecord, MetricRecord
 from fgbench.leaderboard.ranking import half_width, ranks, unpaired
 from fgbench.report.view import by_metric
-from synthetic_run import coordinates, make_entry
+from support.boards import coordinates, make_entry
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 
 from fgbench.cli import run_command
 from fgbench.leaderboard.submission import check_submission
-from synthetic_run import make_run, registry
+from support.boards import make_run, registry
 
 NAMES = ["schema", "duplicates", "parts", "verify", "metadata", "licence"]
 

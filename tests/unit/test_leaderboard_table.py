@@ -8,7 +8,7 @@ from rich.console import Console
 from fgbench.leaderboard.models import ComparisonRecord, Leaderboard, MetricRecord, PublishedRecord
 from fgbench.report.table import results_html, results_table
 from fgbench.report.view import cell_text, comparisons, filtered, groups, signed, verdict
-from synthetic_run import make_run
+from support.boards import make_run
 
 
 @pytest.fixture(scope="module")

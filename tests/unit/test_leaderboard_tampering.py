@@ -25,7 +25,7 @@ from fgbench.leaderboard.models import (
     entry_id,
 )
 from fgbench.leaderboard.verify import verify_board
-from synthetic_run import coordinates, make_entry, make_run, registry
+from support.boards import coordinates, make_entry, make_run, registry
 
 
 @pytest.fixture(scope="module")

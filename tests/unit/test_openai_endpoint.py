@@ -17,7 +17,7 @@ from fgbench import (
 from fgbench_plugins.language_models.dispatch import LONGEST_WAIT
 from fgbench_plugins.language_models.faults import status_fault
 from fgbench_plugins.language_models.openai_endpoint import OpenAIChat, normalized_url
-from llm_server import FINAL_FAULTS, RETRIED_FAULTS, reply_text
+from support.llm_server import FINAL_FAULTS, RETRIED_FAULTS, reply_text
 
 
 class Ledger:

@@ -13,7 +13,7 @@ from fgbench.leaderboard.files import read_board, read_predictions
 from fgbench.leaderboard.ranking import ranks
 from fgbench.report.columns import board_columns, packed
 from fgbench.report.view import comparisons, verdict
-from synthetic_run import make_run
+from support.boards import make_run
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 from fgbench.cli import run_command
 from fgbench.errors import LeaderboardError
 from fgbench.report import results, samples, write_report
-from synthetic_run import make_run
+from support.boards import make_run
 
 EVIL = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'&</style>"
 

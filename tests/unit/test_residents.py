@@ -6,7 +6,7 @@ import pytest
 
 import fgbench
 from fgbench.engine.residents import Residence
-from run_folders import PROBE
+from support.runs import PROBE
 
 
 class Log:

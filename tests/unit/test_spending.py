@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chat_probe import Echo, request, requests
 from fgbench import Answers, BudgetError, Price
 from fgbench.errors import ConfigurationError
 from fgbench.llm.answers import AnswerStore
 from fgbench.llm.budget import Caps, Ledger, Spent
+from support.chat import Echo, request, requests
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from fgbench_plugins.losses.cross_entropy import CrossEntropy, LabelSmoothing
 from fgbench_plugins.losses.focal import Focal
 from fgbench_plugins.losses.mixup import Mixup
 from fgbench_plugins.losses.soft_label import SoftLabel
-from tiny_bert import classifier, fit, logits, save_tiny, training_set
+from support.tiny_bert import classifier, fit, logits, save_tiny, training_set
 
 torch = pytest.importorskip("torch", reason="transformer classifiers need fgbench[transformers]")
 transformers = pytest.importorskip("transformers")

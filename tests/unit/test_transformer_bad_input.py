@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fgbench import ConfigurationError, DataError, Loss, TrainingSet
-from tiny_bert import WORDS, classifier, fit, logits, save_tiny, training_set
+from support.tiny_bert import WORDS, classifier, fit, logits, save_tiny, training_set
 
 torch = pytest.importorskip("torch", reason="transformer classifiers need fgbench[transformers]")
 transformers = pytest.importorskip("transformers")

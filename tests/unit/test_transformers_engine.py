@@ -12,7 +12,7 @@ from fgbench_plugins.generators.hf import TransformersGenerator
 from fgbench_plugins.generators.vllm import Llama2Vllm
 from fgbench_plugins.language_models.local_model import LocalModel
 from fgbench_plugins.language_models.vllm_surroundings import require_vllm
-from tiny_llama import WITHOUT_SYSTEM, NoCaps, ask, chat, save_tiny_llama
+from support.tiny_llama import WITHOUT_SYSTEM, NoCaps, ask, chat, save_tiny_llama
 
 torch = pytest.importorskip("torch", reason="the engine needs fgbench[transformers]")
 transformers = pytest.importorskip("transformers")
