@@ -24,7 +24,7 @@ def put(store, value=None, files=None, key=KEY):
     )
 
 
-def test_what_is_put_is_what_is_got(tmp_path):
+def test_artifact_round_trips(tmp_path):
     store = Store(tmp_path)
     assert store.get(KEY) is None
     made = put(store)
@@ -36,7 +36,7 @@ def test_what_is_put_is_what_is_got(tmp_path):
         found.path("b.bin")
 
 
-def test_the_digest_is_of_the_content_alone(tmp_path):
+def test_digest_depends_only_on_content(tmp_path):
     store = Store(tmp_path)
     first = put(store)
     second = store.put("cd" * 32, Product({"x": 1.5}, {"a.bin": b"abc"}), stage="t", seconds=9)
@@ -98,7 +98,7 @@ def damage_garbage(folder):
         damage_kind,
     ],
 )
-def test_a_damaged_artefact_is_found_reported_and_made_again(tmp_path, damage):
+def test_corrupt_artifact_is_reported_and_rebuilt(tmp_path, damage):
     store = Store(tmp_path)
     damage(put(store).folder)
     assert store.get(KEY) is None
@@ -107,7 +107,7 @@ def test_a_damaged_artefact_is_found_reported_and_made_again(tmp_path, damage):
     assert store.get(KEY).path("a.bin").read_bytes() == b"abc"
 
 
-def test_an_artefact_that_appears_while_it_is_looked_for_is_not_discarded(tmp_path, monkeypatch):
+def test_artifact_appearing_during_lookup_is_kept(tmp_path, monkeypatch):
     """Another process may rename its folder into place between any two system calls of ours."""
     whole = put(Store(tmp_path / "other")).folder
     store, final = Store(tmp_path / "store"), tmp_path / "store" / "objects" / KEY[:2] / KEY
@@ -128,7 +128,7 @@ def test_an_artefact_that_appears_while_it_is_looked_for_is_not_discarded(tmp_pa
         shutil.rmtree(final, ignore_errors=True)
 
 
-def test_what_cannot_be_read_is_not_taken_for_damaged(tmp_path, monkeypatch):
+def test_unreadable_artifact_is_not_treated_as_corrupt(tmp_path, monkeypatch):
     store = Store(tmp_path)
     made = put(store)
 
@@ -144,14 +144,14 @@ def test_what_cannot_be_read_is_not_taken_for_damaged(tmp_path, monkeypatch):
     assert store.get(KEY) == made
 
 
-def test_the_first_of_two_equal_artefacts_stays(tmp_path):
+def test_first_of_two_equal_artifacts_is_kept(tmp_path):
     first = put(Store(tmp_path))
     second = put(Store(tmp_path))
     assert second == first
     assert list((tmp_path / "building").iterdir()) == []
 
 
-def test_a_value_that_is_no_json_is_refused_and_leaves_nothing(tmp_path):
+def test_non_json_value_is_refused_and_leaves_nothing(tmp_path):
     store = Store(tmp_path)
     with pytest.raises((TypeError, ValueError)):
         store.put(KEY, Product({"x": float("nan")}), stage="s", seconds=0)
@@ -159,7 +159,7 @@ def test_a_value_that_is_no_json_is_refused_and_leaves_nothing(tmp_path):
     assert list((tmp_path / "building").iterdir()) == []
 
 
-def test_an_unwritable_store_is_one_sentence(tmp_path):
+def test_unwritable_store_is_one_error(tmp_path):
     blocker = tmp_path / "file"
     blocker.write_text("")
     with pytest.raises(StoreError, match="cannot be written"):
@@ -168,7 +168,7 @@ def test_an_unwritable_store_is_one_sentence(tmp_path):
         write_atomically(blocker / "x" / "y", b"")
 
 
-def test_a_full_disk_loses_nothing(tmp_path):
+def test_full_disk_keeps_stored_artifacts(tmp_path):
     """The kernel refuses to let a file grow, as a full disk would, in the middle of an artefact."""
     script = textwrap.dedent(
         """
@@ -198,7 +198,7 @@ def test_a_full_disk_loses_nothing(tmp_path):
     assert list((tmp_path / "building").iterdir()) == []
 
 
-def test_many_processes_that_build_one_artefact_agree(tmp_path):
+def test_concurrent_processes_agree_on_one_artifact(tmp_path):
     script = textwrap.dedent(
         """
         import sys
@@ -226,9 +226,7 @@ def test_many_processes_that_build_one_artefact_agree(tmp_path):
     assert store.damaged == []
 
 
-def test_a_sound_artefact_that_took_the_place_of_a_damaged_one_is_not_discarded(
-    tmp_path, monkeypatch
-):
+def test_replaced_corrupt_artifact_is_not_discarded(tmp_path, monkeypatch):
     """Another process rebuilds it between the look at the damage and the removal."""
     store = Store(tmp_path)
     damage_flip(put(store).folder)
