@@ -93,7 +93,7 @@ class Card(_Model):
     text: str = ""
     """What the loader makes of a row: decoding, white space, empty lines, duplicates."""
     paper: PaperSizes | None = None
-    default_classifier: str = "tfidf-logreg"
+    default_classifier: str | None = None
     notes: tuple[str, ...] = ()
 
     @field_validator("encoding")

@@ -6,6 +6,17 @@ from fgbench import hookimpl
 
 
 @hookimpl
+def fgbench_defaults():
+    return {
+        "dataset": ["known-posterior"],
+        "classifier": ["tfidf-logreg"],
+        "loss": ["cross-entropy"],
+        "generator": ["ngram"],
+        "calibrator": ["none", "temperature"],
+    }
+
+
+@hookimpl
 def fgbench_datasets(register):
     home = "fgbench_plugins.datasets"
     register(

@@ -94,6 +94,8 @@ def make_entry(folder, where, *, classes=2, provenance=None):
             packages={"numpy": "2.4"},
         ),
         metric_versions={key: metric.version for key, metric in metrics().items()},
+        higher_is_better=[key for key, metric in metrics().items() if not metric.lower_is_better],
+        neutral=["loss", "calibrator"] if where.calibrator.name == "none" else ["loss"],
         replicates=REPLICATES,
         synthetic=SyntheticRecord(
             requested=12,

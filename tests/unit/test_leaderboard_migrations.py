@@ -1,5 +1,6 @@
 """Boards of earlier versions stay readable; newer ones are refused in a sentence."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from fgbench.errors import LeaderboardError
 from fgbench.leaderboard.files import read_board
 from fgbench.leaderboard.merge import merge_boards
 from fgbench.leaderboard.migrations import migrated
+from fgbench.leaderboard.models import Entry
 from fgbench.leaderboard.verify import verify_board
 from support.boards import make_run, registry
 
@@ -72,3 +74,17 @@ def test_newer_schema_is_refused(schema):
 def test_invalid_schema_version_is_refused(schema):
     with pytest.raises(LeaderboardError, match="is not 'fgbench"):
         migrated({"schema": schema}, "x.json")
+
+
+def test_neutral_parts_of_a_stored_board_are_known_though_not_recorded():
+    for entry in read_board(STORED).entries:
+        assert "neutral" not in entry.model_fields_set
+        assert entry.neutral == (
+            ["loss", "calibrator"] if entry.calibrator.name == "none" else ["loss"]
+        )
+
+
+def test_neutral_parts_are_recorded_and_not_guessed_from_names():
+    entry = read_board(STORED).entries[0]
+    value = json.loads(entry.model_dump_json()) | {"neutral": []}
+    assert Entry.model_validate(value).neutral == []

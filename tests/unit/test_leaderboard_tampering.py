@@ -130,6 +130,16 @@ def test_checksum_covers_values_that_cannot_be_recomputed(run, path, named):
     assert entry["id"] in problem
 
 
+@pytest.mark.parametrize("neutral", [[], ["loss", "calibrator", "x"], ["calibrator"]])
+def test_verify_checks_neutral_parts_against_the_parts(run, neutral):
+    folder, honest = run
+    value = copy.deepcopy(honest)
+    value["entries"][0]["neutral"] = neutral
+    (folder / "changed.json").write_text(json.dumps(value), encoding="utf-8")
+    problems = verify_board(folder / "changed.json", registry(), intervals=False).problems
+    assert any("neutral" in problem for problem in problems)
+
+
 def test_verify_detects_removed_entry(tmp_path):
     make_run(tmp_path, arms=("baseline",), calibrators=("none", "temperature"), seeds=(0,))
     value = json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))

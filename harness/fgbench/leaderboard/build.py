@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 EvaluationsOf = Callable[[Entry], "Sequence[Evaluation] | None"]
 """The evaluations of an entry, one a seed in the order of its seeds; None if they are not there."""
 
-HIGHER_IS_BETTER = ("accuracy", "auroc", "auroc_correctness", "macro_f1")
-"""The built-in metrics that are no errors or losses."""
-
 _COMPARISONS = (("baseline", "versus_baseline"), ("real", "versus_real"))
 
 
@@ -45,7 +42,8 @@ def build_entry(
     *,
     provenance: Provenance,
     metric_versions: Mapping[str, str],
-    higher_is_better: Iterable[str] = HIGHER_IS_BETTER,
+    higher_is_better: Iterable[str],
+    neutral: Iterable[str],
     synthetic: SyntheticRecord | None = None,
     usage: Usage | None = None,
     artifacts: Artifacts | None = None,
@@ -69,6 +67,7 @@ def build_entry(
         undefined=undefined_metrics(evaluations),
         metric_versions={name: metric_versions[name] for name in metrics},
         higher_is_better=sorted(set(higher_is_better) & set(metrics)),
+        neutral=list(neutral),
         statistics=StatisticsRecord(
             replicates=replicates, confidence=CONFIDENCE, seed=bootstrap_seed
         ),
@@ -103,7 +102,7 @@ class Controls:
     """Finds what an entry is compared with: its "baseline", or its matched "real" control.
 
     Both share data set, classifier, loss, protocol and statistics, and have at least its seeds.
-    The baseline is the one without calibrator, if there is one, else with the entry's; the `real`
+    The baseline is the uncalibrated one, if there is one, else with the entry's; the `real`
     control always has the entry's calibrator. Published figures have none and are none.
     """
 
@@ -116,7 +115,7 @@ class Controls:
 
     def of(self, entry: Entry, kind: str) -> Entry | None:
         """Return the control of that kind, or None."""
-        plain_baseline = entry.arm == "baseline" and entry.calibrator.name == "none"
+        plain_baseline = entry.arm == "baseline" and "calibrator" in entry.neutral
         if kind == "baseline" and plain_baseline:
             return None
         if (kind == "real" and entry.arm in ("baseline", kind)) or entry.published is not None:
@@ -128,7 +127,7 @@ class Controls:
         ]
         same = [other for other in alike if other.calibrator == entry.calibrator]
         if kind == "baseline":
-            same = [other for other in alike if other.calibrator.name == "none"] or same
+            same = [other for other in alike if "calibrator" in other.neutral] or same
         # Prefer the control of exactly these seeds over one of more.
         return min(same, key=lambda other: (len(other.seeds), other.id), default=None)
 

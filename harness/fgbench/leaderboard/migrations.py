@@ -6,10 +6,14 @@ What a later version only adds has a default in the models, and needs no step.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from fgbench.errors import LeaderboardError
-from fgbench.leaderboard.models import SCHEMA
+
+SCHEMA: Literal["fgbench.leaderboard/1"] = "fgbench.leaderboard/1"
+
+_NEUTRAL = {"loss": "cross-entropy", "calibrator": "none"}
+"""The neutral parts that boards could hold before entries recorded them."""
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 """Takes the JSON value of a board of one version, returns that of the next but for `schema`."""
@@ -46,3 +50,8 @@ def migrated(
         value = steps[version](value)
         version += 1
     return {**value, "schema": schema}
+
+
+def unrecorded_neutral(entry: Mapping[str, Any]) -> list[str]:
+    """Return `Entry.neutral` of an entry from before that field; `entry` has its validated axes."""
+    return [axis for axis, name in _NEUTRAL.items() if axis in entry and entry[axis].name == name]

@@ -9,11 +9,10 @@ from pydantic import ConfigDict, Field, model_validator
 
 from fgbench.calibration.statistics import Comparison, MetricSummary
 from fgbench.coordinates import Coordinates
+from fgbench.leaderboard.migrations import SCHEMA, unrecorded_neutral
 from fgbench.leaderboard.serialize import sorted_json
 from fgbench.records import Record
 from fgbench.usage import Usage
-
-SCHEMA: Literal["fgbench.leaderboard/1"] = "fgbench.leaderboard/1"
 
 
 class SyntheticRecord(Record):
@@ -81,6 +80,9 @@ class Entry(Coordinates):
     higher_is_better: list[str] = Field(default_factory=list)
     """The metrics that are better when they are larger; all others are errors or losses."""
     statistics: StatisticsRecord = Field(default_factory=StatisticsRecord)
+    neutral: list[str] = Field(default_factory=unrecorded_neutral)
+    """The axes on which the entry has a neutral part: a calibrator that leaves predictions as they
+    are, the loss that a classifier minimises by itself."""
     baseline: str | None = None
     """Id of the entry that `versus_baseline` compares with."""
     versus_baseline: dict[str, Comparison] = Field(default_factory=dict)

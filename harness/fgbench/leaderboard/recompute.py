@@ -12,6 +12,7 @@ from fgbench.leaderboard.files import PredictionsFolder
 from fgbench.plugins.references import PartReference
 
 if TYPE_CHECKING:
+    from fgbench.coordinates import PartRecord
     from fgbench.leaderboard.models import Entry, PredictionsFile
     from fgbench.parts.metric import Metric
     from fgbench.plugins.registry import Registry
@@ -32,6 +33,7 @@ class Recomputed:
         self._registry = registry
         self._folder = PredictionsFolder(folder)
         self._metrics: dict[str, Metric] = {}
+        self._neutral: dict[tuple[str, str], bool] = {}
         self._evaluations: OrderedDict[str, list[Evaluation]] = OrderedDict()
 
     def metric(self, name: str) -> Metric:
@@ -39,6 +41,14 @@ class Recomputed:
         if name not in self._metrics:
             self._metrics[name] = self._registry.create("metric", PartReference.parse(name))
         return self._metrics[name]
+
+    def is_neutral(self, axis: str, part: PartRecord) -> bool:
+        """Return whether the part of an axis is neutral; `FgbenchError` where it is unknown."""
+        key = (axis, part.label)
+        if key not in self._neutral:
+            reference = PartReference(part.name, part.params)
+            self._neutral[key] = self._registry.create(axis, reference).is_neutral
+        return self._neutral[key]
 
     def evaluations(self, entry: Entry) -> list[Evaluation]:
         """Return one evaluation a seed, in the order of the entry's seeds.

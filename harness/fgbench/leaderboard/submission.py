@@ -11,7 +11,7 @@ from fgbench.coordinates import PARTS
 from fgbench.errors import FgbenchError, LeaderboardError
 from fgbench.leaderboard.files import read_board
 from fgbench.leaderboard.merge import difference
-from fgbench.leaderboard.models import SCHEMA
+from fgbench.leaderboard.migrations import SCHEMA
 from fgbench.leaderboard.verify import verify_board
 from fgbench.plugins.references import PartReference
 

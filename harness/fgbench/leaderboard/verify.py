@@ -131,6 +131,7 @@ class _Verifier:
             provenance=entry.provenance,
             metric_versions=dict.fromkeys(evaluations[0].values, "") | entry.metric_versions,
             higher_is_better=entry.higher_is_better,
+            neutral=entry.neutral,
             bootstrap_seed=entry.statistics.seed,
             replicates=entry.statistics.replicates,
         )
@@ -174,6 +175,8 @@ def _problems(entry: Entry, recomputed: Recomputed) -> Iterator[str]:
         if entry.artifacts.predictions or entry.versus_baseline or entry.versus_real:
             yield "published figures can have no predictions and no comparisons."
         return
+    if "neutral" in entry.model_fields_set:
+        yield from _neutral_problems(entry, recomputed)
     for name in sorted(set(entry.metric_versions) - set(entry.metrics)):
         yield f"metric_versions names {name}, which is no metric of the entry."
     for name in entry.metrics:
@@ -190,6 +193,20 @@ def _problems(entry: Entry, recomputed: Recomputed) -> Iterator[str]:
             yield f"metric {name} is not better when it is as the board says (higher_is_better)."
 
 
+def _neutral_problems(entry: Entry, recomputed: Recomputed) -> Iterator[str]:
+    for axis in sorted(set(entry.neutral) - set(_CAN_BE_NEUTRAL)):
+        yield f"neutral names {axis!r}, which is none of {', '.join(_CAN_BE_NEUTRAL)}."
+    for axis in _CAN_BE_NEUTRAL:
+        part = entry.parts()[axis]
+        try:
+            is_neutral = recomputed.is_neutral(axis, part)
+        except FgbenchError:
+            continue  # its plugin is not installed here
+        if is_neutral != (axis in entry.neutral):
+            yield f"neutral is wrong about the {axis} {part.label}."
+
+
+_CAN_BE_NEUTRAL = ("loss", "calibrator")
 _COMPARED = (
     "metrics",
     "undefined",

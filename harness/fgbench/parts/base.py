@@ -58,6 +58,11 @@ class Part:
         dataclass(kw_only=True, eq=False)(cls)
 
     @property
+    def is_neutral(self) -> bool:
+        """Whether a cell with it is a cell without any part of its kind: no calibration, say."""
+        return False
+
+    @property
     def exclusive(self) -> bool:
         """Whether it takes the machine whole while it works: all its cores, or a GPU's memory.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from fgbench.coordinates import NAMED, Coordinates, axes_label
+from fgbench.coordinates import NAMED, PARTS, Coordinates, axes_label
 from fgbench.digests import digest
 from fgbench.errors import IncompatiblePartsError
 from fgbench.loop.arms import GENERATING_ARMS, Arm
@@ -56,6 +56,12 @@ class Cell:
         values = {axis.name: getattr(self, axis.name) for axis in fields(self)}
         names = {name: getattr(value, "label", value) for name, value in values.items()}
         return axes_label(names, f"seed {self.seed}")
+
+    @property
+    def neutral(self) -> list[str]:
+        """The axes on which it has a neutral part: no calibration, the classifier's own loss."""
+        parts = {name: getattr(self, name) for name in PARTS}
+        return [name for name, part in parts.items() if getattr(part, "neutral", False)]
 
     def entry(self, suite: Suite, seeds: Iterable[int]) -> Coordinates:
         """Return the coordinates of the entry that this cell is part of, over `seeds`."""
@@ -166,7 +172,7 @@ def _refusal(cell: Cell, seeds: int) -> str | None:
         return (
             f"under the paper protocol the arm {cell.arm!r} trains on the validation split, so "
             f"calibrator {cell.calibrator.name!r} cannot be fitted on it; use --protocol strict "
-            "or the calibrator 'none'"
+            "or a calibrator that is not fitted"
         )
     return None
 

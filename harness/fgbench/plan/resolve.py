@@ -45,6 +45,8 @@ class ResolvedPart:
     """Of a calibrator: whether it is fitted on held-out rows; of a classifier: on training rows."""
     exclusive: bool = False
     """Whether it takes the machine whole while it works."""
+    neutral: bool = False
+    """Whether a cell with it is a cell without any part of its kind."""
     relabeler: ResolvedPart | None = None
     """Of a generator: the other generator that labels instead of it."""
 
@@ -111,8 +113,8 @@ def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSui
 
     Raises `ConfigurationError`, `DataError` or `PluginError` with one sentence on what is wrong.
     """
-    losses = _parts(registry, "loss", suite.losses)
-    calibrators = _parts(registry, "calibrator", suite.calibrators)
+    losses = _parts(registry, "loss", suite.losses or _defaults(registry, "loss"))
+    calibrators = _calibrators(registry, suite)
     measured = (
         [_part(registry, "metric", PartReference.parse(table)) for table in suite.metrics]
         if suite.metrics
@@ -124,7 +126,7 @@ def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSui
     generators = _parts(registry, "generator", suite.generators)
     datasets = tuple(
         _dataset(table, suite, registry, folder, classifiers, generators)
-        for table in suite.datasets
+        for table in suite.datasets or _defaults(registry, "dataset")
     )
     resolved = suite.model_copy(
         update={
@@ -146,6 +148,24 @@ def all_metrics(registry: Registry) -> Iterator[tuple[ResolvedPart, Any]]:
             yield _part(registry, "metric", PartReference(name))
         except FgbenchError as error:
             registry.failures.append(PluginFailure(f"metric {name}", str(error)))
+
+
+def _defaults(registry: Registry, kind: str) -> list[dict[str, Any]]:
+    return [{"name": name} for name in registry.defaults(kind)]
+
+
+def _calibrators(registry: Registry, suite: Suite) -> tuple[ResolvedPart, ...]:
+    if suite.calibrators:
+        return _parts(registry, "calibrator", suite.calibrators)
+    calibrators = _parts(registry, "calibrator", _defaults(registry, "calibrator"))
+    if suite.protocol == "paper":
+        # Retrained on the whole validation split, no arm leaves a row to fit a calibrator on.
+        calibrators = tuple(part for part in calibrators if not part.learns)
+        if not calibrators:
+            raise ConfigurationError(
+                "there is no default calibrator for the paper protocol: name one with --calibrator."
+            )
+    return calibrators
 
 
 def _parts(
@@ -179,6 +199,7 @@ def _part(registry: Registry, kind: str, reference: PartReference) -> tuple[Reso
         part.provides,
         learns=learns,
         exclusive=part.exclusive,
+        neutral=part.is_neutral,
         relabeler=relabeler,
     )
     return resolved, part
@@ -225,19 +246,23 @@ def _dataset(
     dataset.validate()
     card = loader.card()
     if not classifiers:
-        named = card.default_classifier if card is not None else loader.default_classifier
-        classifiers = (_default(registry, "classifier", named, part.name),)
+        named = (card and card.default_classifier) or loader.default_classifier
+        classifiers = _default(registry, "classifier", named, part.name)
     if not generators:
-        generators = (_default(registry, "generator", loader.default_generator, part.name),)
+        generators = _default(registry, "generator", loader.default_generator, part.name)
     return ResolvedDataset(part, dataset, classifiers, generators)
 
 
-def _default(registry: Registry, kind: str, name: str, dataset: str) -> ResolvedPart:
+def _default(
+    registry: Registry, kind: str, named: str | None, dataset: str
+) -> tuple[ResolvedPart, ...]:
+    """Return the parts of that kind for a data set, which may name one, in a suite without any."""
+    names = registry.defaults(kind) if named is None else [named]
     try:
-        return _part(registry, kind, PartReference.parse(name))[0]
+        return _parts(registry, kind, [PartReference.parse(name).to_table() for name in names])
     except FgbenchError as error:
-        others = ", ".join(item for item in registry.names(kind) if item != name)
+        others = ", ".join(item for item in registry.names(kind) if item not in names)
         raise ConfigurationError(
-            f"dataset {dataset!r} uses the {kind} {name!r} by default: {error} "
+            f"dataset {dataset!r} uses the {kind} {names[0]!r} by default: {error} "
             f"Or choose another with --{kind}: {others}."
         ) from error

@@ -28,26 +28,28 @@ def _as_references(value: Any) -> list[dict[str, Any]]:
 
 
 _Parts = Annotated[list[dict[str, Any]], BeforeValidator(_as_references)]
+_NEVER_EMPTY = ("datasets", "losses", "calibrators", "arms", "bins", "seeds")
 _Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Suite(BaseModel):
     """Everything that decides a run's results.
 
-    The lists span the matrix; an empty list of classifiers or generators stands for the default of
-    each data set. `threshold` and `alpha` select bins (METHODS §1); `retries` is how often a source
-    without an accepted text is asked for again, and a bin's other sources after that; `limit` cuts
-    each split to its first rows, for a quick look.
+    The lists span the matrix. A suite without data sets, losses or calibrators has those of the
+    hook `fgbench_defaults`; one without classifiers or generators has each data set's own.
+    `threshold` and `alpha` select bins (METHODS §1). `retries` is the number of times that a source
+    without an accepted text is asked for again, and after that the bin's other sources. `limit`
+    cuts each split to its first rows, for a quick look.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)] = "run"
-    datasets: _Parts = [{"name": "known-posterior"}]
+    datasets: _Parts = []
     classifiers: _Parts = []
-    losses: _Parts = [{"name": "cross-entropy"}]
+    losses: _Parts = []
     generators: _Parts = []
-    calibrators: _Parts = [{"name": "none"}, {"name": "temperature"}]
+    calibrators: _Parts = []
     metrics: _Parts = []
     arms: Annotated[list[Arm], BeforeValidator(_as_list)] = list(ARMS)
     bins: Annotated[list[Annotated[int, Field(ge=2, le=1000)]], BeforeValidator(_as_list)] = [15]
@@ -65,9 +67,9 @@ class Suite(BaseModel):
 
     @model_validator(mode="after")
     def _no_empty_axis(self) -> Self:
-        for axis in ("datasets", "losses", "calibrators", "arms", "bins", "seeds"):
+        for axis in _NEVER_EMPTY:
             values = getattr(self, axis)
-            if not values:
+            if not values and axis in self.model_fields_set:
                 raise ValueError(f"{axis} is empty: name at least one, or leave it out")
             if any(value in values[:position] for position, value in enumerate(values)):
                 raise ValueError(f"{axis} names one value twice")
@@ -80,9 +82,6 @@ class Suite(BaseModel):
         Raises `ConfigurationError` with `where`, the key, and the nearest valid one.
         """
         checked = cls.normalised(values, where=where)
-        if checked.get("protocol") == "paper":
-            # Retrained on the whole validation split, no arm leaves a row to fit a calibrator on.
-            checked.setdefault("calibrators", ["none"])
         try:
             return cls.model_validate(checked)
         except ConfigurationError as error:
@@ -119,10 +118,14 @@ class Suite(BaseModel):
         return cls.normalised(values, where=where)
 
     def to_toml(self) -> str:
-        """Return the suite as TOML, every key present: what a resolved run records."""
+        """Return the suite as TOML, as a resolved run records it."""
         import tomli_w
 
-        values = {key: value for key, value in self.model_dump().items() if value is not None}
+        values = {
+            key: value
+            for key, value in self.model_dump().items()
+            if value is not None and not (value == [] and key in _NEVER_EMPTY)
+        }
         for key, value in values.items():
             if isinstance(value, list) and all(isinstance(item, dict) for item in value):
                 values[key] = [

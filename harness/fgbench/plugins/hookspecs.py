@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pluggy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 hookspec = pluggy.HookspecMarker("fgbench")
 hookimpl = pluggy.HookimplMarker("fgbench")
@@ -66,6 +66,15 @@ def fgbench_metrics(register: Register) -> None:
 @hookspec
 def fgbench_executors(register: Register) -> None:
     """Register `Executor` classes."""
+
+
+@hookspec
+def fgbench_defaults() -> Mapping[str, Sequence[str]]:
+    """Return the parts of a suite that names none, by kind: `{"loss": ["cross-entropy"]}`.
+
+    Of several plugins with defaults for a kind, the one loaded last decides; local files come last.
+    """
+    return {}
 
 
 @hookspec

@@ -162,6 +162,22 @@ class Registry:
         part = self.part_class(kind, reference.name)
         return part.create(reference.parameters, name=reference.name)
 
+    def defaults(self, kind: str) -> list[str]:
+        """Return the parts of that kind in a suite that names none: see `fgbench_defaults`."""
+        for implementation in reversed(self._manager.hook.fgbench_defaults.get_hookimpls()):
+            try:
+                defaults: Any = implementation.function()
+                names = [str(name) for name in defaults.get(kind, ())]
+            except Exception as error:  # noqa: BLE001 - reported, and the next plugin decides
+                reason = f"fgbench_defaults raised {type(error).__name__}: {error}"
+                self.failures.append(PluginFailure(implementation.plugin_name, reason))
+                continue
+            if names:
+                return names
+        raise ConfigurationError(
+            f"there is no default {kind}: name one with --{kind}." + self._failure_note()
+        )
+
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call a lifecycle hook on every plugin; one that raises is noted and unregistered."""
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():

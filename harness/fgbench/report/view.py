@@ -300,7 +300,7 @@ def _title(entry: Entry, generation: str, names: Names) -> str:
     if entry.published is not None:
         seeds = f"as published: {entry.published.source}"
     parts = [names.dataset(entry.dataset), names.short("classifier", entry.classifier)]
-    if entry.loss.name != "cross-entropy":
+    if "loss" not in entry.neutral:
         parts.append(names.short("loss", entry.loss))
     if generation:
         parts.append(generation)
@@ -309,5 +309,5 @@ def _title(entry: Entry, generation: str, names: Names) -> str:
 
 def _row_order(entry: Entry) -> tuple[Any, ...]:
     arm = ARMS.index(entry.arm) if entry.arm in ARMS else len(ARMS)
-    plain = entry.calibrator.name == "none"
+    plain = "calibrator" in entry.neutral
     return arm, entry.arm, *entry.order(*GENERATION), not plain, *entry.order("calibrator")

@@ -130,6 +130,7 @@ class FinishedRun:
                 part.label: str(part.identity["version"]) for part in self._plan.resolved.metrics
             },
             higher_is_better=self._plan.resolved.higher_is_better,
+            neutral=cells[0].cell.neutral,
             bootstrap_seed=BOOTSTRAP_SEED,
             replicates=self._suite.replicates,
             synthetic=self._synthetic(cells),

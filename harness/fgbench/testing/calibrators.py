@@ -32,7 +32,7 @@ def check_calibrator(calibrator: Calibrator) -> None:
     It is fitted on made-up overconfident predictions of two and of three classes (fewer if it
     needs "binary" or "multiclass"), with features and stochastic logits if it needs them. Checked
     are: finite logits of the same rows, also for −∞ and very large logits; the predicted class, if
-    `preserves_accuracy` promises it; the same result from a second calibrator; rows that do not
+    `preserves_accuracy` promises it; the same logits, if `is_identity` does; the same result from a second calibrator; rows that do not
     depend on their order; test labels that change nothing; predictions that are left as they were.
     Raises `PluginError`.
     """
@@ -54,6 +54,8 @@ def _check(calibrator: Calibrator, n_classes: int) -> None:
         again = _calibrate(calibrator, twin(calibrator), held_out, test)
     if not near(logits, again, _TOLERANCE):
         fail(calibrator, "a second one, fitted on the same predictions, gives other logits")
+    if calibrator.is_identity and not near(logits, test.logits, _TOLERANCE):
+        fail(calibrator, "it has is_identity, and changes the logits")
 
     if not near(_transform(calibrator, fitted, test), logits, _TOLERANCE):
         fail(calibrator, "transform looks at the labels of the predictions that it calibrates")
