@@ -78,7 +78,7 @@ def run(
         )
     registry = Registry.load(plugins)
     values = {} if suite is None else Suite.read(Path(suite))
-    given = Suite.normalised(matrix, where="run()")
+    given = Suite.keys(matrix, where="run()")
     folder = DataFolder.from_environment(data_dir)
     plan = make_plan(Suite.build(values | given, where="run()"), registry, folder)
     outcome = run_plan(

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fgbench.digests import digest_file
-from fgbench.errors import DataError, did_you_mean
+from fgbench.errors import DataError, did_you_mean, validation_sentence
 
 DATA_VARIABLE = "FGBENCH_DATA"
 CACHE_VARIABLE = "FGBENCH_CACHE"
@@ -131,7 +131,9 @@ class Card(_Model):
         try:
             return cls.model_validate(table)
         except ValidationError as error:
-            raise DataError(f"card {path}: {_first_problem(error)}") from None
+            raise DataError(
+                f"card {path}: {validation_sentence(error, cls.model_fields)}"
+            ) from None
 
     @property
     def folder_name(self) -> str:
@@ -160,20 +162,6 @@ class Card(_Model):
                 f"card {self.name}: there is no source {key!r}. {did_you_mean(key, self.sources)}"
             )
         return self.sources[key]
-
-
-def _first_problem(error: ValidationError) -> str:
-    # An unknown key explains a missing one, not the other way round.
-    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    place = ".".join(str(item) for item in first["loc"])
-    if first["type"] == "extra_forbidden":
-        fields = Card.model_fields if len(first["loc"]) == 1 else {}
-        hint = f" {did_you_mean(place, fields)}" if fields else ""
-        return f"unknown key {place!r}.{hint}"
-    if first["type"] == "missing":
-        return f"the key {place!r} is missing."
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {message}." if place else f"{message}."
 
 
 def default_cache_dir() -> Path:

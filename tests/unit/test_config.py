@@ -38,12 +38,15 @@ def test_suite_expands_to_matrix(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('dataset = ["tc"]\ndatasets = ["tc"]', "given twice"),
+        (
+            'dataset = ["tc"]\ndatasets = ["tc"]',
+            "both 'datasets' and 'dataset' are given: use 'datasets'",
+        ),
         ('datsets = ["tc"]', "unknown key 'datsets'. Did you mean 'datasets'"),
-        ('arms = ["sinthesis"]', "arms.0 = 'sinthesis'"),
-        ("bins = [1]", "bins.0 = 1"),
+        ('arms = ["sinthesis"]', "arms[0] = 'sinthesis'"),
+        ("bins = [1]", "bins[0] = 1"),
         ("bins = []", "bins is empty"),
-        ("seeds = [0, 0]", "seeds names one value twice"),
+        ("seeds = [0, 0]", "seeds lists a value twice"),
         ("threshold = 2", "threshold = 2"),
         ('protocol = "loose"', "protocol = 'loose'"),
         ("datasets = [3]", "mine.toml: a part is a name or a table"),
@@ -59,7 +62,7 @@ def test_invalid_suite_error_names_file_and_key(tmp_path, text, message):
 
 
 def test_missing_suite_file_is_an_error(tmp_path):
-    with pytest.raises(ConfigurationError, match="there is no such file"):
+    with pytest.raises(ConfigurationError, match="no such file"):
         Suite.read(tmp_path / "none.toml")
 
 

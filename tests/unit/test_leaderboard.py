@@ -141,7 +141,10 @@ def test_board_does_not_depend_on_entry_order(run):
         (lambda text: text.replace("fgbench.leaderboard/1", "other"), "schema"),
         (lambda text: text.replace('"std": ', '"std": NaN, "x": ', 1), "NaN"),
         (lambda text: text.replace('"std": ', '"std": 1e999, "x": ', 1), "entries"),
-        (lambda text: text.replace('"arm"', '"arn"', 1), r"entries\[0\]\.arm"),
+        (
+            lambda text: text.replace('"arm"', '"arn"', 1),
+            r"unknown key 'entries\[0\]\.arn', and 'arm' missing",
+        ),
         (lambda text: text.replace('"n_test": 300', '"n_test": -1', 1), r"dataset\.n_test"),
     ],
 )

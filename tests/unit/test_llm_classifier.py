@@ -404,7 +404,7 @@ def test_probabilities_are_clipped_before_logarithm():
         ({"contextual": True, "confidence": "nvu"}, "confidence=tpu"),
         ({"device": "cpu"}, "engine=openai has no parameter 'device', which is for hf"),
         ({"engine": "hf", "base_url": "http://host"}, "has no parameter 'base_url', .* for openai"),
-        ({"concurrency": 0}, "classifier 'llm': parameter concurrency=0"),
+        ({"concurrency": 0}, "classifier 'llm': parameter concurrency = 0"),
         ({"judge": "timeout=-1", "confidence": "lvu"}, "classifier 'llm', judge: parameter timeo"),
         ({"judge": "modl=b", "confidence": "lvu"}, "classifier 'llm', judge has no parameter 'mo"),
     ],

@@ -16,7 +16,7 @@ from pydantic_core import from_json
 
 from fgbench.data import Predictions
 from fgbench.digests import digest_bytes
-from fgbench.errors import LeaderboardError
+from fgbench.errors import LeaderboardError, validation_sentence
 from fgbench.leaderboard.checksums import board_checksum
 from fgbench.leaderboard.migrations import migrated
 from fgbench.leaderboard.models import Entry, Leaderboard
@@ -214,17 +214,7 @@ def _validated(model: Any, value: Any, where: str) -> Any:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_input=False)
-        place = _place(errors[0]["loc"])
-        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        raise LeaderboardError(f"{where}: {place}: {errors[0]['msg']}{more}.") from None
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    text = ""
-    for step in location:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}"
-    return text.lstrip(".") or "the board"
+        raise LeaderboardError(f"{where}: {validation_sentence(error)}") from None
 
 
 def _refuse_constant(name: str) -> Any:

@@ -32,8 +32,9 @@ def check_calibrator(calibrator: Calibrator) -> None:
     It is fitted on made-up overconfident predictions of two and of three classes (fewer if it
     needs "binary" or "multiclass"), with features and stochastic logits if it needs them. Checked
     are: finite logits of the same rows, also for −∞ and very large logits; the predicted class, if
-    `preserves_accuracy` promises it; the same logits, if `is_identity` does; the same result from a second calibrator; rows that do not
-    depend on their order; test labels that change nothing; predictions that are left as they were.
+    `preserves_accuracy` promises it; the same logits, if `is_identity` does; the same result from
+    a second calibrator; rows that do not depend on their order; test labels that change nothing;
+    predictions that are left as they were.
     Raises `PluginError`.
     """
     check_part(calibrator, Calibrator)
