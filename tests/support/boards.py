@@ -101,7 +101,7 @@ def make_entry(folder, where, *, classes=2, provenance=None):
             requested=12,
             accepted=10,
             shortage=2,
-            rejected_by={"relabelled": 3, "duplicate of test": 1},
+            rejected_by={"relabeled": 3, "duplicate of test": 1},
         )
         if where.generator
         else None,
@@ -165,7 +165,7 @@ def write_samples(folder, *, dataset="demo", text="plain text"):
                 "relabeled": 1 if accepted else 0,
                 "achieved_probabilities": [0.44, 0.56],
                 "verdict": "accepted" if accepted else "rejected",
-                "reason": None if accepted else f"relabelled {text}",
+                "reason": None if accepted else f"relabeled {text}",
                 "used_in": ["synthesis", "synthesis+"] if accepted else [],
             }
         )

@@ -14,7 +14,7 @@ from fgbench.diagnostics.diversity import (
     words,
 )
 from fgbench.diagnostics.fidelity import fidelity
-from fgbench.diagnostics.relabelling import kappa, relabelling
+from fgbench.diagnostics.relabeling import kappa, relabeling
 from fgbench.diagnostics.shifts import bin_shifts, movements
 from fgbench.loop.targeting import target_bins
 
@@ -110,7 +110,7 @@ def test_relabeling_agreement():
         labelled(1, None),  # asked, and not readable
         labelled(1, None, raw=None),  # turned away before it was asked
     ]
-    record = relabelling(rows)
+    record = relabeling(rows)
     assert (record.n, record.unreadable, record.judged) == (4, 1, 4)
     assert record.share == 0.75
     assert record.baseline_share == 0.5
@@ -132,11 +132,11 @@ def test_kappa_matches_scikit_learn():
 
 
 def test_relabeling_without_labels_or_baseline_has_reason():
-    assert relabelling([]).undefined["share"] == "no candidate was relabelled"
-    record = relabelling([labelled(0, 0)])
+    assert relabeling([]).undefined["share"] == "no candidate was relabeled"
+    record = relabeling([labelled(0, 0)])
     assert record.share == 1
     assert record.undefined["kappa"] == "the baseline classifier was not asked"
-    same = relabelling([labelled(0, 0, 0.1), labelled(0, 0, 0.2)])
+    same = relabeling([labelled(0, 0, 0.1), labelled(0, 0, 0.2)])
     assert same.undefined["kappa"] == "both give one and the same label to all"
 
 

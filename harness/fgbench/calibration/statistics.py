@@ -32,6 +32,7 @@ Floats = NDArray[np.float64]
 
 REPLICATES = 1000
 CONFIDENCE = 0.95
+SIGNIFICANCE = 0.05
 
 _NOTHING = 1e-12
 

@@ -8,12 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from fgbench.calibration.statistics import compare, holm
+from fgbench.calibration.statistics import SIGNIFICANCE, compare, holm
 from fgbench.compare.matching import changes, match
 from fgbench.leaderboard.files import read_board, without_collections
 from fgbench.leaderboard.ranking import unpaired
 from fgbench.leaderboard.recompute import Recomputed
-from fgbench.report.view import SIGNIFICANCE
 
 if TYPE_CHECKING:
     from fgbench.calibration.statistics import Evaluation, MetricSummary

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from fgbench.compare.rendering import WIDTH, plain
+from fgbench.compare.rendering import WIDTH, plain, wrapped
 from fgbench.leaderboard.ranking import half_width
 from fgbench.report.view import signed
 
@@ -81,7 +80,7 @@ def as_text(comparison: BoardComparison) -> str:
     lines += [f"Not made again: {entry.id}  {entry.label}" for entry in comparison.vanished]
     if comparison.appeared:
         lines.append(f"Not on the board, made along with it: {len(comparison.appeared)} entries.")
-    text = "\n".join(_wrapped(plain(line)) if line else "" for line in lines)
+    text = "\n".join(_rewrapped(plain(line)) for line in lines)
     return text.rstrip("\n") + "\n"
 
 
@@ -120,7 +119,8 @@ def _width(entry: EntryDifference, each: Difference) -> float | None:
     return half_width(entry.new.metrics[each.metric]) if width is None else width
 
 
-def _wrapped(line: str) -> str:
-    indent = line[: len(line) - len(line.lstrip())]
-    hanging = f"{indent}  " if indent else ""
-    return "\n".join(textwrap.wrap(line, WIDTH, subsequent_indent=hanging, break_on_hyphens=False))
+def _rewrapped(line: str) -> str:
+    """Wrap a line; continuations of an indented one are indented further."""
+    text = line.lstrip()
+    indent = len(line) - len(text)
+    return "\n".join(wrapped(text, WIDTH, indent, hanging=2 if indent else 0))

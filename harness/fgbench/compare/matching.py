@@ -32,7 +32,7 @@ class Change:
     new: Any
 
     def __str__(self) -> str:
-        return f"{self.what} {_say(self.old)} → {_say(self.new)}"
+        return f"{self.what} {_value_text(self.old)} → {_value_text(self.new)}"
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def _agree(one: Entry, other: Entry) -> bool:
     )
 
 
-def _say(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, str) and len(value) in (40, 64):

@@ -6,7 +6,7 @@ import csv
 import io
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fgbench.coordinates import NAMED
@@ -42,22 +42,22 @@ def as_text(comparison: BoardComparison, *, everything: bool = False, width: int
     lines = [
         f"old: {_board(comparison.old)}",
         f"new: {_board(comparison.new)}",
-        *_wrapped(summary(comparison), width),
+        *wrapped(summary(comparison), width),
     ]
     for each in comparison.entries:
         shown = each.metrics if everything else _telling(each)
         if not shown and not each.not_compared:
             continue
-        lines += ["", *_wrapped(f"{each.new.id}  {plain(each.new.label)}", width)]
+        lines += ["", *wrapped(f"{each.new.id}  {plain(each.new.label)}", width)]
         lines += [_line(difference) for difference in shown]
         for name, reason in each.not_compared.items():
-            lines += _wrapped(f"{name}: not compared: {plain(reason)}.", width, indent=2)
+            lines += wrapped(f"{name}: not compared: {plain(reason)}.", width, indent=2)
         if each.changes and (each.verdict != "identical" or everything):
             listed = "; ".join(plain(str(change)) for change in each.changes)
-            lines += _wrapped(f"changed: {listed}.", width, indent=2)
+            lines += wrapped(f"changed: {listed}.", width, indent=2)
     lines += _lists(comparison, width)
     if comparison.entries:
-        lines += ["", *textwrap.wrap(LEGEND, width, break_on_hyphens=False)]
+        lines += ["", *wrapped(LEGEND, width, hanging=0)]
     return "\n".join(lines) + "\n"
 
 
@@ -180,6 +180,17 @@ def as_value(comparison: BoardComparison) -> dict[str, Any]:
     }
 
 
+def wrapped(text: str, width: int = WIDTH, indent: int = 0, hanging: int = 2) -> list[str]:
+    """Return a text as lines of at most `width`; all but the first are indented `hanging` more."""
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + hanging),
+        break_on_hyphens=False,
+    )
+
+
 def plain(text: str) -> str:
     """Return a text of data as one line without control characters, for a terminal."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
@@ -208,7 +219,7 @@ def _lists(comparison: BoardComparison, width: int) -> Iterator[str]:
     for index, text in enumerate(_notes(comparison)):
         if index == 0:
             yield ""
-        yield from _wrapped(plain(text), width)
+        yield from wrapped(plain(text), width)
 
 
 def _notes(comparison: BoardComparison) -> Iterator[str]:
@@ -232,13 +243,6 @@ def _others(comparison: BoardComparison) -> Iterator[tuple[str, str, str, Entry,
 def _board(board: Leaderboard) -> str:
     created = f", {board.created}" if board.created else ""
     return plain(f"{board.name}{created}, {len(board.entries)} entries")
-
-
-def _wrapped(text: str, width: int, indent: int = 0) -> Sequence[str]:
-    space = " " * indent
-    return textwrap.wrap(
-        text, width, initial_indent=space, subsequent_indent=space + "  ", break_on_hyphens=False
-    )
 
 
 def _cell(text: str) -> str:

@@ -21,7 +21,7 @@ from fgbench.diagnostics.models import (
     InfluencesRecord,
     SetRecord,
 )
-from fgbench.diagnostics.relabelling import relabelling
+from fgbench.diagnostics.relabeling import relabeling
 from fgbench.diagnostics.shifts import bin_shifts
 from fgbench.plan.graph import why_no_influence
 from fgbench.stages.base import stored_predictions
@@ -122,7 +122,7 @@ def _diagnose_set(
         seed=cell.seed,
         samples=f"{path.parent.name}/{path.name}",
         fidelity=fidelity(samples),
-        relabelling=relabelling(samples),
+        relabeling=relabeling(samples),
         diversity=described,
         shifts=shifts,
         influence=_influence(nodes, find, samples, skipped),

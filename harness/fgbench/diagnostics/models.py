@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AliasChoices, ConfigDict, Field
 
 from fgbench.coordinates import AXES, PARTS
 from fgbench.records import Record
@@ -59,11 +59,11 @@ class ShareRecord(Record):
     share: float
 
 
-class RelabellingRecord(Record):
-    """How the relabeller labels the candidates that came before it.
+class RelabelingRecord(Record):
+    """How the relabeler labels the candidates that came before it.
 
     `baseline_share` is the share of them that the baseline classifier gives their source's label;
-    `kappa` is Cohen's, of the relabeller's labels and the baseline's (over `judged` candidates).
+    `kappa` is Cohen's, of the relabeler's labels and the baseline's (over `judged` candidates).
     """
 
     n: int
@@ -149,7 +149,7 @@ class InfluenceRecord(Record):
     """What each synthetic input would do to the baseline, had it been trained on it.
 
     `sources` are the real points that the accepted ones were made from, one for each: the matched
-    reference. `other_label` are the candidates that relabelling turned away. `exact` says whether
+    reference. `other_label` are the candidates that relabeling turned away. `exact` says whether
     the head is the minimum of a penalised cross-entropy, so that influences are its derivatives.
     """
 
@@ -174,7 +174,11 @@ class SetRecord(Record):
     samples: str
     """The file of their lineage, relative to the run's folder."""
     fidelity: dict[Judge, FidelityRecord] = Field(default_factory=dict)
-    relabelling: RelabellingRecord
+    relabeling: RelabelingRecord = Field(
+        validation_alias=AliasChoices("relabelling", "relabeling"),
+        serialization_alias="relabelling",
+    )
+    """The key in the file has the older spelling."""
     diversity: DiversityRecord | None = None
     shifts: dict[str, list[BinShiftRecord]] = Field(default_factory=dict)
     """By arm: those that these inputs were made for, and the controls that share their bins."""

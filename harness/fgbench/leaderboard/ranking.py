@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtr
 
+from fgbench.calibration.statistics import SIGNIFICANCE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
 
 Z95 = 1.959963984540054
 """The normal quantile that a 95 % interval reaches to on each side."""
-
-LEVEL = 0.05
 
 _PAIRS = 1_000_000
 """As many pairs are judged at once: a block of a large group, the whole of a small one."""
@@ -79,7 +79,7 @@ def ranks(entries: Sequence[Entry], metric: str) -> dict[str, Rank]:
     n = len(ranked)
     if n == 0:
         return {}
-    level = LEVEL / max(1, n - 1)
+    level = SIGNIFICANCE / max(1, n - 1)
     sign = -1.0 if metric in ranked[0].higher_is_better else 1.0
     cost = np.array([sign * entry.metrics[metric].mean for entry in ranked])
     known = [half_width(entry.metrics[metric]) for entry in ranked]

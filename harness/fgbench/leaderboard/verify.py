@@ -88,7 +88,7 @@ class _Verifier:
         expected: list[Entry] = []
         for entry in self._board.entries:
             for problem in _problems(entry, self._recomputed):
-                self._say(entry, problem)
+                self._report(entry, problem)
             self._result.published += entry.published is not None
             self._result.on_trust += not entry.checksums
             rebuilt = None if entry.published is not None else self._rebuilt(entry)
@@ -97,7 +97,7 @@ class _Verifier:
             self._compare(entry, computed)
         return self._result
 
-    def _say(self, entry: Entry, problem: str) -> None:
+    def _report(self, entry: Entry, problem: str) -> None:
         self._result.problems.append(f"entry {entry.id} ({entry.label}): {problem}")
 
     def _check_board(self) -> None:
@@ -122,7 +122,7 @@ class _Verifier:
                 return None
             evaluations = self._recomputed.evaluations(entry)
         except FgbenchError as error:
-            self._say(entry, str(error))
+            self._report(entry, str(error))
             return None
         self._result.files += len(entry.seeds)
         fresh = build_entry(
@@ -154,9 +154,10 @@ class _Verifier:
                 continue
             self._result.numbers += 1
             if not _same(stored, number):
-                self._say(
+                self._report(
                     entry,
-                    f"{place} is {_say(stored)} on the board and {_say(number)} recomputed.",
+                    f"{place} is {_value_text(stored)} on the board, {_value_text(number)} "
+                    "recomputed.",
                 )
 
 
@@ -256,5 +257,5 @@ def _same(stored: Any, computed: Any) -> bool:
     return bool(stored == computed)
 
 
-def _say(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return "missing" if value is _MISSING else repr(value)

@@ -95,7 +95,7 @@ def sample_influences(
 ) -> dict[str, Floats]:
     """Return the influence of each sample, and that of its source, (n,) each; NaN without one.
 
-    A sample counts with its source's label, also where relabelling turned it away.
+    A sample counts with its source's label, also where relabeling turned it away.
     """
     position = {int(row): at for at, row in enumerate(stored["rows"])}
     places = np.array([position[item["source"]["index"]] for item in samples], dtype=np.int64)

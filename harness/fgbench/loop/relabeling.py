@@ -1,4 +1,4 @@
-"""The second stage: filter what was generated, have it relabelled, keep what has the right class.
+"""The second stage: filter what was generated, have it relabeled, keep what has the right class.
 
 FITG, section 3.2: the generator labels each new text; only those given the source's own label stay.
 """

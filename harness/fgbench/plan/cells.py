@@ -160,7 +160,7 @@ def _refusal(cell: Cell, seeds: int) -> str | None:
         missing = sorted(part.needs - available - _machine())
         if missing:
             return (
-                f"{part.kind} {part.name!r} needs {_say(missing)}, which dataset "
+                f"{part.kind} {part.name!r} needs {' and '.join(missing)}, which dataset "
                 f"{cell.dataset.part.name!r} and classifier {cell.classifier.name!r} do not provide"
             )
     if cell.arm != "baseline" and not cell.classifier.learns:
@@ -182,7 +182,3 @@ def _machine() -> frozenset[str]:
     from pathlib import Path
 
     return frozenset({"gpu"}) if Path("/dev/nvidia0").exists() else frozenset()
-
-
-def _say(names: list[str]) -> str:
-    return " and ".join(names)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from fgbench.calibration.statistics import SIGNIFICANCE
 from fgbench.coordinates import GENERATION, NAMED, PARTS
 from fgbench.loop.arms import ARMS
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 Verdict = Literal["better", "worse", "not separable", ""]
 """Of a difference: significant after Holm at 5 %, in the good or the bad direction, or not."""
 
-SIGNIFICANCE = 0.05
 SYMBOLS: dict[Verdict, str] = {"better": "✓", "worse": "✗", "not separable": "≈", "": ""}
 CAPTION = (
     "Mean ± standard deviation over seeds; below it the difference from the baseline without "

@@ -42,7 +42,7 @@ def check_generator(
     inputs like the first `requests` rows of the validation split. Checked are: one answer a
     request; inputs of the data set's form, or a rejection; probabilities that are some, labels
     that are classes, all of it JSON; the same answers from a second generator, in another order,
-    and one request at a time; relabelling that does not depend on the label that a candidate is
+    and one request at a time; relabeling that does not depend on the label that a candidate is
     meant to have; a training split that is left as it was. Raises `PluginError`.
     """
     check_part(generator, Generator)
@@ -75,7 +75,7 @@ def check_generator(
 
 
 Answers = tuple[list[GenerationResult], list[list[Relabeling]]]
-"""For each request its result, and the relabellings of its usable candidates."""
+"""For each request its result, and the relabelings of its usable candidates."""
 
 
 def _task(dataset: Dataset, loader: DatasetLoader) -> GenerationTask:
@@ -132,12 +132,12 @@ def _answers(
         results = list(prepared.generate(asked))
         if len(results) != len(asked):
             fail(generator, f"generate gave {len(results)} results to {len(asked)} requests")
-        return results, _relabelled(generator, prepared, asked, results)
+        return results, _relabeled(generator, prepared, asked, results)
     finally:
         prepared.close()
 
 
-def _relabelled(
+def _relabeled(
     generator: Generator,
     prepared: Generator,
     asked: Sequence[GenerationRequest],
@@ -189,10 +189,10 @@ def _check_relabelings(
     generator: Generator, dataset: Dataset, labels: Sequence[Sequence[Relabeling]]
 ) -> None:
     for answer in (item for group in labels for item in group):
-        _check_json(generator, "a relabelling", [answer.label, answer.probabilities, answer.raw])
+        _check_json(generator, "a relabeling", [answer.label, answer.probabilities, answer.raw])
         if answer.label is None:
             if not answer.rejection:
-                fail(generator, "a relabelling without a label must say why in `rejection`")
+                fail(generator, "a relabeling without a label must say why in `rejection`")
         elif answer.label not in range(dataset.n_classes):
             fail(generator, f"relabel gave class {answer.label}, and there are {dataset.n_classes}")
         if answer.probabilities is not None:

@@ -159,7 +159,7 @@ class LanguageModelGenerator(Generator):
         return self.samples * self.texts
 
     def expected_usage(self, task: GenerationTask, requests: Sequence[GenerationRequest]) -> Usage:
-        """Return what generation takes, and relabelling by itself, by up to 20 prompts."""
+        """Return what generation takes, and relabeling by itself, by up to 20 prompts."""
         if not requests:
             return Usage()
         prompts = self.prompts(task)
@@ -175,7 +175,7 @@ class LanguageModelGenerator(Generator):
         return usage
 
     def expected_relabeling(self, task: GenerationTask, inputs: Sequence[Any]) -> Usage:
-        """Return what relabelling takes, by up to 20 prompts."""
+        """Return what relabeling takes, by up to 20 prompts."""
         if not inputs:
             return Usage()
         prompts = self.prompts(task)

@@ -1,4 +1,4 @@
-"""How often relabelling gives a candidate its source's class, and whether the baseline agrees."""
+"""How often relabeling gives a candidate its source's class, and whether the baseline agrees."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from fgbench.diagnostics.models import RelabellingRecord, ShareRecord
+from fgbench.diagnostics.models import RelabelingRecord, ShareRecord
 
 
-def relabelling(samples: Sequence[Mapping[str, Any]]) -> RelabellingRecord:
-    """Return the agreement of the relabeller with the sources' labels, and with the baseline's.
+def relabeling(samples: Sequence[Mapping[str, Any]]) -> RelabelingRecord:
+    """Return the agreement of the relabeler with the sources' labels, and with the baseline's.
 
-    `samples` are lineage lines; those that were turned away before relabelling play no part.
+    `samples` are lineage lines; those that were turned away before relabeling play no part.
     """
     labelled = [sample for sample in samples if sample.get("relabeled") is not None]
     unreadable = sum(
@@ -21,8 +21,8 @@ def relabelling(samples: Sequence[Mapping[str, Any]]) -> RelabellingRecord:
     )
     if not labelled:
         names = ("share", "baseline_share", "kappa")
-        undefined = dict.fromkeys(names, "no candidate was relabelled")
-        return RelabellingRecord(n=0, unreadable=unreadable, undefined=undefined)
+        undefined = dict.fromkeys(names, "no candidate was relabeled")
+        return RelabelingRecord(n=0, unreadable=unreadable, undefined=undefined)
     judged = [sample for sample in labelled if sample.get("baseline_probabilities") is not None]
     undefined = {}
     agreement = baseline_share = None
@@ -36,7 +36,7 @@ def relabelling(samples: Sequence[Mapping[str, Any]]) -> RelabellingRecord:
     else:
         why = "the baseline classifier was not asked"
         undefined |= dict.fromkeys(("baseline_share", "kappa"), why)
-    return RelabellingRecord(
+    return RelabelingRecord(
         n=len(labelled),
         share=_alike(labelled).share,
         unreadable=unreadable,
