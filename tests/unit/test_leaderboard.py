@@ -135,9 +135,12 @@ def test_board_does_not_depend_on_entry_order(run):
     ("change", "message"),
     [
         (lambda text: text[:-20], "not JSON"),
-        (lambda text: "[1]", "object is expected"),
+        (lambda text: "[1]", "expected a JSON object"),
         (lambda text: "[" * 100_000, "not"),
-        (lambda text: text.replace("leaderboard/1", "leaderboard/2"), "newer than this fgbench"),
+        (
+            lambda text: text.replace("leaderboard/1", "leaderboard/2"),
+            "newer than fgbench.leaderboard/1",
+        ),
         (lambda text: text.replace("fgbench.leaderboard/1", "other"), "schema"),
         (lambda text: text.replace('"std": ', '"std": NaN, "x": ', 1), "NaN"),
         (lambda text: text.replace('"std": ', '"std": 1e999, "x": ', 1), "entries"),
@@ -160,7 +163,7 @@ def test_invalid_board_error_names_file_and_field(run, change, message):
 def test_duplicate_entry_id_is_refused(run):
     _, board = run
     doubled = board.model_copy(update={"entries": [*board.entries, board.entries[0]]})
-    with pytest.raises(LeaderboardError, match="twice"):
+    with pytest.raises(LeaderboardError, match="duplicate entry id"):
         parse_board(doubled.to_json(), "some.json")
 
 

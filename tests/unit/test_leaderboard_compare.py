@@ -100,8 +100,8 @@ def test_entries_with_other_data_are_not_compared(boards):
     assert len(found.refused) == 3
     assert found.vanished == found.appeared == []
     text = " ".join(as_text(found).split())
-    assert "its data are others, digest dddddddddddd before and eeeeeeeeeeee now." in text
-    assert "3 of other data" in text
+    assert "the data differ (digest dddddddddddd → eeeeeeeeeeee)." in text
+    assert "3 skipped (different data)" in text
 
 
 def test_entries_with_other_versions_or_seeds_are_compared(boards):
@@ -146,7 +146,7 @@ def test_other_metric_version_is_compared_only_if_recomputable(boards):
     found = compare_boards(with_entries(old, other_metric), old, metrics=["ece"])
     for entry in found.entries:
         assert entry.metrics == []
-        assert "version 0 of the metric before" in entry.not_compared["ece"]
+        assert "the metric's version differs (0 → 1)" in entry.not_compared["ece"]
 
 
 def test_equal_predictions_with_other_numbers_suggest_verify(boards):

@@ -126,13 +126,16 @@ def test_differing_settings_are_shown(board):
     wider = entry.model_copy(update={"threshold": 0.1, "settings": {"retries": 9, "same": 1}})
     plain = entry.model_copy(update={"settings": {"retries": 2, "same": 1}})
     (group,) = comparisons(board.model_copy(update={"entries": [board.entries[0], plain, wider]}))
-    said = [group.telling_settings(each) for each in group.entries]
+    said = [group.distinguishing_settings(each) for each in group.entries]
     assert said == ["", "gap > 0.03, retries=2", "gap > 0.1, retries=9"]
     lacking = wider.model_copy(update={"threshold": 0.03, "settings": {"same": 1}})
     (group,) = comparisons(board.model_copy(update={"entries": [plain, lacking]}))
-    assert sorted(group.telling_settings(each) for each in group.entries) == ["", "retries=2"]
+    assert sorted(group.distinguishing_settings(each) for each in group.entries) == [
+        "",
+        "retries=2",
+    ]
     (group,) = comparisons(board)
-    assert {group.telling_settings(each) for each in group.entries} == {""}
+    assert {group.distinguishing_settings(each) for each in group.entries} == {""}
 
 
 def test_published_figures_show_standard_deviation(board):

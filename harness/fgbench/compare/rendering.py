@@ -25,19 +25,19 @@ SIGNS: dict[Verdict, str] = {
 }
 LEGEND = (
     "new − old, with its 95 % interval. ✓ better, ✗ worse: p < 0.05 after Holm over all entries "
-    "compared in the metric; ≈ noise: not separable; = same: the same number. ~: judged from the "
-    "two stored intervals as if they were independent, which is cautious; without it, by a paired "
-    "bootstrap of both sides' predictions."
+    "compared in the metric; ≈ noise: not separable; = same: the same number. ~: from the two "
+    "stored intervals as if they were independent, which is conservative; without ~: from a paired "
+    "bootstrap of both predictions."
 )
 WIDTH = 80
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a text begins that a spreadsheet takes for a formula."""
+"""The first characters of texts that a spreadsheet would evaluate as formulas."""
 
 
 def as_text(comparison: BoardComparison, *, everything: bool = False, width: int = WIDTH) -> str:
     """Return the comparison for a terminal of at least 80 columns.
 
-    Unless `everything`, entries and metrics whose differences are noise are counted and not shown.
+    Unless `everything` is set, differences that are noise are counted but not shown.
     """
     lines = [
         f"old: {_board(comparison.old)}",
@@ -45,7 +45,7 @@ def as_text(comparison: BoardComparison, *, everything: bool = False, width: int
         *wrapped(summary(comparison), width),
     ]
     for each in comparison.entries:
-        shown = each.metrics if everything else _telling(each)
+        shown = each.metrics if everything else _shown(each)
         if not shown and not each.not_compared:
             continue
         lines += ["", *wrapped(f"{each.new.id}  {plain(each.new.label)}", width)]
@@ -62,20 +62,22 @@ def as_text(comparison: BoardComparison, *, everything: bool = False, width: int
 
 
 def summary(comparison: BoardComparison) -> str:
-    """Say in a sentence or two what came of the comparison."""
+    """Return a summary of the comparison in one sentence."""
     counts = Counter(entry.verdict for entry in comparison.entries)
     order = ("worse", "mixed", "better", "noise", "identical", "unknown", "not compared")
     names = {"noise": "only noise", "mixed": "better in some metrics and worse in others"}
-    said = ", ".join(f"{counts[name]} {names.get(name, name)}" for name in order if counts[name])
-    text = f"{len(comparison.entries)} entries compared" + (f": {said}" if said else "")
+    verdicts = ", ".join(
+        f"{counts[name]} {names.get(name, name)}" for name in order if counts[name]
+    )
+    text = f"{len(comparison.entries)} entries compared" + (f": {verdicts}" if verdicts else "")
     text += f"; {len(comparison.appeared)} appeared, {len(comparison.vanished)} vanished"
     if comparison.refused:
-        text += f", {len(comparison.refused)} of other data"
+        text += f", {len(comparison.refused)} skipped (different data)"
     return text + "."
 
 
 def as_markdown(comparison: BoardComparison) -> str:
-    """Return the comparison as Markdown: one table of every metric of every entry, and lists."""
+    """Return the comparison as Markdown: a table of all metrics of all entries, and notes."""
     lines = [
         f"**old**: {_markdown(_board(comparison.old))}  ",
         f"**new**: {_markdown(_board(comparison.new))}",
@@ -102,9 +104,9 @@ def as_markdown(comparison: BoardComparison) -> str:
 
 
 def as_csv(comparison: BoardComparison) -> str:
-    """Return the comparison as CSV, one row a metric, then what appeared and vanished.
+    """Return the comparison as CSV: one row per metric, then what appeared and vanished.
 
-    A text that a spreadsheet would take for a formula is preceded by an apostrophe.
+    A text that a spreadsheet would evaluate as a formula gets a leading apostrophe.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -115,7 +117,7 @@ def as_csv(comparison: BoardComparison) -> str:
         for each in entry.metrics:
             low, high = each.ci95 or (None, None)
             values = [each.old, each.new, each.delta, low, high, each.p_value, each.p_adjusted]
-            told = ["" if value is None else repr(value) for value in values]
+            texts = ["" if value is None else repr(value) for value in values]
             row = [
                 "compared",
                 entry.old.id,
@@ -123,7 +125,7 @@ def as_csv(comparison: BoardComparison) -> str:
                 *entry.new.labels().values(),
                 each.metric,
             ]
-            writer.writerow([*map(_cell, row), *told, each.how, each.verdict, ""])
+            writer.writerow([*map(_cell, row), *texts, each.how, each.verdict, ""])
         for metric, reason in entry.not_compared.items():
             row = [*head, metric]
             writer.writerow([*map(_cell, row), *[""] * 7, "", "not compared", _cell(reason)])
@@ -192,12 +194,13 @@ def wrapped(text: str, width: int = WIDTH, indent: int = 0, hanging: int = 2) ->
 
 
 def plain(text: str) -> str:
-    """Return a text of data as one line without control characters, for a terminal."""
+    """Return a text as one line without control characters, for a terminal."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-def _telling(entry: EntryDifference) -> list[Difference]:
-    return [each for each in entry.metrics if each.verdict in ("better", "worse", "unknown")]
+def _shown(entry: EntryDifference) -> list[Difference]:
+    shown = ("better", "worse", "unknown")
+    return [difference for difference in entry.metrics if difference.verdict in shown]
 
 
 def _line(each: Difference) -> str:
@@ -223,7 +226,7 @@ def _lists(comparison: BoardComparison, width: int) -> Iterator[str]:
 
 
 def _notes(comparison: BoardComparison) -> Iterator[str]:
-    """Yield a sentence for each entry that is on one board only, or of other data."""
+    """Yield a sentence for each entry that is on one board only or has different data."""
     for old, new, reason in comparison.refused:
         yield f"Not compared: {new.label} ({old.id} and {new.id}): {reason}."
     for title, entries in (("Appeared", comparison.appeared), ("Vanished", comparison.vanished)):
@@ -250,6 +253,6 @@ def _cell(text: str) -> str:
 
 
 def _markdown(text: str) -> str:
-    """Return a text of data that Markdown shows as it is."""
+    """Return a text escaped for Markdown."""
     text = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return "".join(f"\\{char}" if char in "\\`*_{}[]()#|!~" else char for char in text)

@@ -1,4 +1,4 @@
-"""From evaluations to entries, from entries to a board: baselines, comparisons, Holm."""
+"""Build entries from evaluations, and boards from entries: controls, comparisons, Holm."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fgbench.calibration.statistics import Evaluation
 
 EvaluationsOf = Callable[[Entry], "Sequence[Evaluation] | None"]
-"""The evaluations of an entry, one a seed in the order of its seeds; None if they are not there."""
+"""The evaluations of an entry, one per seed in the order of its seeds; None without predictions."""
 
 _COMPARISONS = (("baseline", "versus_baseline"), ("real", "versus_real"))
 
@@ -52,12 +52,13 @@ def build_entry(
 ) -> Entry:
     """Return the entry of one cell over its seeds, not yet compared with any other.
 
-    `evaluations` are those of `coordinates.seeds`, in that order; `metric_versions` may hold more
-    metrics than apply here, and so may `higher_is_better`.
+    `evaluations` are those of `coordinates.seeds`, in that order. `metric_versions` and
+    `higher_is_better` may name more metrics than apply here. `neutral` are the axes on which the
+    entry has a neutral part (`fgbench.parts.Part.is_neutral`).
     """
     if len(evaluations) != len(coordinates.seeds):
         raise LeaderboardError(
-            f"{len(evaluations)} evaluations for the seeds {coordinates.seeds}: one each is needed."
+            f"{len(evaluations)} evaluations for {len(coordinates.seeds)} seeds: need one per seed."
         )
     metrics = summarise(evaluations)
     entry = Entry(
@@ -84,8 +85,8 @@ def assemble(
 ) -> Leaderboard:
     """Return a board of distinct entries, with links, comparisons and adjusted p-values.
 
-    A comparison that an entry brings along for the control it has here is kept; a missing one is
-    computed where `evaluations_of` knows both sides. The order of the entries is always the same.
+    An entry's comparison with the control that it has on this board is kept; a missing one is
+    computed if `evaluations_of` has both sides. The entries are sorted.
     """
     ordered = sorted(entries, key=lambda entry: (*entry.order(), entry.id))
     controls = Controls(ordered)
@@ -101,9 +102,10 @@ def assemble(
 class Controls:
     """Finds what an entry is compared with: its "baseline", or its matched "real" control.
 
-    Both share data set, classifier, loss, protocol and statistics, and have at least its seeds.
-    The baseline is the uncalibrated one, if there is one, else with the entry's; the `real`
-    control always has the entry's calibrator. Published figures have none and are none.
+    Both share its setting (`Coordinates.setting`) and statistics, and have at least its seeds. The
+    baseline is the uncalibrated one, or if there is none, the one with the entry's calibrator. The
+    `real` control always has the entry's calibrator. Published figures neither have nor are
+    controls.
     """
 
     def __init__(self, entries: Iterable[Entry]) -> None:
@@ -138,34 +140,34 @@ class Controls:
 
 
 def compared(entry: Entry, controls: Controls, evaluations_of: EvaluationsOf) -> Entry:
-    """Return the entry with its links, and with the comparisons that it does not bring along."""
+    """Return the entry with links to its controls, and with the comparisons that it lacks."""
     changes: dict[str, Any] = {}
     for kind, comparisons in _COMPARISONS:
         control = controls.of(entry, kind)
-        known = getattr(entry, comparisons)
+        stored = getattr(entry, comparisons)
         if control is None:
-            if known or getattr(entry, kind) is not None:
+            if stored or getattr(entry, kind) is not None:
                 changes |= {kind: None, comparisons: {}}
-        elif getattr(entry, kind) != control.id or not known:
-            found = compare_entries(entry, control, evaluations_of)
-            changes |= {kind: control.id, comparisons: found}
+        elif getattr(entry, kind) != control.id or not stored:
+            records = compare_entries(entry, control, evaluations_of)
+            changes |= {kind: control.id, comparisons: records}
     return entry.model_copy(update=changes) if changes else entry
 
 
 def compare_entries(
     entry: Entry, control: Entry, evaluations_of: EvaluationsOf
 ) -> dict[str, Comparison]:
-    """Compare an entry with a control on the entry's seeds; {} where evaluations are missing."""
+    """Compare an entry with a control on the entry's seeds; {} if evaluations are missing."""
     mine, theirs = evaluations_of(entry), evaluations_of(control)
     if mine is None or theirs is None:
         return {}
     by_seed = dict(zip(control.seeds, theirs, strict=True))
     comparisons = compare(mine, [by_seed[seed] for seed in entry.seeds])
-    return {name: each for name, each in comparisons.items() if name in entry.metrics}
+    return {name: record for name, record in comparisons.items() if name in entry.metrics}
 
 
 def adjusted(entries: Sequence[Entry]) -> list[Entry]:
-    """Fill in Holm's p-values: one family a metric and kind of comparison, over the board."""
+    """Fill in Holm's p-values: one family per metric and kind of comparison, over the board."""
     updates: list[dict[str, Any]] = [{} for _ in entries]
     for _, comparisons in _COMPARISONS:
         families: dict[str, list[float]] = {}
@@ -175,15 +177,15 @@ def adjusted(entries: Sequence[Entry]) -> list[Entry]:
                     families.setdefault(name, []).append(record.p_value)
         p_values = {name: iter(holm(family)) for name, family in families.items()}
         for entry, update in zip(entries, updates, strict=True):
-            known: dict[str, Comparison] = getattr(entry, comparisons)
-            found = {
+            stored: dict[str, Comparison] = getattr(entry, comparisons)
+            records = {
                 name: record
                 if record.p_value is None
                 else _with_adjusted(record, next(p_values[name]))
-                for name, record in known.items()
+                for name, record in stored.items()
             }
-            if any(found[name] is not record for name, record in known.items()):
-                update[comparisons] = found
+            if any(records[name] is not record for name, record in stored.items()):
+                update[comparisons] = records
     return [
         entry.model_copy(update=changes) if changes else entry
         for entry, changes in zip(entries, updates, strict=True)
@@ -191,7 +193,7 @@ def adjusted(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _with_adjusted(record: Comparison, p_adjusted: float) -> Comparison:
-    """Return the record with this adjusted p-value; itself where it has it already."""
+    """Return the record with this adjusted p-value; itself if it has that already."""
     if record.p_adjusted == p_adjusted:
         return record
     return Comparison(

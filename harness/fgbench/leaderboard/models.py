@@ -1,4 +1,4 @@
-"""The format of `leaderboard.json`: what an entry was asked to be, and what came out."""
+"""The format of `leaderboard.json`: entries with their coordinates and results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fgbench.usage import Usage
 
 
 class SyntheticRecord(Record):
-    """What generation was asked for and gave, summed over seeds."""
+    """The requests and results of generation, summed over seeds."""
 
     requested: int = 0
     accepted: int = 0
@@ -25,13 +25,12 @@ class SyntheticRecord(Record):
     near_duplicates_of_test: int = 0
     near_duplicates_of_training: int = 0
     notes: dict[str, int] = Field(default_factory=dict)
-    """What was not as asked for ("no structured output"), and in how many replies."""
+    """Deviations from the request ("no structured output"), and in how many replies."""
 
 
 class Provenance(Record):
-    """With what, where and when an entry was made; no number depends on it knowingly.
-
-    Published figures have nothing here.
+    """The software, machine and time that an entry was computed with. It is empty for published
+    figures.
     """
 
     fgbench: str = ""
@@ -42,13 +41,13 @@ class Provenance(Record):
     git_dirty: bool | None = None
     model_revision: str | None = None
     notes: list[str] = Field(default_factory=list)
-    """What the classifier says that a reader should know: of rows without an answer, say."""
+    """Notes of the classifier for readers, for example on rows without an answer."""
     started: str | None = None
     wall_seconds: float | None = None
 
 
 class PredictionsFile(Record):
-    """Where the test predictions of one seed are, relative to the board's folder."""
+    """The file with the test predictions of one seed, relative to the board's folder."""
 
     seed: int
     path: str
@@ -56,7 +55,7 @@ class PredictionsFile(Record):
 
 
 class Artifacts(Record):
-    """The files that an entry's numbers can be recomputed from."""
+    """The files from which an entry's numbers can be recomputed."""
 
     predictions: list[PredictionsFile] = Field(default_factory=list)
 
@@ -78,38 +77,38 @@ class Entry(Coordinates):
     """Metrics without a value, and why."""
     metric_versions: dict[str, str] = Field(default_factory=dict)
     higher_is_better: list[str] = Field(default_factory=list)
-    """The metrics that are better when they are larger; all others are errors or losses."""
+    """The metrics for which larger is better; all others are errors or losses."""
     statistics: StatisticsRecord = Field(default_factory=StatisticsRecord)
     neutral: list[str] = Field(default_factory=unrecorded_neutral)
     """The axes on which the entry has a neutral part: a calibrator that leaves predictions as they
     are, the loss that a classifier minimises by itself."""
     baseline: str | None = None
-    """Id of the entry that `versus_baseline` compares with."""
+    """Id of the baseline in `versus_baseline`."""
     versus_baseline: dict[str, Comparison] = Field(default_factory=dict)
     real: str | None = None
-    """Id of the matched control that `versus_real` compares with."""
+    """Id of the matched control in `versus_real`."""
     versus_real: dict[str, Comparison] = Field(default_factory=dict)
     synthetic: SyntheticRecord | None = None
     usage: Usage = Field(default_factory=Usage)
     provenance: Provenance
     artifacts: Artifacts = Field(default_factory=Artifacts)
     checksums: dict[str, str] = Field(default_factory=dict)
-    """By field, a digest of what cannot be recomputed: see `fgbench.leaderboard.checksums`."""
+    """By field, a checksum of what cannot be recomputed: see `fgbench.leaderboard.checksums`."""
 
     @model_validator(mode="after")
-    def _each_seed_has_a_value(self) -> Entry:
-        wanted = len(self.seeds)
+    def _has_value_per_seed(self) -> Entry:
+        expected = len(self.seeds)
         for name, record in self.metrics.items():
-            if len(record.per_seed) != wanted and (self.published is None or record.per_seed):
+            if len(record.per_seed) != expected and (self.published is None or record.per_seed):
                 raise ValueError(
-                    f"metrics.{name}.per_seed has {len(record.per_seed)} values for {wanted} seeds"
+                    f"metrics.{name}.per_seed has {len(record.per_seed)} values, not {expected}"
                 )
         return self
 
     def to_value(self) -> dict[str, Any]:
-        """Return what stands in a file: JSON values, and the records that are one line's figures.
+        """Return the entry as a file holds it: JSON values, except for the records of figures.
 
-        These are left as they are: a large board has a million, and they are written in order.
+        These are left as models: a large board has a million, and their fields are in file order.
         """
         figures = ("metrics", "versus_baseline", "versus_real")
         value = self.model_dump(exclude=set(figures))
@@ -117,15 +116,15 @@ class Entry(Coordinates):
 
 
 class Leaderboard(Record):
-    """A board: its name, when it was made, and its entries in a fixed order."""
+    """A board: its name, its date, and its entries, sorted."""
 
     schema_: Literal["fgbench.leaderboard/1"] = Field(default=SCHEMA, alias="schema")
     name: str
     created: str
     entries: list[Entry]
     checksum: str | None = None
-    """A digest of name, date, and of which entries there are: see `fgbench.leaderboard.checksums`.
-    Null on boards of before, and on a selection of a board's entries."""
+    """A checksum of name, date and entry ids: see `fgbench.leaderboard.checksums`. Null on boards
+    of older versions, and on a selection of a board's entries."""
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
@@ -134,12 +133,12 @@ class Leaderboard(Record):
         return self.to_bytes().decode("utf-8")
 
     def to_bytes(self) -> bytes:
-        """Return the same as the file's bytes."""
+        """Return the file's bytes."""
         value = self.model_dump(by_alias=True, exclude={"entries"})
         return sorted_json({**value, "entries": [entry.to_value() for entry in self.entries]})
 
     def to_frame(self) -> Any:
-        """Return one row an entry and metric, as a pandas frame; needs pandas."""
+        """Return one row per entry and metric, as a pandas frame; needs pandas."""
         import pandas as pd  # type: ignore[import-untyped, unused-ignore]
 
         return pd.DataFrame(list(_flat_rows(self)))

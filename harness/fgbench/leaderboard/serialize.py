@@ -1,4 +1,4 @@
-"""The text of a board: sorted keys, floats at full precision, no NaN; quick for large boards."""
+"""Write boards as JSON: sorted keys, floats at full precision, no NaN; fast for large boards."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 def sorted_json(value: dict[str, Any]) -> bytes:
     """Return JSON values as UTF-8 text, keys sorted, indented by one space, a newline at the end.
 
-    Pydantic models in it are written as they are, in the order of their fields. Raises `ValueError`
+    Pydantic models in it are written in the order of their fields. Raises `ValueError`
     for NaN and infinity.
     """
     from pydantic_core import from_json, to_json
 
     text: bytes = to_json(_sorted(value), indent=1)
-    if b"NaN" in text or b"Infinity" in text:  # as a number, or in a text, which is no harm
+    if b"NaN" in text or b"Infinity" in text:  # as a number, or within a string, which is allowed
         try:
             from_json(text, allow_inf_nan=False)
         except ValueError as error:

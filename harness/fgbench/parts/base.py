@@ -59,7 +59,7 @@ class Part:
 
     @property
     def is_neutral(self) -> bool:
-        """Whether a cell with it is a cell without any part of its kind: no calibration, say."""
+        """Whether it changes nothing: entries with it count as having no part of its kind."""
         return False
 
     @property

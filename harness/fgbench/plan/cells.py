@@ -1,4 +1,4 @@
-"""Cells: one path through the loop each, and the check that it can be walked."""
+"""Cells: the paths through the loop that a suite spans, and the check that each can work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Cell:
     """Dataset × classifier × loss × generator × arm × bins × calibrator × protocol × seed.
 
-    An arm that uses no generator and no bins has None there: it is one cell, however many
+    Generator and bins are None for an arm that uses neither: it is one cell, however many
     generators and bin counts the matrix has.
     """
 
@@ -47,7 +47,7 @@ class Cell:
 
     @property
     def group(self) -> str:
-        """Identify the cells that differ in nothing but their seed: one leaderboard entry."""
+        """The digest of the coordinates without the seed: cells with the same one are one entry."""
         return self.without("seed")
 
     @property
@@ -93,14 +93,14 @@ def _record(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A combination that cannot work, and why."""
+    """A combination that cannot work, with the reason."""
 
     label: str
     reason: str
 
 
 def expand(resolved: ResolvedSuite) -> tuple[list[Cell], list[Refusal]]:
-    """Return the cells of a suite, each once, and what was refused.
+    """Return the distinct cells of a suite, and the refused combinations.
 
     With `incompatible = "refuse"`, the first refusal is an `IncompatiblePartsError`.
     """
@@ -116,7 +116,7 @@ def expand(resolved: ResolvedSuite) -> tuple[list[Cell], list[Refusal]]:
     refused = list(refusals.values())
     if refused and (resolved.suite.incompatible == "refuse" or not cells):
         more = f" (and {len(refused) - 1} more combinations)" if len(refused) > 1 else ""
-        hint = "" if not cells else " Or leave such cells out with --skip-incompatible."
+        hint = "" if not cells else " Use --skip-incompatible to skip such cells."
         raise IncompatiblePartsError(f"{refused[0].label}: {refused[0].reason}{more}.{hint}")
     return list(cells.values()), refused
 
@@ -149,8 +149,8 @@ def _refusal(cell: Cell, seeds: int) -> str | None:
     """Return why a cell cannot work, or None."""
     if MEMBERS in cell.calibrator.needs and seeds < 2:
         return (
-            f"calibrator {cell.calibrator.name!r} joins the models of several seeds, and the suite "
-            "has one; give it more with --seed"
+            f"calibrator {cell.calibrator.name!r} combines the models of several seeds, and the "
+            "suite has one; add more with --seed"
         )
     available = cell.dataset.provides | {"logits", MEMBERS} | cell.classifier.provides
     relabeler = cell.generator.relabeler if cell.generator is not None else None
@@ -165,8 +165,8 @@ def _refusal(cell: Cell, seeds: int) -> str | None:
             )
     if cell.arm != "baseline" and not cell.classifier.learns:
         return (
-            f"classifier {cell.classifier.name!r} is never trained, so the arm {cell.arm!r} has "
-            "nothing to retrain; give it the arm 'baseline' only"
+            f"classifier {cell.classifier.name!r} is not trainable, so the arm {cell.arm!r} cannot "
+            "retrain it; use only the arm 'baseline'"
         )
     if cell.protocol == "paper" and cell.arm != "baseline" and cell.calibrator.learns:
         return (
@@ -178,7 +178,7 @@ def _refusal(cell: Cell, seeds: int) -> str | None:
 
 
 def _machine() -> frozenset[str]:
-    """Return what this machine provides to any part: "gpu" where an NVIDIA device is visible."""
+    """Return what this machine provides to all parts: "gpu" if an NVIDIA device is visible."""
     from pathlib import Path
 
     return frozenset({"gpu"}) if Path("/dev/nvidia0").exists() else frozenset()

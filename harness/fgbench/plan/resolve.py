@@ -1,7 +1,6 @@
-"""Make a suite's references into checked parts and loaded data sets, before any work.
+"""Resolve a suite: create and check its parts, and load its data sets, before any work.
 
-Whatever can be wrong with a suite is found here: unknown parts and parameters, missing or unusable
-data, combinations that cannot work.
+All errors of a suite are raised here: unknown parts and parameters, missing or unusable data.
 """
 
 from __future__ import annotations
@@ -44,11 +43,11 @@ class ResolvedPart:
     learns: bool = False
     """Of a calibrator: whether it is fitted on held-out rows; of a classifier: on training rows."""
     exclusive: bool = False
-    """Whether it takes the machine whole while it works."""
+    """Whether it occupies the whole machine while it works."""
     neutral: bool = False
-    """Whether a cell with it is a cell without any part of its kind."""
+    """See `Part.is_neutral`."""
     relabeler: ResolvedPart | None = None
-    """Of a generator: the other generator that labels instead of it."""
+    """Of a generator: the other generator that relabels for it."""
 
     def table(self) -> dict[str, Any]:
         """Return it as a suite's table."""
@@ -66,7 +65,7 @@ class ResolvedPart:
 
 @dataclass(frozen=True)
 class ResolvedDataset:
-    """A data set of the suite, loaded, with the parts that its matrix has by default."""
+    """A loaded data set of the suite, with its classifiers and generators."""
 
     part: ResolvedPart
     dataset: Dataset
@@ -105,7 +104,7 @@ class ResolvedSuite:
     calibrators: tuple[ResolvedPart, ...]
     metrics: tuple[ResolvedPart, ...]
     higher_is_better: frozenset[str]
-    """The labels of the metrics of which more is better."""
+    """The labels of the metrics for which larger is better."""
 
 
 def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSuite:
@@ -142,7 +141,7 @@ def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSui
 
 
 def all_metrics(registry: Registry) -> Iterator[tuple[ResolvedPart, Any]]:
-    """Yield every metric on offer; one that cannot be had was not asked for, and is only noted."""
+    """Yield every registered metric; one that fails to load is skipped and noted."""
     for name in registry.names("metric"):
         try:
             yield _part(registry, "metric", PartReference(name))
@@ -185,7 +184,7 @@ def _part(registry: Registry, kind: str, reference: PartReference) -> tuple[Reso
     relabeler = None
     if isinstance(part, Generator) and part.relabeler:
         relabeler, published = _relabeler(registry, part.relabeler, reference.name)
-        # What labels decides what comes out, so it is known by its content as much as by its name.
+        # The relabeler affects the results, so its content belongs to the identity.
         identity["content"] = digest([identity.get("content"), dict(relabeler.identity)])
         for known_by in (identity["parameters"], shown):
             if "relabeler" in known_by:
@@ -206,12 +205,12 @@ def _part(registry: Registry, kind: str, reference: PartReference) -> tuple[Reso
 
 
 def _relabeler(registry: Registry, text: str, generator: str) -> tuple[ResolvedPart, str]:
-    """Return the generator that labels for another one, and how results name it."""
+    """Return the generator that relabels for another one, and its label in results."""
     try:
         reference = PartReference.parse(text)
         part: Generator = registry.create("generator", reference)
         if part.relabeler:
-            raise ConfigurationError("it has a relabeler of its own; name the one that labels.")
+            raise ConfigurationError("it has a relabeler itself; name that one instead.")
         resolved, _ = _part(registry, "generator", reference)
     except FgbenchError as error:
         raise type(error)(f"generator {generator!r}, relabeler {text!r}: {error}") from None

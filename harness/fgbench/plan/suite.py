@@ -1,4 +1,4 @@
-"""Suites: a matrix of cells as a TOML file, command-line options or Python arguments say it."""
+"""Suites: the matrix of a run, from a TOML file, command-line options or Python arguments."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Suite(BaseModel):
-    """Everything that decides a run's results.
+    """Everything that determines the results of a run.
 
     The lists span the matrix. A suite without data sets, losses or calibrators has those of the
     hook `fgbench_defaults`; one without classifiers or generators has each data set's own.
@@ -86,7 +86,7 @@ class Suite(BaseModel):
         for axis in _NEVER_EMPTY:
             values = getattr(self, axis)
             if not values and axis in self.model_fields_set:
-                raise ValueError(f"{axis} is empty: name at least one, or leave it out")
+                raise ValueError(f"{axis} is empty: name at least one, or omit the key")
             if any(value in values[:position] for position, value in enumerate(values)):
                 raise ValueError(f"{axis} lists a value twice")
         return self
@@ -158,9 +158,9 @@ def _aliases() -> dict[str, list[str]]:
 
 
 def _name_of(path: Path) -> str:
-    """Return a run name made of a file's stem (or its folder's, for a `suite.toml`)."""
+    """Return the name of a run from the file's stem (for a `suite.toml`, its folder's)."""
     stem = path.resolve().parent.name if path.stem == "suite" else path.stem
-    kept = "".join(
+    name = "".join(
         char if char.isascii() and (char.isalnum() or char in "._-") else "-" for char in stem
     )
-    return kept.lstrip("._-")[:80] or "run"
+    return name.lstrip("._-")[:80] or "run"

@@ -86,7 +86,7 @@ def _entries(
     """Return identity and cost of the entries, one column per field."""
     entries = [entry for group in groups for entry in group.entries]
     short_names = [
-        {**group.names.all(entry), "settings": group.telling_settings(entry)}
+        {**group.names.all(entry), "settings": group.distinguishing_settings(entry)}
         for group in groups
         for entry in group.entries
     ]
