@@ -136,7 +136,7 @@ def test_changed_metric_version_is_reported_as_cause(place, capsys):
     changed(run, older)
     code, out, _ = regenerate(capsys, run, "--out", folder / "anew")
     assert code == 1
-    assert "ece: not compared: version 0 of the metric before" in out
+    assert "ece: not compared: the metric's version differs (0 → 1)" in out
 
 
 def test_empty_board_has_nothing_to_regenerate(tmp_path, capsys):
