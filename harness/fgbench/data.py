@@ -7,11 +7,11 @@ plugin can name the types and still cost nothing at start-up.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from fgbench.digests import digest, digest_bytes
 from fgbench.errors import DamagedArtifactError, DataError
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     """One input: a text, or the d features of a row."""
 
 SPLITS = ("train", "validation", "test")
+
+T = TypeVar("T")
 
 
 def is_numeric(inputs: Inputs) -> TypeIs[FloatArray]:
@@ -95,6 +97,9 @@ class Dataset:
     splits: Mapping[str, Split]
     label_descriptions: tuple[str, ...] = ()
     task: str = "a text"
+    _derived: dict[Callable[[Dataset], Any], Any] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @property
     def n_classes(self) -> int:
@@ -123,6 +128,13 @@ class Dataset:
         description = [self.name, list(self.label_names), list(self.label_descriptions), self.task]
         splits = {name: _split_digest(split) for name, split in self.splits.items()}
         return digest({"description": description, "splits": splits})
+
+    def derived(self, compute: Callable[[Dataset], T]) -> T:
+        """Return `compute(self)`, computed once and kept with this object: an index, say."""
+        if compute not in self._derived:
+            self._derived[compute] = compute(self)
+        result: T = self._derived[compute]
+        return result
 
     def limited(self, limit: int) -> Dataset:
         """Return the data set with at most the first `limit` rows of each split."""

@@ -4,28 +4,23 @@ import numpy as np
 import pytest
 
 from fgbench.data import Predictions
-from fgbench.diagnostics.collect import summarise_influences
-from fgbench.diagnostics.diversity import (
-    bigrams,
-    distinct,
-    diversity,
-    jaccard,
-    self_similarity,
-    words,
-)
+from fgbench.diagnostics.collect import summarize_influences
+from fgbench.diagnostics.diversity import bigrams, distinct, diversity, self_similarity, words
 from fgbench.diagnostics.fidelity import fidelity
-from fgbench.diagnostics.relabelling import kappa, relabelling
+from fgbench.diagnostics.relabelling import kappa, relabeling_agreement
 from fgbench.diagnostics.shifts import bin_shifts, movements
+from fgbench.loop.leakage import jaccard
 from fgbench.loop.targeting import target_bins
+from support.samples import make_sample
 
 
-def sample(asked, found, *, said=0.5, verdict="accepted", judge="baseline_probabilities", **more):
-    return {
-        "asked_probabilities": [1 - asked, asked],
-        "bin_probabilities": [1 - said, said],
-        judge: None if found is None else [1 - found, found],
-        "verdict": verdict,
-    } | more
+def sample(asked, found, *, said=0.5, verdict="accepted", judge="baseline_probabilities"):
+    return make_sample(
+        asked_probabilities=(1 - asked, asked),
+        bin_probabilities=(1 - said, said),
+        verdict=verdict,
+        **{judge: None if found is None else (1 - found, found)},
+    )
 
 
 def test_asked_against_found():
@@ -81,24 +76,22 @@ def test_every_judge_has_its_own_record():
 
 
 def test_with_more_classes_the_one_asked_for_most_counts():
-    row = {
-        "asked_probabilities": [0.1, 0.6, 0.3],
-        "bin_probabilities": [0.1, 0.5, 0.4],
-        "baseline_probabilities": [0.5, 0.2, 0.3],
-        "verdict": "accepted",
-    }
+    row = make_sample(
+        asked_probabilities=(0.1, 0.6, 0.3),
+        bin_probabilities=(0.1, 0.5, 0.4),
+        baseline_probabilities=(0.5, 0.2, 0.3),
+    )
     assert fidelity([row])["baseline"].accepted.error == pytest.approx(0.4)
 
 
 def labelled(source, relabeled, says=None, number=0, raw="reply"):
-    says = None if says is None else [1 - says, says]
-    return {
-        "source": {"label": source},
-        "relabeled": relabeled,
-        "relabel_raw": raw,
-        "bin": number,
-        "baseline_probabilities": says,
-    }
+    return make_sample(
+        label=source,
+        relabeled=relabeled,
+        relabel_raw=raw,
+        bin=number,
+        baseline_probabilities=None if says is None else (1 - says, says),
+    )
 
 
 def test_agreement_of_relabelling():
@@ -110,7 +103,7 @@ def test_agreement_of_relabelling():
         labelled(1, None),  # asked, and not readable
         labelled(1, None, raw=None),  # turned away before it was asked
     ]
-    record = relabelling(rows)
+    record = relabeling_agreement(rows)
     assert (record.n, record.unreadable, record.judged) == (4, 1, 4)
     assert record.share == 0.75
     assert record.baseline_share == 0.5
@@ -121,7 +114,7 @@ def test_agreement_of_relabelling():
     assert record.kappa == pytest.approx(0.5)
 
 
-def test_kappa_is_that_of_scikit_learn():
+def test_kappa_equals_scikit_learns():
     from sklearn.metrics import cohen_kappa_score
 
     rng = np.random.default_rng(1)
@@ -132,11 +125,11 @@ def test_kappa_is_that_of_scikit_learn():
 
 
 def test_relabelling_without_labels_or_baseline_says_why():
-    assert relabelling([]).undefined["share"] == "no candidate was relabelled"
-    record = relabelling([labelled(0, 0)])
+    assert relabeling_agreement([]).undefined["share"] == "no candidate was relabelled"
+    record = relabeling_agreement([labelled(0, 0)])
     assert record.share == 1
     assert record.undefined["kappa"] == "the baseline classifier was not asked"
-    same = relabelling([labelled(0, 0, 0.1), labelled(0, 0, 0.2)])
+    same = relabeling_agreement([labelled(0, 0, 0.1), labelled(0, 0, 0.2)])
     assert same.undefined["kappa"] == "both give one and the same label to all"
 
 
@@ -144,18 +137,17 @@ def test_distinct_n():
     texts = [words("The cat, the dog!"), words("a cat")]
     assert distinct(texts, 1) == pytest.approx(4 / 6)  # the cat dog a, of six words
     assert distinct(texts, 2) == 1.0
-    assert distinct(texts, 1, most=3) == pytest.approx(2 / 3)  # the cat the
+    assert distinct(texts, 1, limit=3) == pytest.approx(2 / 3)  # the cat the
     assert distinct([["one"]], 2) is None
 
 
 def test_similarity_is_the_jaccard_index_of_bigrams():
     a, b = bigrams(words("a b c d")), bigrams(words("a b c e"))
     assert jaccard(a, b) == pytest.approx(2 / 4)
-    assert jaccard(frozenset(), frozenset()) is None
     rng = np.random.default_rng(0)
     assert self_similarity([a, b, a], rng) == pytest.approx((0.5 + 1 + 0.5) / 3)
     assert self_similarity([a, frozenset()], rng) is None
-    drawn = self_similarity([a, b] * 100, rng, most=4000)
+    drawn = self_similarity([a, b] * 100, rng, max_pairs=4000)
     # Of the 19,900 pairs 10,000 are of unlike sets.
     assert drawn == pytest.approx(1 - 0.5 * 10_000 / 19_900, abs=0.02)
 
@@ -264,8 +256,8 @@ def test_a_bin_without_test_points_has_no_shift():
 
 
 def test_influences_summed_up():
-    summary = summarise_influences([-0.2, None, 0.1, -0.1])
+    summary = summarize_influences([-0.2, None, 0.1, -0.1])
     assert (summary.n, summary.helpful) == (3, pytest.approx(2 / 3))
     assert summary.total == pytest.approx(-0.2)
     assert summary.quantiles[1] == pytest.approx(-0.1)
-    assert summarise_influences([None]).mean is None
+    assert summarize_influences([None]).mean is None

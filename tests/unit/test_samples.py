@@ -8,8 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fgbench.errors import DataError
+from fgbench.loop.filling import GenerationSettings, synthesize
 from fgbench.samples import RunSample, Sample, Source, load_samples, serialize_samples
-from support.samples import make_sample
+from support.samples import (
+    SELECTION,
+    TARGETS,
+    EveryVerdict,
+    EveryVerdictOfNumbers,
+    KnowingLoader,
+    help_desk,
+    make_sample,
+)
 
 # Written by fgbench 0.1 before `Sample` existed: two data sets, a candidate of every verdict.
 STORED = Path(__file__).parents[1] / "stored"
@@ -22,6 +31,19 @@ def test_stored_lines_are_reproduced_byte_for_byte(path, record):
     assert {sample.verdict for sample in samples} == {"accepted", "surplus", "rejected"}
     assert len({sample.reason for sample in samples}) == 11  # ten reasons, and none
     assert serialize_samples(samples) == path.read_bytes()
+
+
+def test_the_loop_writes_the_stored_lines():
+    """The digest of these bytes is in the keys of all later stages."""
+    settings = GenerationSettings(
+        seed=0, examples_per_class=3, retries=1, drop_near_duplicates="all"
+    )
+    content = b""
+    for generator, numeric in ((EveryVerdict(), False), (EveryVerdictOfNumbers(), True)):
+        dataset = help_desk(numeric=numeric)
+        outcome = synthesize(generator, dataset, KnowingLoader(), TARGETS, SELECTION, settings)
+        content += serialize_samples(outcome.samples)
+    assert content == STAGE.read_bytes()
 
 
 def test_a_line_has_typed_fields():

@@ -55,7 +55,7 @@ class ShareRecord(Record):
     share: float
 
 
-class RelabellingRecord(Record):
+class RelabelingRecord(Record):
     """How the relabeller labels the candidates that came before it.
 
     `baseline_share` is the share of them that the baseline classifier gives their source's label;
@@ -170,7 +170,7 @@ class SetRecord(Record):
     samples: str
     """The file of their lineage, relative to the run's folder."""
     fidelity: dict[Judge, FidelityRecord] = Field(default_factory=dict)
-    relabelling: RelabellingRecord
+    relabelling: RelabelingRecord
     diversity: DiversityRecord | None = None
     shifts: dict[str, list[BinShiftRecord]] = Field(default_factory=dict)
     """By arm: those that these inputs were made for, and the controls that share their bins."""

@@ -22,6 +22,7 @@ from fgbench.parts.classifier import TrainingSet
 
 if TYPE_CHECKING:
     from fgbench.data import Dataset, IntArray
+    from fgbench.samples import Sample
 
 Arm = Literal["baseline", "real", "resample", "random-bins", "synthesis", "synthesis+"]
 
@@ -36,7 +37,7 @@ def compose(
     arm: Arm,
     selection: IntArray,
     targeted: Sequence[int] = (),
-    accepted: Sequence[Mapping[str, Any]] = (),
+    accepted: Sequence[Sample] = (),
 ) -> dict[str, Any]:
     """Return the composition of an arm as JSON values.
 
@@ -50,15 +51,15 @@ def compose(
     duplicates: list[int] = []
     synthetic: list[dict[str, Any]] = []
     if arm == "resample":
-        duplicates = [item["source"]["index"] for item in accepted]
+        duplicates = [sample.source.index for sample in accepted]
     elif arm in ("synthesis", "synthesis+", "random-bins"):
         synthetic = [
             {
-                "input": item["input"],
-                "label": item["source"]["label"],
-                "soft": item["asked_probabilities"],
+                "input": sample.input,
+                "label": sample.source.label,
+                "soft": sample.asked_probabilities,
             }
-            for item in accepted
+            for sample in accepted
         ]
     if arm == "synthesis":
         replaced = _replaced(targeted, accepted)
@@ -108,9 +109,9 @@ def training_set(dataset: Dataset, composition: Mapping[str, Any]) -> TrainingSe
     )
 
 
-def _replaced(targeted: Sequence[int], accepted: Sequence[Mapping[str, Any]]) -> set[int]:
+def _replaced(targeted: Sequence[int], accepted: Sequence[Sample]) -> set[int]:
     """Choose as many targeted rows as there are synthetic inputs, their sources first."""
-    sources = {item["source"]["index"] for item in accepted}
+    sources = {sample.source.index for sample in accepted}
     first = [row for row in targeted if row in sources]
     others = [row for row in targeted if row not in sources]
     return set((first + others)[: len(accepted)])

@@ -7,7 +7,6 @@ Change a stage's entry in `VERSIONS` when its products change for the same input
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fgbench.data import Dataset, Predictions, read_dataset, write_dataset
 from fgbench.loop import arms, splitting
+from fgbench.samples import Sample, load_samples, serialize_samples
 from fgbench.store import Artifact, Product
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class StageInputs:
         """Return the predictions of a split that the artefact of `role` holds."""
         return Predictions.load(self.artifacts[role].path(f"{split}.npz"))
 
+    def samples(self) -> list[Sample]:
+        """Return the samples of a `synthesise` artifact."""
+        return load_samples(self.artifacts["samples"].path(SAMPLES), Sample)
+
 
 def target(inputs: StageInputs) -> Product:
     """Predictions of the selection split → the bins to fill and their points."""
@@ -84,26 +88,27 @@ def target(inputs: StageInputs) -> Product:
 
 def synthesise(inputs: StageInputs) -> Product:
     """Targets → synthetic inputs with their lineage, relabelled and filtered."""
-    from fgbench.loop.filling import synthesise as fill
+    from fgbench.loop.filling import GenerationSettings, synthesize
     from fgbench.loop.targeting import Targets
 
     given = inputs.parameters
     dataset = inputs.dataset()
     labels = dataset.splits["validation"].labels
-    outcome = fill(
+    outcome = synthesize(
         inputs.parts["generator"],
         dataset,
         inputs.parts["dataset"],
         Targets.from_value(inputs.artifacts["targets"].value),
         splitting.selection_rows(labels, given["protocol"], given["seed"]),
-        seed=given["seed"],
-        examples_per_class=given["examples_per_class"],
-        retries=given["retries"],
-        drop_near_duplicates=given["drop_near_duplicates"],
+        GenerationSettings(
+            seed=given["seed"],
+            examples_per_class=given["examples_per_class"],
+            retries=given["retries"],
+            drop_near_duplicates=given["drop_near_duplicates"],
+        ),
         relabeler=inputs.parts.get("relabeler"),
     )
-    lines = "".join(json.dumps(item, sort_keys=True) + "\n" for item in outcome.samples)
-    return Product(outcome.summary(), {SAMPLES: lines.encode()})
+    return Product(outcome.summary(), {SAMPLES: serialize_samples(outcome.samples)})
 
 
 def compose(inputs: StageInputs) -> Product:
@@ -112,12 +117,12 @@ def compose(inputs: StageInputs) -> Product:
     labels = inputs.dataset().splits["validation"].labels
     selection = splitting.selection_rows(labels, given["protocol"], given["seed"])
     targeted: list[int] = []
-    accepted: list[dict[str, Any]] = []
+    accepted: list[Sample] = []
     if "targets" in inputs.artifacts:
         sources = inputs.artifacts["targets"].value["sources"]
         targeted = [int(selection[source["row"]]) for source in sources]
     if "samples" in inputs.artifacts:
-        accepted = accepted_samples(inputs.artifacts["samples"])
+        accepted = [sample for sample in inputs.samples() if sample.accepted]
     return Product(arms.compose(given["arm"], selection, targeted, accepted))
 
 
@@ -153,12 +158,11 @@ def fidelity(inputs: StageInputs) -> Product:
 
     classifier = inputs.parts["classifier"]
     classifier.load(inputs.artifacts["model"].folder / MODEL_FOLDER)
-    lines = inputs.artifacts["samples"].path(SAMPLES).read_text("utf-8").splitlines()
-    made = [json.loads(line)["input"] for line in lines]
-    usable = [at for at, item in enumerate(made) if item]
-    probabilities = np.full((len(made), inputs.dataset().n_classes), np.nan)
+    samples = inputs.samples()
+    usable = [row for row, sample in enumerate(samples) if sample.has_input]
+    probabilities = np.full((len(samples), inputs.dataset().n_classes), np.nan)
     if usable:
-        values: Any = [made[at] for at in usable]
+        values: Any = [samples[row].input for row in usable]
         if not inputs.dataset().is_text:
             values = np.array(values, dtype=np.float64)
         logits = classifier.predict(values, frozenset()).logits
@@ -169,13 +173,13 @@ def fidelity(inputs: StageInputs) -> Product:
 
 def sensitivity(inputs: StageInputs) -> Product:
     """Baseline classifier → how the loss of its selection rows hangs on what it is trained on."""
-    from fgbench.loop.influence import selection_sensitivity
+    from fgbench.loop.influence import inverse_hessian_gradients
 
     classifier, dataset, given = inputs.parts["classifier"], inputs.dataset(), inputs.parameters
     classifier.load(inputs.artifacts["model"].folder / MODEL_FOLDER)
     validation = dataset.splits["validation"]
     rows = splitting.selection_rows(validation.labels, given["protocol"], given["seed"])
-    facts, arrays = selection_sensitivity(
+    facts, arrays = inverse_hessian_gradients(
         classifier, dataset.splits["train"], validation, rows, seed=given["seed"]
     )
     return Product(facts, {"sensitivity.npz": _npz(arrays)})
@@ -189,11 +193,10 @@ def influence(inputs: StageInputs) -> Product:
 
     classifier = inputs.parts["classifier"]
     classifier.load(inputs.artifacts["model"].folder / MODEL_FOLDER)
-    lines = inputs.artifacts["samples"].path(SAMPLES).read_text("utf-8").splitlines()
     path = inputs.artifacts["sensitivity"].path("sensitivity.npz")
     with np.load(path, allow_pickle=False) as stored:
         arrays = sample_influences(
-            classifier, [json.loads(line) for line in lines], dict(stored), inputs.dataset().is_text
+            classifier, inputs.samples(), dict(stored), inputs.dataset().is_text
         )
     return Product(inputs.artifacts["sensitivity"].value, {"influences.npz": _npz(arrays)})
 
@@ -249,12 +252,6 @@ def dataset_product(dataset: Dataset) -> Product:
     write_dataset(dataset, stream)
     content = stream.getvalue()
     return Product({"digest": dataset.digest}, {"dataset.npz": content})
-
-
-def accepted_samples(samples: Artifact) -> list[dict[str, Any]]:
-    """Return the accepted samples of a `synthesise` artefact."""
-    lines = samples.path(SAMPLES).read_text("utf-8").splitlines()
-    return [item for item in map(json.loads, lines) if item["verdict"] == "accepted"]
 
 
 def part_identity(part: Part, name: str, code: str | None) -> dict[str, Any]:

@@ -36,10 +36,12 @@ from fgbench.loop.stages import SAMPLES, read_evaluation
 from fgbench.plan.graph import BOOTSTRAP_SEED, CellNodes
 from fgbench.report import write_report
 from fgbench.runs.provenance import provenance
+from fgbench.samples import RunSample, Sample, load_samples, serialize_samples
 from fgbench.store.atomic import write_atomically
 
 if TYPE_CHECKING:
     from fgbench.calibration.statistics import Evaluation
+    from fgbench.data import FloatArray
     from fgbench.engine.scheduler import NodeResult
     from fgbench.plan.plan import Plan
     from fgbench.store import Artifact, Store
@@ -232,22 +234,24 @@ def _write_samples(plan: Plan, results: Results, store: Store, folder: Path) -> 
         cell = cells[0].cell
         assert cell.generator is not None
         arms = {each.cell.arm for each in cells} - {"resample"}
-        header = {
-            "dataset": cell.dataset.dataset.name,
-            "generator": cell.generator.name,
-            "seed": cell.seed,
-            "bins": cell.bins,
-            "design": design(cells[0]),
-        }
-        lines = []
-        artifact = _artifact(results, store, samples)
-        texts = artifact.path(SAMPLES).read_text("utf-8").splitlines()
-        for line, judged in zip(texts, _judged(cells[0], results, store, len(texts)), strict=True):
-            sample = json.loads(line) | judged
-            used_in = sorted(arms) if sample["verdict"] == "accepted" else []
-            lines.append(json.dumps(header | sample | {"used_in": used_in}, sort_keys=True))
-        path = folder / samples_file(samples, cells[0])
-        _write_once(path, "".join(f"{line}\n" for line in lines).encode())
+        assert cell.bins is not None
+        used_in = tuple(sorted(arms))
+        stored = load_samples(_artifact(results, store, samples).path(SAMPLES), Sample)
+        judgments = _judgments(cells[0], results, store, len(stored))
+        lines = [
+            RunSample(
+                **vars(sample),
+                **judgment,
+                dataset=cell.dataset.dataset.name,
+                generator=cell.generator.name,
+                seed=cell.seed,
+                bins=cell.bins,
+                design=design(cells[0]),
+                used_in=used_in if sample.accepted else (),
+            )
+            for sample, judgment in zip(stored, judgments, strict=True)
+        ]
+        _write_once(folder / samples_file(samples, cells[0]), serialize_samples(lines))
 
 
 def _write_sample_index(plan: Plan, results: Results, folder: Path) -> None:
@@ -269,12 +273,12 @@ def _write_sample_index(plan: Plan, results: Results, folder: Path) -> None:
         _write_once(folder / SAMPLE_INDEX, content.encode())
 
 
-def _judged(
+def _judgments(
     nodes: CellNodes, results: Results, store: Store, count: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield what the baseline classifier says of each sample and what it would do to it.
+    """Yield for each sample the fields of a `RunSample` that come from the baseline classifier.
 
-    Both are null where it cannot be asked.
+    They are None where the classifier cannot be asked.
     """
     import numpy as np
 
@@ -291,16 +295,19 @@ def _judged(
     ):
         if node is not None and results[node].ok:
             with np.load(_artifact(results, store, node).path(file), allow_pickle=False) as stored:
-                columns |= {name: map(_known, stored[array]) for array, name in names.items()}
+                columns |= {name: _rows(stored[array]) for array, name in names.items()}
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(columns, values, strict=True))
 
 
-def _known(value: Any) -> Any:
-    """Return floats as JSON values, None where one is NaN."""
+def _rows(array: FloatArray) -> list[float | tuple[float, ...] | None]:
+    """Return the rows of a vector or matrix; None for a row with a NaN."""
     import numpy as np
 
-    return None if np.isnan(value).any() else value.tolist()
+    matrix = array[:, None] if array.ndim == 1 else array
+    undefined: Any = np.isnan(matrix).any(axis=1)
+    rows = [tuple(row) if isinstance(row, list) else row for row in array.tolist()]
+    return [None if nan else row for row, nan in zip(rows, undefined.tolist(), strict=True)]
 
 
 def _write_diagnostics(plan: Plan, results: Results, store: Store, folder: Path) -> None:
