@@ -11,9 +11,9 @@ from scipy.special import softmax
 
 from calibrator_data import draw, fitted, overconfident
 from fgbench import Calibrator, DataError, Predictions
-from fgbench.loop.calibrating import calibrate
 from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
+from fgbench.stages.calibrate import calibrate
 
 REGISTRY = Registry.load()
 NAMES = [

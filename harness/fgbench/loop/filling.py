@@ -11,10 +11,16 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from fgbench.digests import seed_for
-from fgbench.loop.leakage import NEAR_TEST, NEAR_TRAINING, LeakageFilter, count_duplicates
+from fgbench.loop.leakage import (
+    NEAR_TEST,
+    NEAR_TRAINING,
+    DropRule,
+    LeakageFilter,
+    count_duplicates,
+)
 from fgbench.loop.relabeling import ScreenedCandidate, relabel, screen_results
 from fgbench.parts.generator import GenerationRequest, GenerationTask
 from fgbench.usage import Usage
@@ -41,7 +47,7 @@ class GenerationSettings:
     seed: int
     examples_per_class: int
     retries: int
-    drop_near_duplicates: Literal["none", "test", "all"]
+    drop_near_duplicates: DropRule
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from fgbench.data import is_numeric, take_inputs
 
@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 NEAR_DUPLICATE = 0.8
 """Jaccard similarity from which two texts count as near duplicates."""
+
+DropRule: TypeAlias = Literal["none", "test", "all"]
+"""Which near duplicates are rejected: none, of held-out rows, or of training rows as well."""
 
 NEAR_TEST = "near duplicate of test"
 NEAR_CALIBRATION = "near duplicate of calibration"
@@ -45,7 +48,7 @@ class LeakageFilter:
     may repeat accepted ones, since one probability may have only one point.
     """
 
-    def __init__(self, dataset: Dataset, calibration: IntArray, drop: str) -> None:
+    def __init__(self, dataset: Dataset, calibration: IntArray, drop: DropRule) -> None:
         """Index the test and training split, and the validation rows that fit calibrators."""
         indices = dataset.derived(SplitIndices.of)
         self.test = indices.test
