@@ -52,6 +52,13 @@ def test_the_calibrator_of_the_documentation_keeps_the_contract(plugins):
     check_calibrator(registry.create("calibrator", reference))
 
 
+def test_the_index_of_the_documentation_links_to_every_page():
+    index = ROOT / "docs" / "index.md"
+    links = LINK.finditer(index.read_text(encoding="utf-8"))
+    targets = {(index.parent / link["target"]).resolve() for link in links}
+    assert set(PAGES) - {index} <= targets
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_links_of_a_page_lead_somewhere(page):
     for link in LINK.finditer(page.read_text(encoding="utf-8")):

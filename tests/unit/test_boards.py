@@ -88,6 +88,7 @@ def test_published_figures_say_where_they_stand_and_claim_nothing_else(paper):
 
 def test_the_figures_are_those_that_are_quoted_as_printed(paper):
     pattern = r"Printed: ACC (\S+) \((\S+)\), ECE (\S+) \((\S+)\): "
+    assert paper.entries
     for entry in paper.entries:
         printed = re.match(pattern, entry.published.notes)
         accuracy, ece = entry.metrics["accuracy"], entry.metrics["ece_positive"]
@@ -143,6 +144,7 @@ def test_temperature_scaling_leaves_the_printed_accuracies_as_they_are(figures):
 
 
 def test_the_sizes_are_those_that_the_cards_quote_from_the_paper(paper):
+    assert {entry.dataset.name for entry in paper.entries} == set(DATASETS)
     for entry in paper.entries:
         text = (CARDS / f"{entry.dataset.name}.toml").read_text(encoding="utf-8")
         printed = tomllib.loads(text)["paper"]
