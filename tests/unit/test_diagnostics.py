@@ -188,39 +188,56 @@ def probabilities(values, labels):
     return Predictions(np.log(np.column_stack([1 - p, p])), np.array(labels))
 
 
-def test_the_shift_of_a_bin_is_that_of_the_same_test_points():
-    # On the selection split P(y=1) = .25 comes true in 0 of 4 (asked down to 0 → .05), and .85 in
-    # 2 of 4 (asked down to .55, not across the boundary).
+@pytest.fixture
+def two_bins():
+    """Return the shifts of a low and a high bin, and those under a control that changes nothing.
+
+    On the selection split P(y=1) = .25 comes true in 0 of 4 (asked down to 0 → .05), and .85 in
+    2 of 4 (asked down to .55, not across the boundary).
+    """
     selection = probabilities([0.25] * 4 + [0.85] * 4, [0] * 4 + [1, 1, 0, 0])
     targets = target_bins(selection, bins=5, selector="threshold", threshold=0.03, alpha=0.05)
     baseline = probabilities([0.22, 0.38, 0.81, 0.83, 0.5], [0, 1, 1, 0, 0])
     after = probabilities([0.10, 0.30, 0.61, 0.43, 0.9], [0, 1, 1, 0, 0])
-    low, high = bin_shifts(targets, 5, baseline, after)
-    # The low bin leans to class 0: asked to raise its probability from .75 to .95.
+    return bin_shifts(targets, 5, baseline, after), bin_shifts(targets, 5, baseline, baseline)
+
+
+def test_a_low_bin_is_followed_in_the_class_it_leans_to(two_bins):
+    (low, _), _ = two_bins
     assert (low.bin, low.n) == (1, 2)
-    assert low.asked_shift == pytest.approx(0.2)
+    assert low.asked_shift == pytest.approx(0.2)  # P(y=0) from .75 to .95
     assert low.before == pytest.approx((0.78 + 0.62) / 2)
     assert low.after == pytest.approx((0.9 + 0.7) / 2)
     assert low.stderr == pytest.approx(0.02)  # changes .12 and .08
     assert low.outcome == 0.5
     assert (low.accuracy_before, low.accuracy_after) == (0.5, 0.5)
+
+
+def test_a_high_bin_is_followed_at_the_same_test_points(two_bins):
+    (_, high), _ = two_bins
     assert (high.bin, high.n) == (4, 2)
     assert high.asked_shift == pytest.approx(-0.3)
     assert high.after - high.before == pytest.approx(-0.3)
     assert high.confidence_after == pytest.approx((0.61 + 0.57) / 2)
     assert (high.accuracy_before, high.accuracy_after) == (0.5, 1.0)
 
-    real = bin_shifts(targets, 5, baseline, baseline)
-    found = movements([[low, high]], [real])
-    assert list(found) == ["lower", "raise"]
-    lowered = found["lower"]
+
+def test_movements_are_grouped_by_the_direction_asked_for(two_bins):
+    shifts, control = two_bins
+    by_direction = movements([shifts], [control])
+    assert list(by_direction) == ["lower", "raise"]
+    lowered = by_direction["lower"]
     assert (lowered.bins, lowered.points, lowered.obeyed) == (1, 2, 1)
     assert lowered.change == pytest.approx(-0.3)
-    assert lowered.beyond_real == pytest.approx(-0.3)
     assert lowered.accuracy == pytest.approx(0.5)
     assert lowered.gap == pytest.approx(0.02 - 0.32)
-    assert found["raise"].change == pytest.approx(0.1)
-    assert movements([[low, high]], [None])["lower"].beyond_real is None
+    assert by_direction["raise"].change == pytest.approx(0.1)
+
+
+def test_movements_are_compared_with_the_control_if_there_is_one(two_bins):
+    shifts, control = two_bins
+    assert movements([shifts], [control])["lower"].beyond_real == pytest.approx(-0.3)
+    assert movements([shifts], [None])["lower"].beyond_real is None
 
 
 def test_bins_are_weighed_by_their_test_points():
