@@ -162,7 +162,7 @@ def test_numbers_may_repeat_one_another_but_not_the_test_split():
 )
 def test_an_input_of_another_kind_than_the_data_sets_is_refused(made, numeric):
     generator = scripted(text=lambda request, turn: made)
-    with pytest.raises(PluginError, match=r"Scripted: generate gave .*, but inputs of this"):
+    with pytest.raises(PluginError, match=r"Scripted: generate returned .*, but inputs of this"):
         run(generator, numeric=numeric)
 
 
@@ -200,7 +200,7 @@ def test_a_generator_that_breaks_its_contract_is_named():
             return super().generate(requests)[:-1]
 
     generator = Short()
-    with pytest.raises(PluginError, match="Short: generate gave 2 results to 3 requests"):
+    with pytest.raises(PluginError, match="Short: generate returned 2 results for 3 requests"):
         run(generator)
     assert generator.closed == 1
 

@@ -68,13 +68,13 @@ def relabeling_agreement(samples: Iterable[RunSample]) -> RelabelingRecord:
 def kappa(first: Sequence[int], second: Sequence[int]) -> float | None:
     """Return Cohen's kappa of two labelings: (p_o − p_e)/(1 − p_e), at most 1, 0 by chance.
 
-    None if chance agreement is certain. Source: Cohen 1960, eq. 1. scikit-learn's differs in the
-    last digit, and would be imported by every run that has nothing else to compute.
+    None if agreement by chance is certain. Source: Cohen 1960, eq. 1. scikit-learn's function
+    differs in the last digit and takes a second to import, which a run of stored stages does not.
     """
     n = len(first)
     observed = _share(zip(first, second, strict=True))
-    ours, theirs = Counter(first), Counter(second)
-    expected = sum(ours[label] * theirs[label] for label in ours) / n**2
+    first_counts, second_counts = Counter(first), Counter(second)
+    expected = sum(first_counts[label] * second_counts[label] for label in first_counts) / n**2
     return None if expected == 1 else (observed - expected) / (1 - expected)
 
 

@@ -84,7 +84,7 @@ def relabel(generator: Generator, candidates: Sequence[ScreenedCandidate], n_cla
     answers = generator.relabel(requests)
     if len(answers) != len(requests):
         raise PluginError(
-            f"generator {type(generator).__name__}: relabel gave {len(answers)} answers to "
+            f"generator {type(generator).__name__}: relabel returned {len(answers)} answers for "
             f"{len(requests)} requests."
         )
     usage = Usage()
@@ -98,7 +98,7 @@ def relabel(generator: Generator, candidates: Sequence[ScreenedCandidate], n_cla
             item.rejection = answer.rejection or "no label"
         elif not 0 <= answer.label < n_classes:
             raise PluginError(
-                f"generator {type(generator).__name__}: relabel gave class {answer.label}, but "
+                f"generator {type(generator).__name__}: relabel returned class {answer.label}, but "
                 f"there are {n_classes} classes."
             )
         elif answer.label != item.request.label:
@@ -117,7 +117,7 @@ def screen_results(
     """
     if len(results) != len(requests):
         raise PluginError(
-            f"generator {type(generator).__name__}: generate gave {len(results)} results to "
+            f"generator {type(generator).__name__}: generate returned {len(results)} results for "
             f"{len(requests)} requests."
         )
     candidates: list[ScreenedCandidate] = []
@@ -130,7 +130,7 @@ def screen_results(
                 rejection = "no text"
             if candidate.input is not None and not _is_like(candidate.input, request.source):
                 raise PluginError(
-                    f"generator {type(generator).__name__}: generate gave {candidate.input!r:.80}, "
+                    f"generator {type(generator).__name__}: generate returned {candidate.input!r:.80}, "
                     f"but inputs of this data set are {_kind(request.source)}."
                 )
             candidates.append(
