@@ -7,10 +7,10 @@ import pytest
 
 from fgbench.report import write_board_page, write_report
 from fgbench.report.view import comparisons
-from synthetic_run import make_run
+from support.boards import make_run
 
 
-def test_the_pareto_front_is_what_none_betters(visit, quick_page, quick):
+def test_pareto_front_holds_undominated_entries(visit, quick_page, quick):
     page = visit(quick_page)
     said = page.descriptions("planes")
     assert len(said) == 4
@@ -28,7 +28,7 @@ def test_the_pareto_front_is_what_none_betters(visit, quick_page, quick):
         assert [each[each.rindex("(") :] for each in front] == best  # ties are on it together
 
 
-def test_a_click_on_a_point_opens_the_row_of_its_tip(visit, quick_page):
+def test_click_on_point_opens_its_row(visit, quick_page):
     page = visit(quick_page)
     for place in ("planes", "costs"):
         page.descriptions(place)
@@ -48,7 +48,7 @@ def test_a_click_on_a_point_opens_the_row_of_its_tip(visit, quick_page):
 
 
 @pytest.mark.parametrize("control", ["baseline", "real"])
-def test_gain_is_what_an_error_lies_below_its_control_s(visit, quick_page, quick, control):
+def test_gain_is_error_reduction_from_control(visit, quick_page, quick, control):
     page = visit(quick_page)
     page.descriptions("costs")
     page.page.select_option("#cost-error", "nll")
@@ -74,7 +74,7 @@ def test_gain_is_what_an_error_lies_below_its_control_s(visit, quick_page, quick
             assert read == pytest.approx(values, abs=6e-4)
 
 
-def test_costs_are_what_is_asked_for(visit, quick_page):
+def test_cost_axis_offers_recorded_costs_only(visit, quick_page):
     page = visit(quick_page)
     page.descriptions("costs")
     options = page.cells("#cost option")
@@ -110,7 +110,7 @@ def changed(tmp_path, change):
     return write_board_page(tmp_path / "run", tmp_path / "page").file
 
 
-def test_an_entry_without_its_baseline_is_not_drawn_as_one(visit, tmp_path):
+def test_entry_without_baseline_is_not_drawn_as_baseline(visit, tmp_path):
     def drop_baselines(board):
         board["entries"] = [each for each in board["entries"] if each["arm"] != "baseline"]
 
@@ -123,7 +123,7 @@ def test_an_entry_without_its_baseline_is_not_drawn_as_one(visit, tmp_path):
     assert "var(--before)" not in strokes
 
 
-def test_diagrams_that_are_lacking_are_counted(visit, tmp_path):
+def test_missing_diagrams_are_counted(visit, tmp_path):
     def drop_predictions(board):
         for entry in board["entries"]:
             if entry["arm"] == "real":
@@ -161,7 +161,7 @@ def test_fidelity_charts_show_each_text_and_the_means_of_each_judge(visit, tmp_p
         assert (y - bottom) / (top - bottom) == pytest.approx(judged, abs=0.002)
 
 
-def test_many_calibrators_share_a_last_shape(visit, tmp_path):
+def test_calibrators_beyond_available_shapes_share_one(visit, tmp_path):
     def name_calibrators(board):
         for number, entry in enumerate(board["entries"]):
             if entry["calibrator"]["name"] != "none":
@@ -182,7 +182,7 @@ def test_many_calibrators_share_a_last_shape(visit, tmp_path):
     assert len(set(shapes.evaluate_all("all => all.map(each => each.getAttribute('d'))"))) == 8
 
 
-def test_tokens_and_dollars_are_costs(visit, tmp_path):
+def test_tokens_and_dollars_are_available_as_cost(visit, tmp_path):
     def charge(board):
         for number, entry in enumerate(board["entries"], 1):
             if entry["synthetic"]:

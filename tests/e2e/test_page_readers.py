@@ -6,11 +6,11 @@ import pypdf
 import pytest
 
 from fgbench.report import write_report
-from synthetic_run import make_run
+from support.boards import make_run
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_theme_is_the_reader_s_until_switched(visit, quick_page, scheme):
+def test_theme_follows_system_until_switched(visit, quick_page, scheme):
     page = visit(quick_page, color_scheme=scheme)
     page.descriptions("diagrams")
 
@@ -35,7 +35,7 @@ def test_the_theme_is_the_reader_s_until_switched(visit, quick_page, scheme):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_barrier_is_found_by_axe(visit, quick_page, tmp_path, scheme):
+def test_axe_finds_no_accessibility_violations(visit, quick_page, tmp_path, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     make_run(tmp_path / "run")
     write_report(tmp_path / "run", tmp_path / "report.html")
@@ -88,7 +88,7 @@ def test_without_scripts_fidelity_is_a_table(visit, report):
     ]
 
 
-def test_on_a_narrow_screen_only_the_tables_scroll(visit, quick_page):
+def test_only_tables_scroll_on_narrow_screen(visit, quick_page):
     page = visit(quick_page, viewport={"width": 390, "height": 800})
     page.page.locator("button.open").first.click()
     for place in ("planes", "costs", "diagrams"):
@@ -98,7 +98,7 @@ def test_on_a_narrow_screen_only_the_tables_scroll(visit, quick_page):
         assert page.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_it_prints_without_controls(visit, quick_page):
+def test_printed_page_has_no_controls(visit, quick_page):
     page = visit(quick_page)
     page.sort("ece")
     reader = pypdf.PdfReader(io.BytesIO(page.page.pdf(prefer_css_page_size=True)))
@@ -117,7 +117,7 @@ def test_it_prints_without_controls(visit, quick_page):
     )
 
 
-def test_without_scripts_there_are_plain_tables(visit, quick_page):
+def test_page_without_scripts_shows_plain_tables(visit, quick_page):
     page = visit(quick_page, java_script_enabled=False)
     text = page.page.inner_text("main")
     assert "On the test split" in text

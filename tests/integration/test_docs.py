@@ -28,7 +28,7 @@ def plugins(tmp_path):
     return tmp_path
 
 
-def test_the_plugins_of_the_documentation_run(plugins, fgbench, monkeypatch):
+def test_documented_plugins_run(plugins, fgbench, monkeypatch):
     monkeypatch.setenv("FGBENCH_PLUGINS", os.pathsep.join(["histogram.py", "tracker.py"]))
     options = (
         "--dataset logistic-1d --arm baseline --calibrator none "
@@ -46,7 +46,7 @@ def test_the_plugins_of_the_documentation_run(plugins, fgbench, monkeypatch):
     assert "finished: " in done.stderr
 
 
-def test_the_calibrator_of_the_documentation_keeps_the_contract(plugins):
+def test_documented_calibrator_conforms(plugins):
     registry = Registry.load([str(plugins / "histogram.py")])
     reference = PartReference.parse("smoothed-histogram:bins=5")
     check_calibrator(registry.create("calibrator", reference))
@@ -60,7 +60,7 @@ def test_the_index_of_the_documentation_links_to_every_page():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_links_of_a_page_lead_somewhere(page):
+def test_documentation_links_resolve(page):
     for link in LINK.finditer(page.read_text(encoding="utf-8")):
         target = (page.parent / link["target"]).resolve()
         assert target.exists(), f"{page.name} links to {link['target']}"

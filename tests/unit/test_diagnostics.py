@@ -23,7 +23,7 @@ def sample(asked, found, *, said=0.5, verdict="accepted", judge="baseline_probab
     )
 
 
-def test_asked_against_found():
+def test_fidelity_compares_requested_and_measured_probability():
     samples = [
         sample(0.2, 0.4, said=0.3),
         sample(0.6, 0.6, said=0.5),
@@ -44,7 +44,7 @@ def test_asked_against_found():
     assert record.candidates.error == pytest.approx((0.2 + 0.0 + 0.7) / 3)
 
 
-def test_a_copy_of_its_source_obeys_nothing_however_well_it_correlates():
+def test_copied_source_has_no_controllability():
     rng = np.random.default_rng(0)
     said = rng.uniform(0.1, 0.9, 200)
     asked = said + rng.uniform(-0.05, 0.05, 200)
@@ -55,7 +55,7 @@ def test_a_copy_of_its_source_obeys_nothing_however_well_it_correlates():
     assert accepted.error == pytest.approx(accepted.unchanged_error)
 
 
-def test_undefined_figures_say_why():
+def test_undefined_diagnostics_have_reasons():
     (record,) = fidelity([sample(0.4, 0.3), sample(0.4, 0.5)]).values()
     assert record.accepted.correlation is None
     assert record.accepted.slope is None
@@ -66,7 +66,7 @@ def test_undefined_figures_say_why():
     assert record.accepted.undefined["error"] == "no input to judge"
 
 
-def test_every_judge_has_its_own_record():
+def test_each_judge_is_reported_separately():
     rows = [
         sample(0.4, 0.5, judge=name)
         for name in ("achieved_probabilities", "relabeled_probabilities", "claimed_probabilities")
@@ -75,7 +75,7 @@ def test_every_judge_has_its_own_record():
     assert fidelity(rows)["posterior"].accepted.shift_slope is None
 
 
-def test_with_more_classes_the_one_asked_for_most_counts():
+def test_multiclass_fidelity_uses_most_requested_class():
     row = make_sample(
         asked_probabilities=(0.1, 0.6, 0.3),
         bin_probabilities=(0.1, 0.5, 0.4),
@@ -94,7 +94,7 @@ def labelled(source, relabeled, says=None, number=0, raw="reply"):
     )
 
 
-def test_agreement_of_relabelling():
+def test_relabeling_agreement():
     rows = [
         labelled(0, 0, 0.1, number=3),
         labelled(0, 1, 0.9, number=3),
@@ -114,7 +114,7 @@ def test_agreement_of_relabelling():
     assert record.kappa == pytest.approx(0.5)
 
 
-def test_kappa_equals_scikit_learns():
+def test_kappa_matches_scikit_learn():
     from sklearn.metrics import cohen_kappa_score
 
     rng = np.random.default_rng(1)
@@ -124,7 +124,7 @@ def test_kappa_equals_scikit_learns():
     assert ours == pytest.approx(cohen_kappa_score(first, second))
 
 
-def test_relabelling_without_labels_or_baseline_says_why():
+def test_relabeling_without_labels_or_baseline_has_reason():
     assert relabeling_agreement([]).undefined["share"] == "no candidate was relabelled"
     record = relabeling_agreement([labelled(0, 0)])
     assert record.share == 1
@@ -141,7 +141,7 @@ def test_distinct_n():
     assert distinct([["one"]], 2) is None
 
 
-def test_similarity_is_the_jaccard_index_of_bigrams():
+def test_similarity_is_bigram_jaccard_index():
     a, b = bigrams(words("a b c d")), bigrams(words("a b c e"))
     assert jaccard(a, b) == pytest.approx(2 / 4)
     rng = np.random.default_rng(0)
@@ -152,7 +152,7 @@ def test_similarity_is_the_jaccard_index_of_bigrams():
     assert drawn == pytest.approx(1 - 0.5 * 10_000 / 19_900, abs=0.02)
 
 
-def test_variety_stands_beside_that_of_the_sources():
+def test_diversity_is_reported_beside_sources():
     sources = ["a b c d", "e f g h", "i j k l"]
     texts = ["a b c d", "a b c d", "i j x y z z"]
     record = diversity(texts, [sources[0], sources[1], sources[2]], [0, 0, 1], seed=0)
@@ -166,14 +166,14 @@ def test_variety_stands_beside_that_of_the_sources():
     assert record == diversity(texts, sources, [0, 0, 1], seed=0)
 
 
-def test_a_source_of_two_texts_counts_once_among_the_sources():
+def test_repeated_source_counts_once():
     record = diversity(["a b", "c d"], ["x y z", "x y z"], [0, 0], seed=0)
     assert (record.texts.n, record.sources.n) == (2, 1)
     assert record.sources.self_similarity is None
     assert record.undefined["neighbour_similarity"] == "no two sources of a class"
 
 
-def test_more_texts_of_one_kind_are_as_distinct_as_few():
+def test_distinct_n_does_not_depend_on_sample_size():
     """Distinct-n falls with the number of texts; cut to the same size, like kinds are alike."""
     rng = np.random.default_rng(2)
     vocabulary = [f"w{number}" for number in range(400)]
@@ -202,7 +202,7 @@ def two_bins():
     return bin_shifts(targets, 5, baseline, after), bin_shifts(targets, 5, baseline, baseline)
 
 
-def test_a_low_bin_is_followed_in_the_class_it_leans_to(two_bins):
+def test_low_bin_shift_is_that_of_class_0(two_bins):
     (low, _), _ = two_bins
     assert (low.bin, low.n) == (1, 2)
     assert low.asked_shift == pytest.approx(0.2)  # P(y=0) from .75 to .95
@@ -213,7 +213,7 @@ def test_a_low_bin_is_followed_in_the_class_it_leans_to(two_bins):
     assert (low.accuracy_before, low.accuracy_after) == (0.5, 0.5)
 
 
-def test_a_high_bin_is_followed_at_the_same_test_points(two_bins):
+def test_bin_shift_follows_same_test_points(two_bins):
     (_, high), _ = two_bins
     assert (high.bin, high.n) == (4, 2)
     assert high.asked_shift == pytest.approx(-0.3)
@@ -222,7 +222,7 @@ def test_a_high_bin_is_followed_at_the_same_test_points(two_bins):
     assert (high.accuracy_before, high.accuracy_after) == (0.5, 1.0)
 
 
-def test_movements_are_grouped_by_the_direction_asked_for(two_bins):
+def test_movements_are_grouped_by_requested_direction(two_bins):
     shifts, control = two_bins
     by_direction = movements([shifts], [control])
     assert list(by_direction) == ["lower", "raise"]
@@ -234,13 +234,13 @@ def test_movements_are_grouped_by_the_direction_asked_for(two_bins):
     assert by_direction["raise"].change == pytest.approx(0.1)
 
 
-def test_movements_are_compared_with_the_control_if_there_is_one(two_bins):
+def test_movements_are_compared_with_control_if_any(two_bins):
     shifts, control = two_bins
     assert movements([shifts], [control])["lower"].beyond_real == pytest.approx(-0.3)
     assert movements([shifts], [None])["lower"].beyond_real is None
 
 
-def test_bins_are_weighed_by_their_test_points():
+def test_bin_shifts_are_weighted_by_test_points():
     selection = probabilities([0.8] * 4 + [0.95] * 4, [1, 1, 0, 0, 1, 1, 0, 0])
     targets = target_bins(selection, bins=10, selector="threshold", threshold=0.03, alpha=0.05)
     baseline = probabilities([0.85, 0.85, 0.85, 0.95], [1, 1, 1, 1])
@@ -250,7 +250,7 @@ def test_bins_are_weighed_by_their_test_points():
     assert found.change == pytest.approx((-0.1 * 3 + 0.04) / 4)
 
 
-def test_with_more_classes_the_predicted_one_is_followed():
+def test_multiclass_shift_follows_predicted_class():
     p = np.array([[0.7, 0.2, 0.1]] * 4)
     selection = Predictions(np.log(p), np.array([0, 1, 1, 2]))
     targets = target_bins(selection, bins=10, selector="threshold", threshold=0.03, alpha=0.05)
@@ -262,7 +262,7 @@ def test_with_more_classes_the_predicted_one_is_followed():
     assert shift.accuracy_after == 0.5
 
 
-def test_a_bin_without_test_points_has_no_shift():
+def test_empty_bin_has_no_shift():
     selection = probabilities([0.8] * 4, [1, 1, 0, 0])
     targets = target_bins(selection, bins=10, selector="threshold", threshold=0.03, alpha=0.05)
     test = probabilities([0.1, 0.2], [0, 0])
@@ -272,7 +272,7 @@ def test_a_bin_without_test_points_has_no_shift():
     assert movements([[shift]], [None]) == {}
 
 
-def test_influences_summed_up():
+def test_influence_summary():
     summary = summarize_influences([-0.2, None, 0.1, -0.1])
     assert (summary.n, summary.helpful) == (3, pytest.approx(2 / 3))
     assert summary.total == pytest.approx(-0.2)

@@ -6,7 +6,7 @@ import pytest
 
 import fgbench
 from fgbench.engine.residents import WarmModelCache
-from run_folders import PROBE
+from support.runs import PROBE
 
 
 class Log:
@@ -30,7 +30,7 @@ class Log:
         return cache.resident(key, load, release)
 
 
-def test_stages_of_one_affinity_share_what_is_loaded_and_others_go_between():
+def test_stages_of_one_occupant_share_resident():
     cache, log = WarmModelCache(), Log()
     things = []
     for affinity in ["A", None, "A", None, None, "A"]:
@@ -41,7 +41,7 @@ def test_stages_of_one_affinity_share_what_is_loaded_and_others_go_between():
     assert all(thing is things[0] for thing in things)
 
 
-def test_a_stage_of_another_affinity_has_the_room_even_if_it_loads_nothing():
+def test_other_occupant_releases_resident():
     cache, log = WarmModelCache(), Log()
     cache.enter("A")
     log.ask(cache, "model")
@@ -52,7 +52,7 @@ def test_a_stage_of_another_affinity_has_the_room_even_if_it_loads_nothing():
     assert log.events[2:] == ["load model"]
 
 
-def test_another_key_is_another_thing():
+def test_other_key_replaces_resident():
     cache, log = WarmModelCache(), Log()
     cache.enter("A")
     for key in ["small", "small", "large", "small"]:
@@ -65,7 +65,7 @@ def test_another_key_is_another_thing():
     assert log.events[-2:] == ["release small", "load small"]
 
 
-def test_it_leaves_once():
+def test_resident_released_once():
     cache, log = WarmModelCache(), Log()
     cache.release()
     cache.enter("A")
@@ -75,7 +75,7 @@ def test_it_leaves_once():
     assert log.events == ["load model", "release model"]
 
 
-def test_a_loading_that_fails_leaves_nothing_behind():
+def test_failed_load_leaves_no_resident():
     cache, log = WarmModelCache(), Log()
     cache.enter("A")
     log.ask(cache, "first")
@@ -153,13 +153,13 @@ def heavy(tmp_path):
     return run
 
 
-def test_in_one_process_each_classifier_loads_once(heavy):
+def test_classifier_loads_once_in_one_process(heavy):
     outcome, log = heavy("heavy:tag=a", "heavy:tag=b", "probe-classifier")
     assert not outcome.failures
     assert log == ["load", "release"] * 2
 
 
-def test_in_several_processes_nothing_stays_and_the_board_is_the_same(heavy):
+def test_several_processes_keep_no_resident_and_give_same_board(heavy):
     one, _ = heavy("heavy:tag=a", "heavy:tag=b")
     two, log = heavy("heavy:tag=a", "heavy:tag=b", jobs=2)
     assert not two.failures
@@ -168,13 +168,13 @@ def test_in_several_processes_nothing_stays_and_the_board_is_the_same(heavy):
     assert metrics[0] == metrics[1]
 
 
-def test_a_stage_that_fails_keeps_nothing(heavy):
+def test_failed_stage_releases_resident(heavy):
     outcome, log = heavy("heavy:fail=true", "heavy:tag=a")
     assert len(outcome.failures) == 3
     assert log == ["load", "release"] * 4
 
 
-def test_what_does_not_let_go_fails_a_stage_and_not_the_run(heavy):
+def test_release_error_fails_only_its_stage(heavy):
     outcome, log = heavy("heavy:tag=sticky", "heavy:tag=a", jobs=2)
     assert "OSError: it does not let go" in outcome.failures[0].error
     assert len(outcome.leaderboard.entries) == 1

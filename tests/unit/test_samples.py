@@ -26,14 +26,14 @@ STAGE, RUN = STORED / "samples.jsonl", STORED / "run_samples.jsonl"
 
 
 @pytest.mark.parametrize(("path", "record"), [(STAGE, Sample), (RUN, RunSample)])
-def test_stored_lines_are_reproduced_byte_for_byte(path, record):
+def test_stored_lines_round_trip_byte_for_byte(path, record):
     samples = load_samples(path, record)
     assert {sample.verdict for sample in samples} == {"accepted", "surplus", "rejected"}
     assert len({sample.reason for sample in samples}) == 11  # ten reasons, and none
     assert serialize_samples(samples) == path.read_bytes()
 
 
-def test_the_loop_writes_the_stored_lines():
+def test_loop_reproduces_stored_lines():
     """The digest of these bytes is in the keys of all later stages."""
     settings = GenerationSettings(
         seed=0, examples_per_class=3, retries=1, drop_near_duplicates="all"
@@ -46,7 +46,7 @@ def test_the_loop_writes_the_stored_lines():
     assert content == STAGE.read_bytes()
 
 
-def test_a_line_has_typed_fields():
+def test_line_has_typed_fields():
     first, *others = load_samples(RUN, RunSample)
     assert first.accepted
     assert first.source == Source(1, "validation message number 1 about topic 7 – Grüße", 1)
@@ -59,7 +59,7 @@ def test_a_line_has_typed_fields():
     assert any(sample.input == "half a pair: \ud83d" for sample in others)
 
 
-def test_a_sample_has_an_input_unless_the_reply_was_unusable_or_empty():
+def test_unusable_or_empty_reply_has_no_input():
     samples = load_samples(STAGE, Sample)
     without = {sample.reason for sample in samples if not sample.has_input}
     assert without == {"no candidate", "no text", "unreadable reply"}
@@ -88,7 +88,7 @@ VECTOR = st.lists(NUMBER, min_size=1, max_size=4).map(tuple)
         notes=st.lists(TEXT, max_size=2).map(tuple),
     )
 )
-def test_a_record_survives_its_line(sample):
+def test_record_round_trips(sample):
     line = sample.to_line()
     assert line.isascii()
     assert "\n" not in line
@@ -96,7 +96,7 @@ def test_a_record_survives_its_line(sample):
     assert Sample.from_line(line).to_line() == line
 
 
-def test_lines_of_earlier_versions_may_lack_what_can_be_null():
+def test_missing_nullable_fields_are_accepted():
     line = json.loads(make_sample().to_line())
     for name in ("notes", "relabel_raw", "relabeled_probabilities", "baseline_probabilities"):
         del line[name]
@@ -114,7 +114,7 @@ def test_lines_of_earlier_versions_may_lack_what_can_be_null():
         ({"design": "other"}, r"design: Input should be 'targeted' or 'random'"),
     ],
 )
-def test_a_malformed_line_names_file_line_and_field(tmp_path, change, problem):
+def test_malformed_line_names_file_line_and_field(tmp_path, change, problem):
     path = tmp_path / "samples.jsonl"
     good = make_sample().to_line()
     bad = json.dumps(json.loads(good) | change)
@@ -133,18 +133,18 @@ def test_a_malformed_line_names_file_line_and_field(tmp_path, change, problem):
         (b'{"bin": "\\ud83d"}', r"not a sample \(source: Field required"),
     ],
 )
-def test_a_line_that_is_no_record_is_named(tmp_path, line, problem):
+def test_unparsable_line_names_file_and_line(tmp_path, line, problem):
     path = tmp_path / "samples.jsonl"
     path.write_bytes(line + b"\n")
     with pytest.raises(DataError, match=rf"samples\.jsonl line 1: {problem}"):
         load_samples(path, Sample)
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.jsonl: cannot read the samples \(No such file"):
         load_samples(tmp_path / "none.jsonl", Sample)
 
 
-def test_a_line_of_a_stage_is_not_one_of_a_run():
+def test_stage_line_is_not_a_run_sample():
     with pytest.raises(DataError, match="dataset: Field required"):
         RunSample.from_line(STAGE.read_bytes().splitlines()[0])

@@ -53,7 +53,7 @@ class Fragile:
 
 
 @pytest.mark.parametrize("killers", [1, 2])
-def test_only_the_stage_that_kills_its_worker_fails(tmp_path, killers):
+def test_worker_death_fails_only_its_stage(tmp_path, killers):
     graph = Graph()
     names = ["a", "killer", "b", "c", "d"] if killers == 1 else ["killer", "a", "b", "killer", "c"]
     nodes = [
@@ -114,7 +114,7 @@ def trains(graph, names):
 
 
 @pytest.mark.parametrize("slots", [1, 2, 4])
-def test_at_most_one_exclusive_stage_runs_and_others_fill_the_slots(tmp_path, slots):
+def test_one_exclusive_stage_runs_beside_others(tmp_path, slots):
     graph, executor = Graph(), Recorder(slots)
     trains(graph, ["A1", "B1", "a1", "A2", "a2", "B2", "a3", "a4", "a5"])
     results = schedule(graph, tmp_path, executor).run()
@@ -125,14 +125,14 @@ def test_at_most_one_exclusive_stage_runs_and_others_fill_the_slots(tmp_path, sl
     assert max(map(len, executor.together)) == slots
 
 
-def test_exclusive_stages_of_the_same_parts_run_behind_each_other(tmp_path):
+def test_exclusive_stages_of_same_parts_run_consecutively(tmp_path):
     graph, executor = Graph(), Recorder(1)
     trains(graph, ["A1", "B1", "C1", "A2", "b1", "B2", "A3", "C2"])
     schedule(graph, tmp_path, executor).run()
     assert executor.order == ["A1", "A2", "A3", "B1", "B2", "C1", "b1", "C2"]
 
 
-def test_exclusive_parts_are_not_in_stage_keys():
+def test_exclusive_not_in_stage_key():
     keys = []
     for exclusive in (True, False):
         graph = Graph()
@@ -146,7 +146,7 @@ def test_exclusive_parts_are_not_in_stage_keys():
 
 
 @given(st.lists(st.sampled_from(["add A", "add B", "add", "take", "take beside"]), max_size=40))
-def test_every_stage_of_a_queue_is_taken_once(steps):
+def test_queued_stages_are_taken_once(steps):
     queue, waiting, last = StageQueue(), [], "none yet"
     for at, step in enumerate([*steps, *["take"] * len(steps)]):
         if step.startswith("add"):

@@ -31,7 +31,7 @@ def content(artifact):
     return artifact.value, {name: artifact.open(name).read_bytes() for name in artifact.files}
 
 
-def test_put_then_find_returns_equal_content(tmp_path):
+def test_artifact_round_trips(tmp_path):
     store = Store(tmp_path)
     assert store.find(KEY) is None
     stored = put(store)
@@ -80,7 +80,7 @@ def test_file_that_changes_after_it_was_verified_is_verified_again(tmp_path):
     assert store.find(KEY) is None
 
 
-def test_digest_depends_on_content_only(tmp_path):
+def test_digest_depends_only_on_content(tmp_path):
     store = Store(tmp_path)
     first = put(store)
     second = store.put("cd" * 32, Product({"x": 1.5}, {"a.bin": b"abc"}), stage="t", seconds=9)
@@ -142,7 +142,7 @@ def damage_garbage(folder):
         damage_kind,
     ],
 )
-def test_corrupt_artifact_is_removed_and_reported(tmp_path, damage):
+def test_corrupt_artifact_is_reported_and_rebuilt(tmp_path, damage):
     writer = Store(tmp_path)
     put(writer)
     damage(writer.folder(KEY))
@@ -158,7 +158,7 @@ def test_corrupt_artifact_is_removed_and_reported(tmp_path, damage):
     assert content(store.find(KEY)) == ({"x": 1.5}, {"a.bin": b"abc"})
 
 
-def test_find_keeps_artifact_that_appears_during_lookup(tmp_path, monkeypatch):
+def test_artifact_appearing_during_lookup_is_kept(tmp_path, monkeypatch):
     """Another process may rename its folder into place between any two system calls of ours."""
     other = Store(tmp_path / "other")
     put(other)
@@ -197,14 +197,14 @@ def test_unreadable_artifact_is_not_treated_as_corrupt(tmp_path, monkeypatch):
     assert store.find(KEY) is not None
 
 
-def test_first_of_two_equal_artifacts_stays(tmp_path):
+def test_first_of_two_equal_artifacts_is_kept(tmp_path):
     first = put(Store(tmp_path))
     second = put(Store(tmp_path))
     assert content(second) == content(first)
     assert list((tmp_path / "building").iterdir()) == []
 
 
-def test_put_of_non_json_value_is_refused_and_leaves_nothing(tmp_path):
+def test_non_json_value_is_refused_and_leaves_nothing(tmp_path):
     store = Store(tmp_path)
     with pytest.raises((TypeError, ValueError)):
         store.put(KEY, Product({"x": float("nan")}), stage="s", seconds=0)
@@ -212,7 +212,7 @@ def test_put_of_non_json_value_is_refused_and_leaves_nothing(tmp_path):
     assert list((tmp_path / "building").iterdir()) == []
 
 
-def test_unwritable_store_error(tmp_path):
+def test_unwritable_store_is_one_error(tmp_path):
     blocker = tmp_path / "file"
     blocker.write_text("")
     with pytest.raises(StoreError, match="cannot be written"):
@@ -221,7 +221,7 @@ def test_unwritable_store_error(tmp_path):
         write_atomically(blocker / "x" / "y", b"")
 
 
-def test_full_disk_loses_nothing_stored(tmp_path):
+def test_full_disk_keeps_stored_artifacts(tmp_path):
     """The kernel refuses to let a file grow, as a full disk would, in the middle of an artefact."""
     script = textwrap.dedent(
         """
@@ -251,7 +251,7 @@ def test_full_disk_loses_nothing_stored(tmp_path):
     assert list((tmp_path / "building").iterdir()) == []
 
 
-def test_concurrent_processes_build_each_artifact_once(tmp_path):
+def test_concurrent_processes_agree_on_one_artifact(tmp_path):
     script = textwrap.dedent(
         """
         import sys
@@ -279,7 +279,7 @@ def test_concurrent_processes_build_each_artifact_once(tmp_path):
     assert store.corrupt == []
 
 
-def test_intact_artifact_that_replaced_a_corrupt_one_is_not_removed(tmp_path, monkeypatch):
+def test_replaced_corrupt_artifact_is_not_discarded(tmp_path, monkeypatch):
     """Another process rebuilds it between the discovery of the damage and the removal."""
     put(Store(tmp_path))
     store = Store(tmp_path)

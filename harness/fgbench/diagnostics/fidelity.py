@@ -22,7 +22,7 @@ JUDGES: Mapping[Judge, Callable[[RunSample], Probabilities | None]] = {
     "relabeler": lambda sample: sample.relabeled_probabilities,
     "generator": lambda sample: sample.claimed_probabilities,
 }
-"""The class probabilities of a sample according to each judge; None where it gave none."""
+"""The class probabilities of a sample according to each judge; None without an estimate."""
 
 _MIN_SPREAD = 1e-9
 
@@ -33,9 +33,9 @@ def fidelity(samples: Sequence[RunSample]) -> dict[Judge, FidelityRecord]:
     for judge, probabilities in JUDGES.items():
         accepted, candidates = [], []
         for sample in samples:
-            judged = probabilities(sample)
-            if judged is not None:
-                row = _row(sample, judged)
+            estimate = probabilities(sample)
+            if estimate is not None:
+                row = _row(sample, estimate)
                 candidates.append(row)
                 if sample.accepted:
                     accepted.append(row)
@@ -52,8 +52,8 @@ def asked_class(asked: Sequence[float]) -> int:
     return 1 if len(asked) == 2 else int(np.argmax(asked))
 
 
-def fit(asked: Floats, found: Floats, before: Floats, *, by_baseline: bool) -> FitRecord:
-    """Return how n found probabilities (n,) follow the requested ones (n,).
+def fit(asked: Floats, estimate: Floats, before: Floats, *, by_baseline: bool) -> FitRecord:
+    """Return how n estimated probabilities (n,) follow the requested ones (n,).
 
     `before` (n,) is what the baseline predicts in the sources' bins, on average; `by_baseline`
     says that it is also the judge.
@@ -68,20 +68,20 @@ def fit(asked: Floats, found: Floats, before: Floats, *, by_baseline: bool) -> F
     if np.ptp(asked) <= _MIN_SPREAD:
         undefined |= dict.fromkeys(("slope", "correlation"), "all were asked alike")
     else:
-        slope = _slope(asked, found)
-        if np.ptp(found) <= _MIN_SPREAD:
+        slope = _slope(asked, estimate)
+        if np.ptp(estimate) <= _MIN_SPREAD:
             undefined["correlation"] = "all were found alike"
         else:
-            correlation = float(np.clip(np.corrcoef(asked, found)[0, 1], -1, 1))
+            correlation = float(np.clip(np.corrcoef(asked, estimate)[0, 1], -1, 1))
     if by_baseline:
         if np.ptp(asked - before) <= _MIN_SPREAD:
             undefined["shift_slope"] = "all were asked to shift alike"
         else:
-            shift_slope = _slope(asked - before, found - before)
+            shift_slope = _slope(asked - before, estimate - before)
     return FitRecord(
         n=n,
-        error=float(np.abs(found - asked).mean()),
-        bias=float((found - asked).mean()),
+        error=float(np.abs(estimate - asked).mean()),
+        bias=float((estimate - asked).mean()),
         correlation=correlation,
         slope=slope,
         unchanged_error=float(np.abs(asked - before).mean()),
@@ -90,9 +90,9 @@ def fit(asked: Floats, found: Floats, before: Floats, *, by_baseline: bool) -> F
     )
 
 
-def _row(sample: RunSample, judged: Probabilities) -> tuple[float, float, float]:
+def _row(sample: RunSample, estimate: Probabilities) -> tuple[float, float, float]:
     label = asked_class(sample.asked_probabilities)
-    return sample.asked_probabilities[label], judged[label], sample.bin_probabilities[label]
+    return sample.asked_probabilities[label], estimate[label], sample.bin_probabilities[label]
 
 
 def _fit(rows: Iterable[tuple[float, float, float]], by_baseline: bool) -> FitRecord:

@@ -130,8 +130,8 @@ def screen_results(
                 rejection = "no text"
             if candidate.input is not None and not _is_like(candidate.input, request.source):
                 raise PluginError(
-                    f"generator {type(generator).__name__}: generate returned {candidate.input!r:.80}, "
-                    f"but inputs of this data set are {_kind(request.source)}."
+                    f"generator {type(generator).__name__}: generate returned "
+                    f"{candidate.input!r:.80}, but inputs of this data set are {_kind(request.source)}."
                 )
             candidates.append(
                 ScreenedCandidate(

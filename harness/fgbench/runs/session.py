@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 from fgbench.engine.events import Event, EventLog, Listener, emit, now
 from fgbench.engine.scheduler import NodeResult, Scheduler
 from fgbench.errors import ConfigurationError, CorruptArtifactError
+from fgbench.leaderboard.files import BOARD_FILE, read_board
 from fgbench.llm.answers import ANSWERS_FILE, AnswerStore
 from fgbench.llm.budget import Caps, Ledger
 from fgbench.llm.files import as_database
 from fgbench.parts.executor import WorkerSetup
 from fgbench.plan.plan import find_stored, preflight
-from fgbench.runs.folder import FinishedRun
+from fgbench.runs.provenance import provenance
+from fgbench.runs.receipt import is_current, write_receipt
 from fgbench.stages import STAGES
 from fgbench.stages.dataset import DATASET_ROLE, dataset_product
 from fgbench.store.atomic import cannot_write, write_atomically
@@ -164,16 +166,25 @@ class _Session:
         return RunOutcome(plan.run_id, self._folder, leaderboard, self._failures)
 
     def _write_results(self, scheduler: Scheduler) -> Leaderboard:
-        """Write the run folder; an artifact that turns out to be corrupt is rebuilt, once."""
+        """Write the run folder unless it is up to date, and return the board.
+
+        An artifact that turns out to be corrupt is rebuilt, once.
+        """
+        facts = provenance(self._started)
+        if is_current(self._folder, scheduler.results, facts):
+            return read_board(self._folder / BOARD_FILE)
+        from fgbench.runs.folder import FinishedRun
+
         while True:
-            run = FinishedRun(
-                self._plan, scheduler.results, self._store, self._folder, self._started
-            )
+            run = FinishedRun(self._plan, scheduler.results, self._store, self._folder, facts)
             try:
-                return run.write()
+                board = run.write()
             except CorruptArtifactError as error:
                 if error.key is None or not scheduler.rebuild(error.key):
                     raise
+            else:
+                write_receipt(self._folder, scheduler.results, facts)
+                return board
 
     def _source(self, node: Node) -> Artifact:
         """Return the artifact of a data set, storing it where workers find it."""

@@ -48,7 +48,7 @@ def _check(calibrator: Calibrator, n_classes: int) -> None:
     with global_state(1):
         logits = _calibrate(calibrator, fitted, held_out, test)
     if not np.array_equal(copies[0], held_out.logits) or not np.array_equal(copies[1], test.logits):
-        fail(calibrator, "it changes the predictions that it is given: return new ones")
+        fail(calibrator, "it changes its input predictions; return new ones")
     with global_state(2):
         again = _calibrate(calibrator, twin(calibrator), held_out, test)
     if not near(logits, again, _TOLERANCE):

@@ -88,8 +88,8 @@ def _requests(dataset: Dataset, count: int) -> list[GenerationRequest]:
         label = int(split.labels[row])
         top = 0.55 + 0.4 * row / len(rows)
         rest = (1 - top) / (dataset.n_classes - 1)
-        favoured = (label + row) % dataset.n_classes
-        asked = tuple(top if k == favoured else rest for k in range(dataset.n_classes))
+        favored = (label + row) % dataset.n_classes
+        asked = tuple(top if k == favored else rest for k in range(dataset.n_classes))
         requests += [
             GenerationRequest(
                 source=inputs[row],
