@@ -9,7 +9,7 @@ from fgbench import Candidate, DatasetLoader, GenerationResult, Generator, Relab
 from fgbench.data import Dataset, Split
 from fgbench.errors import PluginError
 from fgbench.loop.filling import GenerationSettings, few_shot_examples, synthesize
-from fgbench.loop.leakage import DuplicateIndex, normalize
+from fgbench.loop.leakage import DuplicateIndex, SplitIndices, jaccard, normalize
 from fgbench.loop.targeting import Source, TargetBin, Targets
 
 
@@ -257,6 +257,24 @@ def test_near_duplicates_match_brute_force():
             assert index.is_duplicate(candidate) == brute_force(texts, candidate)
             found += index.is_duplicate(candidate)
     assert 100 < found < 1400
+
+
+def test_jaccard_index():
+    assert jaccard({1, 2, 3}, {2, 3, 4}) == pytest.approx(2 / 4)
+    assert jaccard({1}, {2}) == 0
+    assert jaccard(set(), {2}) == 0
+
+
+def test_split_indices_are_built_once_per_data_set():
+    data = dataset()
+    indices = data.derived(SplitIndices.of)
+    assert data.derived(SplitIndices.of) is indices
+    assert dataset().derived(SplitIndices.of) is not indices
+    first = "held out message number 0 about topic 0"
+    last = "held out message number 19 about topic 133"
+    limited = data.limited(1).derived(SplitIndices.of).test
+    assert [limited.is_duplicate(text) for text in (first, last)] == [True, False]
+    assert [indices.test.is_duplicate(text) for text in (first, last)] == [True, True]
 
 
 def test_equal_numbers_are_duplicates():
