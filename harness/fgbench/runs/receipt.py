@@ -10,7 +10,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from fgbench.digests import digest, digest_file
-from fgbench.leaderboard.models import Provenance
 from fgbench.store.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fgbench.engine.scheduler import NodeResult
+    from fgbench.leaderboard.models import Provenance
 
 _FILE = ".receipt.json"
 _OUTPUTS = (
