@@ -131,7 +131,8 @@ def screen_results(
             if candidate.input is not None and not _is_like(candidate.input, request.source):
                 raise PluginError(
                     f"generator {type(generator).__name__}: generate returned "
-                    f"{candidate.input!r:.80}, but inputs of this data set are {_kind(request.source)}."
+                    f"{candidate.input!r:.80}, but inputs of this data set are "
+                    f"{_kind(request.source)}."
                 )
             candidates.append(
                 ScreenedCandidate(
