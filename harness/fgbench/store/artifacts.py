@@ -335,7 +335,7 @@ class Store:
 
 def open_store(root: Path) -> Store:
     """Return the store in a folder: one object per process, so each file is verified once."""
-    store = _store(root)
+    store = _store(root.absolute())
     store.create_folders()  # somebody may have deleted them since
     return store
 
