@@ -15,7 +15,6 @@ import pluggy
 
 from fgbench.errors import ConfigurationError, PluginError, did_you_mean
 from fgbench.plugins import hookspecs
-from fgbench.plugins.discovery import installed_plugins
 
 if TYPE_CHECKING:
     from fgbench.parts.base import Part
@@ -98,8 +97,12 @@ class Registry:
             if not path.is_file():
                 raise ConfigurationError(f"plugin {path}: there is no such file.")
         registry.local_plugins = tuple(str(path) for path in paths)
-        for plugin in installed_plugins(ENTRY_POINT_GROUP):
-            registry._add_plugin(f"{plugin.name} ({plugin.distribution})", plugin.load)
+        # Its import takes some 20 ms, which the help of a command can do without.
+        from importlib.metadata import entry_points
+
+        for entry_point in entry_points(group=ENTRY_POINT_GROUP):
+            distribution = entry_point.dist.name if entry_point.dist else entry_point.value
+            registry._add_plugin(f"{entry_point.name} ({distribution})", entry_point.load)
         for path in paths:
             registry._add_local(path)
         return registry
