@@ -105,7 +105,22 @@ def fgbench_calibrators(register):
 """
 
 
-@pytest.mark.parametrize("text", [RAISES_ON_IMPORT, EXITS_ON_IMPORT, RAISES_ON_REGISTRATION])
+RAISES_LATER = """
+from fgbench import hookimpl
+
+@hookimpl
+def fgbench_calibrators(register):
+    register("half", "local_half:X", "")
+
+@hookimpl
+def fgbench_metrics(register):
+    raise RuntimeError("boom")
+"""
+
+
+@pytest.mark.parametrize(
+    "text", [RAISES_ON_IMPORT, EXITS_ON_IMPORT, RAISES_ON_REGISTRATION, RAISES_LATER]
+)
 def test_a_broken_plugin_is_reported_and_left_out_whole(tmp_path, text):
     broken = plugin(tmp_path, "local_half", text)
     registry = Registry.load([broken, plugin(tmp_path, "local_fine")])
@@ -120,15 +135,17 @@ def test_a_broken_plugin_is_reported_and_left_out_whole(tmp_path, text):
 
 def test_two_plugins_that_claim_one_name_are_an_error_that_names_both(tmp_path):
     registry = Registry.load([plugin(tmp_path, "local_one"), plugin(tmp_path, "local_two")])
-    with pytest.raises(PluginError, match=r"'shrink' is claimed by local_one\.py .* local_two\.py"):
+    with pytest.raises(
+        PluginError, match=r"'shrink' is registered by local_one\.py .* local_two\.py"
+    ):
         registry.find("calibrator", "shrink")
-    assert any("claimed by" in failure.reason for failure in registry.failures)
+    assert any("is registered by" in failure.reason for failure in registry.failures)
     assert registry.find("calibrator", "none").plugin.startswith("builtin")
 
 
 def test_a_built_in_name_cannot_be_taken_over(tmp_path):
     thief = plugin(tmp_path, "local_thief", GOOD.replace('"shrink"', '"none"'))
-    with pytest.raises(PluginError, match=r"'none' is claimed by builtin .* and local_thief"):
+    with pytest.raises(PluginError, match=r"'none' is registered by builtin .* and local_thief"):
         Registry.load([thief]).find("calibrator", "none")
 
 
@@ -138,7 +155,7 @@ def test_plugins_come_from_the_environment_too(tmp_path, monkeypatch):
 
 
 def test_a_plugin_file_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(ConfigurationError, match="there is no such file"):
+    with pytest.raises(ConfigurationError, match="no such file"):
         Registry.load([str(tmp_path / "nothing.py")])
 
 
@@ -161,6 +178,102 @@ def test_a_lifecycle_hook_that_raises_is_noted_and_not_called_again(tmp_path):
         registry.notify("fgbench_stage_finished", stage={"key": key})
     assert sys.modules["local_watcher"].seen == ["a"]
     assert "tracker is down" in registry.failures[0].reason
+
+
+ORDERED = """
+from fgbench import hookimpl
+import local_calls
+
+@hookimpl(%(options)s)
+def fgbench_run_started(run):
+    local_calls.calls.append("%(module)s")
+"""
+
+WRAPPER = """
+from fgbench import hookimpl
+import local_calls
+
+@hookimpl(wrapper=True)
+def fgbench_run_started(run):
+    local_calls.calls.append("before")
+    result = yield
+    local_calls.calls.append("after")
+    return result
+"""
+
+
+@pytest.fixture
+def calls(tmp_path, monkeypatch):
+    """The list that the plugins of a test append to."""
+    (tmp_path / "local_calls.py").write_text("calls = []\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import local_calls
+
+    return local_calls.calls
+
+
+def ordered(folder, name, options=""):
+    text = ORDERED.replace("%(options)s", options)
+    return plugin(folder, name, text)
+
+
+def test_tryfirst_and_trylast_order_the_plugins(tmp_path, calls):
+    options = {"local_last": "trylast=True", "local_middle": "", "local_first": "tryfirst=True"}
+    Registry.load([ordered(tmp_path, *item) for item in options.items()]).notify(
+        "fgbench_run_started", run={}
+    )
+    assert calls == ["local_first", "local_middle", "local_last"]
+
+
+def test_a_wrapper_runs_around_the_other_plugins_once(tmp_path, calls):
+    wrapper = plugin(tmp_path, "local_wrapper", WRAPPER)
+    inner = [ordered(tmp_path, "local_one"), ordered(tmp_path, "local_two")]
+    registry = Registry.load([wrapper, *inner])
+    registry.notify("fgbench_run_started", run={})
+    assert calls == ["before", "local_two", "local_one", "after"]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_wrapper_that_raises_is_left_out_and_the_others_are_called(tmp_path, calls, moment):
+    text = WRAPPER.replace(f'append("{moment}")', 'append("boom" / 1)')
+    registry = Registry.load(
+        [plugin(tmp_path, "local_wrapper", text), ordered(tmp_path, "local_one")]
+    )
+    for _ in range(2):
+        registry.notify("fgbench_run_started", run={})
+    assert calls.count("local_one") == 2
+    (failure,) = registry.failures
+    assert failure.plugin.startswith("local_wrapper.py")
+    assert failure.reason.startswith("fgbench_run_started raised TypeError")
+
+
+def test_a_plugin_that_raises_does_not_keep_a_hook_from_the_others(tmp_path, calls):
+    broken = plugin(tmp_path, "local_broken", ORDERED.replace("%(options)s", "") + "    1 / 0\n")
+    registry = Registry.load([ordered(tmp_path, "local_one"), broken])
+    registry.notify("fgbench_run_started", run={})
+    registry.notify("fgbench_run_started", run={})
+    assert calls == ["local_broken", "local_one", "local_one"]
+    assert "ZeroDivisionError" in registry.failures[0].reason
+
+
+UNKNOWN_HOOK = """
+from fgbench import hookimpl
+
+@hookimpl(%s)
+def fgbench_calibratrs(register): ...
+"""
+
+
+def test_a_hook_that_does_not_exist_is_reported_unless_it_is_optional(tmp_path):
+    registry = Registry.load(
+        [
+            plugin(tmp_path, "local_typo", UNKNOWN_HOOK.replace("(%s)", "")),
+            plugin(tmp_path, "local_optional", UNKNOWN_HOOK.replace("%s", "optionalhook=True")),
+        ]
+    )
+    (failure,) = registry.failures
+    assert failure.plugin.startswith("local_typo.py")
+    assert "unknown hook 'fgbench_calibratrs'" in failure.reason
 
 
 def test_every_built_in_part_can_be_imported_and_keeps_its_interface():
