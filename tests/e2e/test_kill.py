@@ -94,7 +94,7 @@ def test_ctrl_c_ends_with_130_and_the_run_goes_on_later(tmp_path, undisturbed):
         os.killpg(process.pid, signal.SIGINT)  # the whole group, as a terminal does
         message = process.communicate(timeout=20)[1].decode()
         assert process.returncode == 130, message
-        assert "goes on from here" in message
+        assert "Run the same command to resume" in message
         assert "Traceback" not in message
         assert started(folder, jobs).wait() == 0
         assert_whole(folder, board)
@@ -123,7 +123,7 @@ def test_ctrl_c_while_workers_start_leaves_no_traceback(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     message = process.communicate(timeout=20)[1].decode()
     assert process.returncode == 130, message
-    assert "goes on from here" in message
+    assert "Run the same command to resume" in message
     assert "Traceback" not in message
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fgbench.cli.commands import COMMANDS
 from fgbench.plugins.registry import Registry
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ def matrix_options(function: _F) -> _F:
 
 
 def load_registry(plugins: tuple[str, ...]) -> Registry:
-    """Load all plugins; say on standard error which ones were left out."""
-    registry = Registry.load(plugins)
+    """Load all plugins; warn on standard error about those that were left out."""
+    registry = Registry.load(plugins, reserved_commands=COMMANDS)
     for failure in registry.failures:
         click.echo(f"Warning: plugin {failure.plugin}: {failure.reason}", err=True)
     return registry

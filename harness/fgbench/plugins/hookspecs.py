@@ -1,14 +1,14 @@
-"""The hooks through which plugins, the built-in one included, add parts and watch runs.
+"""The hooks through which plugins, built-in ones included, add parts and commands and watch runs.
 
-Each `fgbench_<kind>` hook is called once with a `register` callback:
+Each registration hook is called once with a `register` callback:
 
     @hookimpl
     def fgbench_calibrators(register):
         register("histogram", "my_package.calibrators:Histogram", "Histogram binning")
 
-The reference "module:attribute" is imported when the part is used, and not before, so a plugin's
-hook module needs to import nothing heavy. `extra` names the optional dependencies that the part
-needs, for the error message: `register(..., extra="fgbench[transformers]")`.
+The target "module:attribute" is imported on first use, so a plugin's hook module needs to import
+nothing heavy. `extra` names the optional dependencies that the target needs, for the error message:
+`register(..., extra="fgbench[transformers]")`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ hookimpl = pluggy.HookimplMarker("fgbench")
 
 
 class Register(Protocol):
-    """The callback that every registration hook is given."""
+    """The callback of the hooks that register parts and commands."""
 
     def __call__(
         self, name: str, target: str, summary: str = "", *, extra: str | None = None
     ) -> None:
-        """Offer the part at `target`, "module:attribute", under `name`."""
+        """Register what `target`, "module:attribute", refers to under `name`."""
 
 
 @hookspec
@@ -66,6 +66,11 @@ def fgbench_metrics(register: Register) -> None:
 @hookspec
 def fgbench_executors(register: Register) -> None:
     """Register `Executor` classes."""
+
+
+@hookspec
+def fgbench_commands(register: Register) -> None:
+    """Register commands of the command line, each a `click.Command`."""
 
 
 @hookspec

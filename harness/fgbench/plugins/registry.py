@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,8 @@ from fgbench.errors import ConfigurationError, PluginError, did_you_mean
 from fgbench.plugins.loading import PluginFailure, PluginHost
 
 if TYPE_CHECKING:
+    from click import Command
+
     from fgbench.parts.base import Part
     from fgbench.plugins.references import PartReference
 
@@ -38,6 +40,13 @@ _INTERFACES = {
     "executor": "Executor",
 }
 
+_COMMAND = "command"
+_HOOKS = {
+    **{kind: f"fgbench_{plural}" for kind, plural in KINDS.items()},
+    _COMMAND: "fgbench_commands",
+}
+"""What plugins register, and the hook for it."""
+
 PLUGINS_VARIABLE = "FGBENCH_PLUGINS"
 
 
@@ -55,9 +64,14 @@ class Registration:
     code_digest: str | None = None
     """SHA-256 of a local plugin's file: its parts' results are only as stable as that file."""
 
+    @property
+    def is_built_in(self) -> bool:
+        """Whether fgbench itself registers it."""
+        return self.plugin == "builtin (fgbench)"
+
 
 class Registry:
-    """All parts that the installed and the local plugins register.
+    """The parts ("dataset", "classifier", …) and the commands ("command") that plugins register.
 
     A plugin that cannot be imported or raises while registering is left out and reported in
     `failures`. A name that two plugins register is reported there, and is an error when it is used.
@@ -66,13 +80,16 @@ class Registry:
     def __init__(self) -> None:
         self.local_plugins: tuple[str, ...] = ()
         self._host = PluginHost()
-        self._claims: dict[str, dict[str, list[Registration]]] = {kind: {} for kind in KINDS}
+        self._claims: dict[str, dict[str, list[Registration]]] = {kind: {} for kind in _HOOKS}
 
     @classmethod
-    def load(cls, plugins: Iterable[str] = ()) -> Registry:
+    def load(
+        cls, plugins: Iterable[str] = (), *, reserved_commands: Collection[str] = ()
+    ) -> Registry:
         """Load the installed plugins and those in the files `plugins` and FGBENCH_PLUGINS.
 
-        Raises `ConfigurationError` for a local file that does not exist.
+        Plugins cannot register the commands named in `reserved_commands`. Raises
+        `ConfigurationError` for a local file that does not exist.
         """
         registry = cls()
         variable = os.environ.get(PLUGINS_VARIABLE, "")
@@ -85,7 +102,7 @@ class Registry:
         registry._host.load_installed()
         for path in paths:
             registry._host.load_file(path)
-        registry._collect()
+        registry._collect(reserved_commands)
         return registry
 
     @property
@@ -94,7 +111,10 @@ class Registry:
         return self._host.failures
 
     def registrations(self, kind: str | None = None) -> Iterator[Registration]:
-        """Yield the registrations by kind and name, without names that several plugins claim."""
+        """Yield the registrations of one kind, or all parts, by name.
+
+        Names that several plugins claim are left out.
+        """
         for each in KINDS if kind is None else (kind,):
             for _, claims in sorted(self._claims[each].items()):
                 if len(claims) == 1:
@@ -125,7 +145,7 @@ class Registry:
         from fgbench import parts
 
         registration = self.find(kind, name)
-        part = self.imported(registration)
+        part = self._import(registration)
         interface = getattr(parts, _INTERFACES[kind])
         if not (isinstance(part, type) and issubclass(part, interface)):
             raise PluginError(
@@ -134,26 +154,17 @@ class Registry:
             )
         return part
 
-    def imported(self, registration: Registration) -> Any:
-        """Import and return what a registration refers to; `PluginError` says why that fails."""
-        module, _, attributes = registration.target.partition(":")
-        try:
-            target: Any = importlib.import_module(module)
-            for attribute in attributes.split("."):
-                target = getattr(target, attribute)
-        except ModuleNotFoundError as error:
-            if registration.extra:
-                raise PluginError(
-                    f"{registration.kind} {registration.name!r} needs {error.name!r}, which is not "
-                    f"installed: pip install '{registration.extra}'"
-                ) from error
-            raise PluginError(f"{_named(registration)} cannot be imported: {error}.") from error
-        except (Exception, SystemExit) as error:
+    def command(self, name: str) -> Command:
+        """Import and return a command of the command line."""
+        import click
+
+        registration = self.find(_COMMAND, name)
+        command = self._import(registration)
+        if not isinstance(command, click.Command):
             raise PluginError(
-                f"{_named(registration)} cannot be imported from {registration.target}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
-        return target
+                f"{_named(registration)}: {registration.target} is not a click command."
+            )
+        return command
 
     def create(self, kind: str, reference: PartReference) -> Any:
         """Return a new part with checked parameters."""
@@ -164,13 +175,18 @@ class Registry:
         """Call a lifecycle hook of every plugin; one that raises is reported and left out."""
         self._host.call(hook, **arguments)
 
-    def _collect(self) -> None:
+    def _collect(self, reserved_commands: Collection[str]) -> None:
         """Call the registration hooks; of a plugin that raises in one, nothing is registered."""
         claims: list[Registration] = []
-        for kind, plural in KINDS.items():
-            self._host.call(f"fgbench_{plural}", register=partial(self._register, claims, kind))
+        for kind, hook in _HOOKS.items():
+            self._host.call(hook, register=partial(self._register, claims, kind))
         for claim in reversed(claims):  # pluggy calls the plugin that was loaded last first
-            if self._host.is_loaded(claim.plugin):
+            if not self._host.is_loaded(claim.plugin):
+                continue
+            if claim.kind == _COMMAND and claim.name in reserved_commands:
+                reason = f"command {claim.name!r} is built into fgbench: rename the plugin's."
+                self.failures.append(PluginFailure(claim.plugin, reason))
+            else:
                 claimed = self._claims[claim.kind].setdefault(claim.name, [])
                 claimed.append(claim)
                 if len(claimed) > 1:
@@ -195,6 +211,26 @@ class Registry:
         plugin = self._host.current
         code_digest = self._host.code_digests.get(plugin)
         claims.append(Registration(kind, name, target, summary, plugin, extra, code_digest))
+
+    def _import(self, registration: Registration) -> Any:
+        module, _, attributes = registration.target.partition(":")
+        try:
+            target: Any = importlib.import_module(module)
+            for attribute in attributes.split("."):
+                target = getattr(target, attribute)
+        except ModuleNotFoundError as error:
+            if registration.extra:
+                raise PluginError(
+                    f"{registration.kind} {registration.name!r} needs {error.name!r}, which is not "
+                    f"installed: pip install '{registration.extra}'"
+                ) from error
+            raise PluginError(f"{_named(registration)} cannot be imported: {error}.") from error
+        except (Exception, SystemExit) as error:
+            raise PluginError(
+                f"{_named(registration)} cannot be imported from {registration.target}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        return target
 
     def _failure_note(self) -> str:
         if not self.failures:
