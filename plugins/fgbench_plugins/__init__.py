@@ -255,3 +255,13 @@ def fgbench_metrics(register):
 @hookimpl
 def fgbench_executors(register):
     register("local", "fgbench_plugins.executors.local:LocalExecutor", "Processes on this machine")
+
+
+@hookimpl
+def fgbench_leaderboards(register):
+    from fgbench_leaderboards import BOARDS
+
+    register("quick", BOARDS / "quick", "Four text data sets with parts that run anywhere")
+    register(
+        "paper-table4", BOARDS / "paper-table4", "Tables 2 and 4 of Ba et al. 2024, as published"
+    )

@@ -29,6 +29,7 @@ def doctor(data_dir: str | None, store: str | None, plugins: tuple[str, ...]) ->
     """
     from fgbench.cards import DataFolder
     from fgbench.errors import FgbenchError
+    from fgbench.leaderboard.bundled import bundled_boards
     from fgbench.store import Store, default_store
 
     problems: list[str] = []
@@ -47,6 +48,9 @@ def doctor(data_dir: str | None, store: str | None, plugins: tuple[str, ...]) ->
         except FgbenchError as error:
             # Optional dependencies may be missing; that is worth a line, but not a problem.
             (problems if item.extra is None else optional).append(str(error))
+    for name, file in bundled_boards(registry).items():
+        if not file.is_file():
+            problems.append(f"leaderboard {name!r}: {file}: no such file.")
     for line in optional:
         click.echo(f"not installed: {line}")
     click.echo(f"parts: {len(parts)} from {len({item.plugin for item in parts})} plugins")

@@ -1,4 +1,4 @@
-"""`fgbench list`: the registered parts. None of them is imported, so it is quick."""
+"""`fgbench list`: the registered parts and leaderboards. It imports no part, so it is quick."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ import shutil
 import click
 
 from fgbench.cli.options import load_registry, plugin_option
-from fgbench.plugins.registry import KINDS
+from fgbench.plugins.registry import KINDS, LEADERBOARD
+
+_PLURALS = {**KINDS, LEADERBOARD: "leaderboards"}
 
 
 @click.command("list")
-@click.argument("kind", required=False, type=click.Choice([*KINDS.values(), *KINDS], False))
+@click.argument("kind", required=False, type=click.Choice([*_PLURALS.values(), *_PLURALS], False))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @plugin_option
 def list_parts(kind: str | None, as_json: bool, plugins: tuple[str, ...]) -> None:
-    """List data sets, classifiers, losses, generators, calibrators, metrics and executors.
+    """List data sets, classifiers and all other parts, and the leaderboards known by name.
 
-    KIND, one of these words, limits the list to its parts.
+    KIND limits the list to one kind, such as "datasets".
     """
     registry = load_registry(plugins)
-    singular = {plural: single for single, plural in KINDS.items()} | {one: one for one in KINDS}
-    chosen = [singular[kind]] if kind else list(KINDS)
+    chosen = [one for one, plural in _PLURALS.items() if kind in (None, one, plural)]
     if as_json:
         import json
 
@@ -34,7 +35,7 @@ def list_parts(kind: str | None, as_json: bool, plugins: tuple[str, ...]) -> Non
         return
     width = shutil.get_terminal_size().columns
     for chosen_kind in chosen:
-        click.secho(KINDS[chosen_kind], bold=True)
+        click.secho(_PLURALS[chosen_kind], bold=True)
         for item in registry.registrations(chosen_kind):
             origin = "" if item.is_built_in else f" [{item.plugin}]"
             line = f"  {item.name:<22} {item.summary}{origin}"

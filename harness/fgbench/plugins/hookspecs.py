@@ -19,6 +19,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 hookspec = pluggy.HookspecMarker("fgbench")
 hookimpl = pluggy.HookimplMarker("fgbench")
@@ -31,6 +32,17 @@ class Register(Protocol):
         self, name: str, target: str, summary: str = "", *, extra: str | None = None
     ) -> None:
         """Register what `target`, "module:attribute", refers to under `name`."""
+
+
+class RegisterLeaderboard(Protocol):
+    """The callback of the hook that registers leaderboards."""
+
+    def __call__(self, name: str, folder: str | Path, summary: str = "") -> None:
+        """Register the board in a folder, an absolute path, under `name`.
+
+        The folder holds `leaderboard.json`, or `reference.json` for published figures, and
+        optionally `suite.toml`, which reproduces the board.
+        """
 
 
 @hookspec
@@ -71,6 +83,11 @@ def fgbench_executors(register: Register) -> None:
 @hookspec
 def fgbench_commands(register: Register) -> None:
     """Register commands of the command line, each a `click.Command`."""
+
+
+@hookspec
+def fgbench_leaderboards(register: RegisterLeaderboard) -> None:
+    """Register leaderboards, which commands then accept by name."""
 
 
 @hookspec

@@ -40,12 +40,8 @@ _INTERFACES = {
     "executor": "Executor",
 }
 
-_COMMAND = "command"
-_HOOKS = {
-    **{kind: f"fgbench_{plural}" for kind, plural in KINDS.items()},
-    _COMMAND: "fgbench_commands",
-}
-"""What plugins register, and the hook for it."""
+COMMAND, LEADERBOARD = "command", "leaderboard"
+"""What else plugins register."""
 
 PLUGINS_VARIABLE = "FGBENCH_PLUGINS"
 
@@ -57,7 +53,7 @@ class Registration:
     kind: str
     name: str
     target: str
-    """What to import, "module:attribute"."""
+    """What to import, "module:attribute"; of a leaderboard, its folder."""
     summary: str
     plugin: str
     extra: str | None = None
@@ -71,7 +67,7 @@ class Registration:
 
 
 class Registry:
-    """The parts ("dataset", "classifier", …) and the commands ("command") that plugins register.
+    """What plugins register: parts of each kind in `KINDS`, commands and leaderboards.
 
     A plugin that cannot be imported or raises while registering is left out and reported in
     `failures`. A name that two plugins register is reported there, and is an error when it is used.
@@ -80,7 +76,9 @@ class Registry:
     def __init__(self) -> None:
         self.local_plugins: tuple[str, ...] = ()
         self._host = PluginHost()
-        self._claims: dict[str, dict[str, list[Registration]]] = {kind: {} for kind in _HOOKS}
+        self._claims: dict[str, dict[str, list[Registration]]] = {
+            kind: {} for kind in (*KINDS, COMMAND, LEADERBOARD)
+        }
 
     @classmethod
     def load(
@@ -158,7 +156,7 @@ class Registry:
         """Import and return a command of the command line."""
         import click
 
-        registration = self.find(_COMMAND, name)
+        registration = self.find(COMMAND, name)
         command = self._import(registration)
         if not isinstance(command, click.Command):
             raise PluginError(
@@ -178,12 +176,13 @@ class Registry:
     def _collect(self, reserved_commands: Collection[str]) -> None:
         """Call the registration hooks; of a plugin that raises in one, nothing is registered."""
         claims: list[Registration] = []
-        for kind, hook in _HOOKS.items():
-            self._host.call(hook, register=partial(self._register, claims, kind))
+        for kind, plural in (*KINDS.items(), (COMMAND, "commands")):
+            self._host.call(f"fgbench_{plural}", register=partial(self._register, claims, kind))
+        self._host.call("fgbench_leaderboards", register=partial(self._register_board, claims))
         for claim in reversed(claims):  # pluggy calls the plugin that was loaded last first
             if not self._host.is_loaded(claim.plugin):
                 continue
-            if claim.kind == _COMMAND and claim.name in reserved_commands:
+            if claim.kind == COMMAND and claim.name in reserved_commands:
                 reason = f"command {claim.name!r} is built into fgbench: rename the plugin's."
                 self.failures.append(PluginFailure(claim.plugin, reason))
             else:
@@ -202,15 +201,27 @@ class Registry:
         *,
         extra: str | None = None,
     ) -> None:
+        if ":" not in target:
+            raise ValueError(f"{kind} {name!r}: {target!r} is not 'module:attribute'")
+        claims.append(self._claim(kind, name, target, summary, extra))
+
+    def _register_board(
+        self, claims: list[Registration], name: str, folder: str | Path, summary: str = ""
+    ) -> None:
+        if not Path(folder).is_absolute():
+            raise ValueError(f"leaderboard {name!r}: {str(folder)!r} is not an absolute path")
+        claims.append(self._claim(LEADERBOARD, name, str(folder), summary, None))
+
+    def _claim(
+        self, kind: str, name: str, target: str, summary: str, extra: str | None
+    ) -> Registration:
         if not _is_name(name):
             raise ValueError(
                 f"{kind} name {name!r}: a name consists of letters, digits, '.', '_' and '-'"
             )
-        if ":" not in target:
-            raise ValueError(f"{kind} {name!r}: {target!r} is not 'module:attribute'")
         plugin = self._host.current
         code_digest = self._host.code_digests.get(plugin)
-        claims.append(Registration(kind, name, target, summary, plugin, extra, code_digest))
+        return Registration(kind, name, target, summary, plugin, extra, code_digest)
 
     def _import(self, registration: Registration) -> Any:
         module, _, attributes = registration.target.partition(":")
