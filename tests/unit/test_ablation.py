@@ -21,10 +21,10 @@ from fgbench.leaderboard.models import (
     Provenance,
     entry_id,
 )
-from fgbench.report.ablation import ablation, read_entries, to_value
-from fgbench.report.ablation_text import ablation_text
-from fgbench.report.correlation import correlation, smallest_separable
-from fgbench.report.fitg_table_5 import PEARSON, fitg_table_5
+from fgbench_plugins.studies.ablation import read_entries, self_calibration, to_value
+from fgbench_plugins.studies.ablation_text import ablation_text
+from fgbench_plugins.studies.correlation import correlation, fisher_interval, smallest_separable
+from fgbench_plugins.studies.fitg_table_5 import PEARSON, fitg_table_5
 
 NAMES = ("arxiv", "banking77", "medical", "se", "subj", "tc")
 LLM = {  # accuracy and ECE of an imagined language model on each
@@ -110,15 +110,19 @@ pairs = st.lists(
 
 
 @given(pairs)
-def test_coefficients_and_pearsons_interval_are_those_of_scipy(drawn):
+def test_coefficients_are_those_of_numpy_and_scipy_and_pearsons_interval_is_fishers(drawn):
     x, y = zip(*drawn, strict=True)
-    found = correlation("pearson", x, y)
-    expected = scipy.stats.pearsonr(x, y)
-    assert found.value == pytest.approx(expected.statistic, abs=1e-9)
-    if found.ci95 is not None:
-        assert found.ci95 == pytest.approx(tuple(expected.confidence_interval(0.95)), abs=1e-5)
+    pearson = correlation("pearson", x, y)
+    assert pearson.value == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-9)
+    if pearson.ci95 is not None:
+        assert pearson.ci95 == pytest.approx(fisher_interval(pearson.value, len(x)), abs=1e-5)
     ranks = correlation("spearman", x, y)
     assert ranks.value == pytest.approx(scipy.stats.spearmanr(x, y).statistic, abs=1e-12)
+
+
+def test_fishers_interval_of_a_case_worked_by_hand():
+    """artanh 0.5 = 0.5493; of seven pairs ± 1.95996 / √4 = 0.97998: tanh of −0.4307 and 1.5293."""
+    assert fisher_interval(0.5, 7) == pytest.approx((-0.4059, 0.9103), abs=1e-4)
 
 
 def test_ties_have_their_mean_rank():
@@ -142,10 +146,10 @@ def test_spearmans_interval_covers_as_often_as_it_says():
 
 @pytest.mark.parametrize("kind", ["pearson", "spearman"])
 def test_three_points_have_a_coefficient_and_no_interval(kind):
-    found = correlation(kind, [1.0, 2.0, 4.0], [1.0, 3.0, 2.0])
-    assert found.value is not None
-    assert found.ci95 is None
-    assert "fewer than 4" in found.reason
+    coefficient = correlation(kind, [1.0, 2.0, 4.0], [1.0, 3.0, 2.0])
+    assert coefficient.value is not None
+    assert coefficient.ci95 is None
+    assert "fewer than 4" in coefficient.reason
 
 
 @pytest.mark.parametrize(("x", "y"), [([1.0, 2.0], [1.0, 2.0]), ([], [])])
@@ -199,7 +203,7 @@ def test_the_papers_coefficients_agree_with_its_table_4_as_far_as_it_says():
 
 
 def test_the_gains_are_the_papers_percentages():
-    (series,) = ablation(board())
+    (series,) = self_calibration(board())
     rises, falls = percent()
     assert [point.dataset for point in series.points] == list(NAMES)
     assert [point.gain("baseline", "accuracy", "percent") for point in series.points] == (
@@ -213,7 +217,7 @@ def test_the_gains_are_the_papers_percentages():
 
 
 def test_the_correlations_are_those_of_the_points():
-    (series,) = ablation(board())
+    (series,) = self_calibration(board())
     rises, falls = percent()
     accuracy = [LLM[name][0] for name in NAMES]
     ece = [LLM[name][1] for name in NAMES]
@@ -240,11 +244,11 @@ def test_a_data_set_that_lacks_a_part_is_left_out_with_the_reason():
             ("subj", "bert-base", "synthesis+"),
         }
     ]
-    (series,) = ablation(entries)
+    (series,) = self_calibration(entries)
     assert [point.dataset for point in series.points] == ["arxiv", "banking77", "medical"]
-    assert dict(series.left_out) == {
+    assert dict(series.skipped) == {
         "tc": "the language model was not run on it",
-        "se": "neither its baseline nor its real control is there",
+        "se": "both its baseline and its real control are missing",
         "subj": "only the language model was run on it",
     }
     assert series.find("accuracy", "accuracy", "baseline", "percent", "pearson").ci95 is None
@@ -253,8 +257,10 @@ def test_a_data_set_that_lacks_a_part_is_left_out_with_the_reason():
 def test_other_rows_of_a_data_set_are_another_data_set():
     entries = [each for each in board() if each.classifier.name != "llm"]
     other = DatasetRecord(name="tc", digest="0" * 64, n_train=5, n_validation=5, n_test=5)
-    (series,) = ablation([*entries, entry("tc", "llm", "baseline", LLM["tc"], dataset=other)])
-    assert ("tc", "the language model was run on other rows of it") in series.left_out
+    (series,) = self_calibration(
+        [*entries, entry("tc", "llm", "baseline", LLM["tc"], dataset=other)]
+    )
+    assert ("tc", "the language model was run on other rows of it") in series.skipped
     assert not series.points
     assert "no interval exists" in ablation_text([series])
 
@@ -266,7 +272,7 @@ def test_the_controls_are_those_of_the_same_seeds():
         entry("tc", "bert-base", "real", [(0.6, 0.2), (0.9, 0.1)], seeds=(0, 1)),
         entry("tc", "bert-base", "synthesis", (0.7, 0.1)),
     ]
-    (series,) = ablation(entries)
+    (series,) = self_calibration(entries)
     (point,) = series.points
     assert point.gain("baseline", "accuracy", "absolute") == pytest.approx(0.2)
     assert point.gain("real", "ece", "absolute") == pytest.approx(0.1)
@@ -278,8 +284,8 @@ def test_settings_and_language_models_are_never_averaged():
     for confidence in ("tpu", "nvu"):
         params = {"confidence": confidence}
         entries += [entry(name, "llm", "baseline", LLM[name], params=params) for name in NAMES]
-    assert len(ablation(entries)) == 4
-    assert {(each.llm, each.setting.split(", ")[1]) for each in ablation(entries)} == {
+    assert len(self_calibration(entries)) == 4
+    assert {(each.llm, each.setting.split(", ")[1]) for each in self_calibration(entries)} == {
         ("llm:confidence=nvu", "synthesis"),
         ("llm:confidence=nvu", "synthesis+"),
         ("llm:confidence=tpu", "synthesis"),
@@ -292,12 +298,14 @@ def test_calibrated_entries_play_no_part():
         each.model_copy(update={"calibrator": PartRecord(name="temperature"), "id": f"t{each.id}"})
         for each in board()
     ]
-    assert to_value(ablation([*board(), *calibrated])) == to_value(ablation(board()))
+    assert to_value(self_calibration([*board(), *calibrated])) == to_value(
+        self_calibration(board())
+    )
 
 
 def test_the_top_label_ece_stands_in_where_a_data_set_has_more_classes():
     entries = board(("arxiv", "se"))
-    assert ablation(entries)[0].ece == "ece_positive"
+    assert self_calibration(entries)[0].ece == "ece_positive"
     changed = [
         each.model_copy(update={"metrics": each.metrics | {"ece": each.metrics["ece_positive"]}})
         for each in entries
@@ -310,31 +318,31 @@ def test_the_top_label_ece_stands_in_where_a_data_set_has_more_classes():
         else each
         for each in changed
     ]
-    assert ablation(many)[0].ece == "ece"
+    assert self_calibration(many)[0].ece == "ece"
 
 
 @pytest.mark.parametrize(
-    ("kept", "said"), [("llm", "no gain to correlate with"), ("bert-base", "named 'llm'")]
+    ("kept", "said"), [("llm", "no gain to correlate with"), ("bert-base", "classifier 'llm'")]
 )
 def test_nothing_to_correlate_is_said(kept, said):
     with pytest.raises(LeaderboardError, match=said):
-        ablation([each for each in board() if each.classifier.name == kept])
+        self_calibration([each for each in board() if each.classifier.name == kept])
 
 
 # The text, the JSON, the command
 
 
 def test_the_text_is_80_columns_wide_and_says_what_so_few_can_show():
-    text = ablation_text(ablation(board(controls=("baseline", "real"))))
+    text = ablation_text(self_calibration(board(controls=("baseline", "real"))))
     assert max(map(len, text.splitlines())) <= 80
     flat = " ".join(text.split())
-    assert "n = 6: a Pearson correlation below 0.81 in size cannot be told from none" in flat
+    assert "n = 6: a Pearson correlation below 0.81 in size cannot be distinguished from 0" in flat
     assert "−0.74 [−0.97, +0.19]" in text  # tanh(artanh −0.737 ± 1.96 ∕ √3)
-    assert "0 of these 5 intervals leave out 0" in flat
+    assert "0 of these 5 intervals exclude 0" in flat
 
 
 def test_three_data_sets_have_no_interval_and_the_text_says_so():
-    text = " ".join(ablation_text(ablation(board(NAMES[:3]))).split())
+    text = " ".join(ablation_text(self_calibration(board(NAMES[:3]))).split())
     assert "n = 3: no interval exists for fewer than 4 data sets" in text
     assert "[no interval]" in text
 
@@ -351,7 +359,7 @@ def boards(tmp_path):
 
 
 def test_the_command_reads_several_boards(boards, capsys):
-    assert run_command(["report", "--ablation", "--json", *boards, boards[0]]) == 0
+    assert run_command(["ablation", "--json", *boards, boards[0]]) == 0
     value = json.loads(capsys.readouterr().out)
     (series,) = value["series"]
     assert len(series["points"]) == 6
@@ -361,20 +369,28 @@ def test_the_command_reads_several_boards(boards, capsys):
 
 def test_the_command_writes_a_file(boards, tmp_path, capsys):
     target = tmp_path / "ablation.txt"
-    assert run_command(["report", "--ablation", *boards, "-o", str(target)]) == 0
-    assert capsys.readouterr().out.strip() == str(target)
+    assert run_command(["ablation", *boards, "-o", str(target)]) == 0
+    assert capsys.readouterr().out == ""
     assert "FITG, Table 5" in target.read_text("utf-8")
 
 
-@pytest.mark.parametrize("arguments", [["--json"], ["--llm", "x"], ["--ece", "ece"]])
-def test_its_options_need_the_ablation(boards, arguments, capsys):
-    assert run_command(["report", boards[0], *arguments]) == 2
-    assert "--ablation" in capsys.readouterr().err
+def test_nothing_is_written_if_there_is_nothing_to_correlate(boards, tmp_path, capsys):
+    target = tmp_path / "ablation.txt"
+    target.write_text("earlier")
+    assert run_command(["ablation", boards[0], "-o", str(target)]) == 2
+    assert "no gain to correlate with" in capsys.readouterr().err
+    assert target.read_text() == "earlier"
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(boards, tmp_path, capsys):
+    target = tmp_path / "absent" / "ablation.txt"
+    assert run_command(["ablation", *boards, "-o", str(target)]) == 2
+    assert "No such file or directory" in capsys.readouterr().err
 
 
 def test_boards_that_contradict_each_other_are_refused(boards, tmp_path):
     other = tmp_path / "other.json"
     changed = entry("tc", "llm", "baseline", (0.1, 0.1))
     write_board(Leaderboard(name="other", created="", entries=[changed]), other)
-    with pytest.raises(LeaderboardError, match="differs in metrics"):
+    with pytest.raises(LeaderboardError, match="different values of accuracy"):
         read_entries([*map(type(other), boards), other])

@@ -201,7 +201,7 @@ def test_the_command_writes_beside_the_run_or_where_it_is_told(run, tmp_path, ca
     assert run_command(["report", str(run)]) == 0
     assert capsys.readouterr().out.endswith("report.html\n")
     assert run_command(["report", str(tmp_path / "none")]) == 2
-    assert capsys.readouterr().err == f"Error: {tmp_path / 'none'}: there is no such run folder.\n"
+    assert capsys.readouterr().err == f"Error: {tmp_path / 'none'}: no such run folder.\n"
 
 
 def diagnosed(run, folder, **changes):
