@@ -55,7 +55,7 @@ def test_a_command_of_a_plugin_runs_and_is_listed(plugins, capsys):
     assert capsys.readouterr().out == "HELLO\n"
     assert run_command(["--help"]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "  shout" in line]
-    assert "Print a word in capitals. [commands_a.py" in line
+    assert "Print a word in capitals. [commands_a.py]" in line
     assert run_command(["shout", "--help"]) == 0
     assert "--debug" in capsys.readouterr().out
 

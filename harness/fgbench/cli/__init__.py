@@ -47,7 +47,7 @@ class LazyGroup(click.Group):
         """Write the list of commands without importing them."""
         rows = [(name, summary) for name, (_, summary) in COMMANDS.items()]
         for command in _plugin_commands(ctx):
-            origin = "" if command.is_built_in else f" [{command.plugin}]"
+            origin = "" if command.is_built_in else f" [{command.plugin.partition(' ')[0]}]"
             rows.append((command.name, command.summary + origin))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
