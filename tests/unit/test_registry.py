@@ -286,10 +286,21 @@ def test_every_built_in_part_can_be_imported_and_keeps_its_interface():
         assert part.__doc__
 
 
-HEAVY = "numpy torch sklearn pandas transformers openai vllm matplotlib pydantic rich"
+HEAVY = "numpy scipy torch sklearn pandas transformers openai vllm matplotlib pydantic rich"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["list", "datasets"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["list"],
+        ["list", "datasets"],
+        ["--version"],
+        ["run", "--help"],
+        ["grid", "--help"],
+        ["ablation", "--help"],
+    ],
+)
 def test_help_and_list_import_nothing_heavy(arguments):
     script = (
         "import sys\nfrom fgbench.cli import run_command\n"

@@ -92,18 +92,20 @@ def fgbench_leaderboards(register: RegisterLeaderboard) -> None:
 
 @hookspec
 def fgbench_run_started(run: Mapping[str, Any]) -> None:
-    """A run starts: `id`, `folder`, `suite` (resolved), `cells`, `stages`."""
+    """A run started: `id`, `folder`, `suite` (resolved), `cells` and `stages` (how many)."""
 
 
 @hookspec
 def fgbench_stage_finished(stage: Mapping[str, Any]) -> None:
-    """A stage ended: `stage`, `label`, `key`, `status` (finished, cached,
-    shared or failed), `seconds`."""
+    """A stage ended: `stage`, `label`, `key`, `seconds`, `error`, `status`.
+
+    The status is finished, cached, shared or failed.
+    """
 
 
 @hookspec
 def fgbench_cell_finished(cell: Mapping[str, Any]) -> None:
-    """A cell ended: its coordinates, `status`, and its `metrics` or its `error`."""
+    """A cell ended: its coordinates, `status`, and `metrics` or `error`."""
 
 
 @hookspec
