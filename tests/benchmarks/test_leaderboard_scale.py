@@ -15,7 +15,7 @@ from fgbench.leaderboard.files import PredictionsFolder, read_board, write_board
 from fgbench.leaderboard.merge import merge_boards
 from fgbench.leaderboard.models import entry_id
 from fgbench.leaderboard.verify import verify_board
-from synthetic_run import make_run, registry
+from support.boards import make_run, registry
 
 pytestmark = pytest.mark.slow
 

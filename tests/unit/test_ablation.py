@@ -110,7 +110,7 @@ pairs = st.lists(
 
 
 @given(pairs)
-def test_coefficients_are_those_of_numpy_and_scipy_and_pearsons_interval_is_fishers(drawn):
+def test_correlations_match_numpy_and_scipy(drawn):
     x, y = zip(*drawn, strict=True)
     pearson = correlation("pearson", x, y)
     assert pearson.value == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-9)
@@ -120,18 +120,18 @@ def test_coefficients_are_those_of_numpy_and_scipy_and_pearsons_interval_is_fish
     assert ranks.value == pytest.approx(scipy.stats.spearmanr(x, y).statistic, abs=1e-12)
 
 
-def test_fishers_interval_of_a_case_worked_by_hand():
+def test_fisher_interval_hand_worked():
     """artanh 0.5 = 0.5493; of seven pairs ± 1.95996 / √4 = 0.97998: tanh of −0.4307 and 1.5293."""
     assert fisher_interval(0.5, 7) == pytest.approx((-0.4059, 0.9103), abs=1e-4)
 
 
-def test_ties_have_their_mean_rank():
+def test_spearman_ties_match_scipy():
     x, y = [1, 1, 2, 3, 3, 5], [2, 1, 2, 2, 4, 3]
     expected = scipy.stats.spearmanr(x, y).statistic
     assert correlation("spearman", x, y).value == pytest.approx(expected)
 
 
-def test_spearmans_interval_covers_as_often_as_it_says():
+def test_spearman_interval_coverage():
     rng = np.random.default_rng(0)
     true = 0.6
     rho = 6 / np.pi * np.arcsin(true / 2)  # of a bivariate normal
@@ -145,41 +145,41 @@ def test_spearmans_interval_covers_as_often_as_it_says():
 
 
 @pytest.mark.parametrize("kind", ["pearson", "spearman"])
-def test_three_points_have_a_coefficient_and_no_interval(kind):
-    coefficient = correlation(kind, [1.0, 2.0, 4.0], [1.0, 3.0, 2.0])
-    assert coefficient.value is not None
-    assert coefficient.ci95 is None
-    assert "fewer than 4" in coefficient.reason
+def test_three_points_have_no_interval(kind):
+    found = correlation(kind, [1.0, 2.0, 4.0], [1.0, 3.0, 2.0])
+    assert found.value is not None
+    assert found.ci95 is None
+    assert "fewer than 4" in found.reason
 
 
 @pytest.mark.parametrize(("x", "y"), [([1.0, 2.0], [1.0, 2.0]), ([], [])])
-def test_fewer_have_none(x, y):
+def test_fewer_than_three_points_have_no_coefficient(x, y):
     assert correlation("pearson", x, y).value is None
 
 
-def test_what_does_not_vary_correlates_with_nothing():
+def test_constant_values_have_no_correlation():
     found = correlation("pearson", [0.1 + 0.2, 0.3, 0.3, 0.3, 0.3], [1.0, 2, 3, 4, 5])
     assert found.value is None
     assert "same everywhere" in found.reason
 
 
-def test_perfect_agreement_is_no_certainty():
+def test_perfect_correlation_has_no_interval():
     found = correlation("spearman", [1.0, 2, 3, 4, 5], [1.0, 4, 9, 16, 25])
     assert found.value == pytest.approx(1)
     assert found.ci95 is None
 
 
-def test_the_smallest_correlation_that_six_points_can_show():
+def test_smallest_separable_correlation():
     assert smallest_separable(6) == pytest.approx(0.8116, abs=1e-4)  # tanh(1.95996 / √3)
     assert smallest_separable(3) is None
 
 
-def test_none_of_the_papers_coefficients_can_be_told_from_zero():
+def test_paper_coefficients_are_not_separable_from_zero():
     for found in fitg_table_5().values():
         assert found.ci95[0] < 0 < found.ci95[1]
 
 
-def test_the_papers_coefficients_agree_with_its_table_4_as_far_as_it_says():
+def test_paper_table_5_is_consistent_with_table_4():
     """A correlation matrix has no negative eigenvalue: so its gains correlate with −0.77 … 0.11."""
     acc, ece = PEARSON["accuracy", "accuracy"], PEARSON["accuracy", "ece"]
     acc2, ece2 = PEARSON["ece", "accuracy"], PEARSON["ece", "ece"]
@@ -202,7 +202,7 @@ def test_the_papers_coefficients_agree_with_its_table_4_as_far_as_it_says():
 # Points and series
 
 
-def test_the_gains_are_the_papers_percentages():
+def test_percent_gains_match_paper():
     (series,) = self_calibration(board())
     rises, falls = percent()
     assert [point.dataset for point in series.points] == list(NAMES)
@@ -216,7 +216,7 @@ def test_the_gains_are_the_papers_percentages():
     assert series.points[0].gain("real", "ece", "percent") is None
 
 
-def test_the_correlations_are_those_of_the_points():
+def test_series_correlations_match_points():
     (series,) = self_calibration(board())
     rises, falls = percent()
     accuracy = [LLM[name][0] for name in NAMES]
@@ -233,7 +233,7 @@ def test_the_correlations_are_those_of_the_points():
     assert own.value == pytest.approx(scipy.stats.pearsonr(accuracy, ece).statistic)
 
 
-def test_a_data_set_that_lacks_a_part_is_left_out_with_the_reason():
+def test_incomplete_data_set_is_left_out_with_reason():
     entries = [
         each
         for each in board()
@@ -254,18 +254,17 @@ def test_a_data_set_that_lacks_a_part_is_left_out_with_the_reason():
     assert series.find("accuracy", "accuracy", "baseline", "percent", "pearson").ci95 is None
 
 
-def test_other_rows_of_a_data_set_are_another_data_set():
+def test_data_set_with_other_digest_is_left_out():
     entries = [each for each in board() if each.classifier.name != "llm"]
     other = DatasetRecord(name="tc", digest="0" * 64, n_train=5, n_validation=5, n_test=5)
-    (series,) = self_calibration(
-        [*entries, entry("tc", "llm", "baseline", LLM["tc"], dataset=other)]
-    )
+    entries.append(entry("tc", "llm", "baseline", LLM["tc"], dataset=other))
+    (series,) = self_calibration(entries)
     assert ("tc", "the language model was run on other rows of it") in series.skipped
     assert not series.points
     assert "no interval exists" in ablation_text([series])
 
 
-def test_the_controls_are_those_of_the_same_seeds():
+def test_gains_use_controls_with_same_seeds():
     entries = [
         entry("tc", "llm", "baseline", (0.8, 0.1)),
         entry("tc", "bert-base", "baseline", [(0.5, 0.3), (0.9, 0.1)], seeds=(0, 1)),
@@ -278,7 +277,7 @@ def test_the_controls_are_those_of_the_same_seeds():
     assert point.gain("real", "ece", "absolute") == pytest.approx(0.1)
 
 
-def test_settings_and_language_models_are_never_averaged():
+def test_one_series_per_setting_and_language_model():
     entries = [each for each in board(arms=("synthesis", "synthesis+")) if each.generator]
     entries += [entry(name, "bert-base", "baseline", BEFORE[name]) for name in NAMES]
     for confidence in ("tpu", "nvu"):
@@ -293,17 +292,16 @@ def test_settings_and_language_models_are_never_averaged():
     }
 
 
-def test_calibrated_entries_play_no_part():
+def test_calibrated_entries_are_ignored():
     calibrated = [
         each.model_copy(update={"calibrator": PartRecord(name="temperature"), "id": f"t{each.id}"})
         for each in board()
     ]
-    assert to_value(self_calibration([*board(), *calibrated])) == to_value(
-        self_calibration(board())
-    )
+    plain = board()
+    assert to_value(self_calibration([*plain, *calibrated])) == to_value(self_calibration(plain))
 
 
-def test_the_top_label_ece_stands_in_where_a_data_set_has_more_classes():
+def test_top_label_ece_replaces_positive_ece_for_multiclass():
     entries = board(("arxiv", "se"))
     assert self_calibration(entries)[0].ece == "ece_positive"
     changed = [
@@ -324,7 +322,7 @@ def test_the_top_label_ece_stands_in_where_a_data_set_has_more_classes():
 @pytest.mark.parametrize(
     ("kept", "said"), [("llm", "no gain to correlate with"), ("bert-base", "classifier 'llm'")]
 )
-def test_nothing_to_correlate_is_said(kept, said):
+def test_nothing_to_correlate_is_an_error(kept, said):
     with pytest.raises(LeaderboardError, match=said):
         self_calibration([each for each in board() if each.classifier.name == kept])
 
@@ -332,7 +330,7 @@ def test_nothing_to_correlate_is_said(kept, said):
 # The text, the JSON, the command
 
 
-def test_the_text_is_80_columns_wide_and_says_what_so_few_can_show():
+def test_ablation_text_fits_80_columns_and_reports_power():
     text = ablation_text(self_calibration(board(controls=("baseline", "real"))))
     assert max(map(len, text.splitlines())) <= 80
     flat = " ".join(text.split())
@@ -341,7 +339,7 @@ def test_the_text_is_80_columns_wide_and_says_what_so_few_can_show():
     assert "0 of these 5 intervals exclude 0" in flat
 
 
-def test_three_data_sets_have_no_interval_and_the_text_says_so():
+def test_ablation_text_reports_missing_interval():
     text = " ".join(ablation_text(self_calibration(board(NAMES[:3]))).split())
     assert "n = 3: no interval exists for fewer than 4 data sets" in text
     assert "[no interval]" in text
@@ -358,7 +356,7 @@ def boards(tmp_path):
     return [str(path) for path in paths]
 
 
-def test_the_command_reads_several_boards(boards, capsys):
+def test_ablation_command_reads_several_boards(boards, capsys):
     assert run_command(["ablation", "--json", *boards, boards[0]]) == 0
     value = json.loads(capsys.readouterr().out)
     (series,) = value["series"]
@@ -367,14 +365,14 @@ def test_the_command_reads_several_boards(boards, capsys):
     assert len(value["fitg_table_5"]) == 5
 
 
-def test_the_command_writes_a_file(boards, tmp_path, capsys):
+def test_ablation_command_writes_file(boards, tmp_path, capsys):
     target = tmp_path / "ablation.txt"
     assert run_command(["ablation", *boards, "-o", str(target)]) == 0
     assert capsys.readouterr().out == ""
     assert "FITG, Table 5" in target.read_text("utf-8")
 
 
-def test_nothing_is_written_if_there_is_nothing_to_correlate(boards, tmp_path, capsys):
+def test_failed_ablation_leaves_output_file(boards, tmp_path, capsys):
     target = tmp_path / "ablation.txt"
     target.write_text("earlier")
     assert run_command(["ablation", boards[0], "-o", str(target)]) == 2
@@ -382,13 +380,13 @@ def test_nothing_is_written_if_there_is_nothing_to_correlate(boards, tmp_path, c
     assert target.read_text() == "earlier"
 
 
-def test_a_file_that_cannot_be_written_is_one_sentence(boards, tmp_path, capsys):
+def test_unwritable_output_is_a_usage_error(boards, tmp_path, capsys):
     target = tmp_path / "absent" / "ablation.txt"
     assert run_command(["ablation", *boards, "-o", str(target)]) == 2
     assert "No such file or directory" in capsys.readouterr().err
 
 
-def test_boards_that_contradict_each_other_are_refused(boards, tmp_path):
+def test_contradicting_boards_are_refused(boards, tmp_path):
     other = tmp_path / "other.json"
     changed = entry("tc", "llm", "baseline", (0.1, 0.1))
     write_board(Leaderboard(name="other", created="", entries=[changed]), other)

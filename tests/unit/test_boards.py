@@ -56,7 +56,7 @@ def row(entry):
 # The paper's Tables 2 and 4
 
 
-def test_the_paper_has_eleven_rows_on_six_data_sets_with_two_figures_each(paper):
+def test_paper_board_has_eleven_rows_on_six_data_sets(paper):
     assert {(e.dataset.name, row(e)) for e in paper.entries} == {
         (name, each) for name in DATASETS for each in ROWS
     }
@@ -69,7 +69,7 @@ def test_the_paper_has_eleven_rows_on_six_data_sets_with_two_figures_each(paper)
         assert entry.settings["number_of_seeds"] == 3
 
 
-def test_published_figures_say_where_they_stand_and_claim_nothing_else(paper):
+def test_published_figures_cite_source_only(paper):
     places = set()
     for entry in paper.entries:
         assert "EMNLP" in entry.published.source
@@ -87,8 +87,9 @@ def test_published_figures_say_where_they_stand_and_claim_nothing_else(paper):
     assert len(places) == 66
 
 
-def test_the_figures_are_those_that_are_quoted_as_printed(paper):
+def test_paper_board_matches_printed_figures(paper):
     pattern = r"Printed: ACC (\S+) \((\S+)\), ECE (\S+) \((\S+)\): "
+    assert paper.entries
     for entry in paper.entries:
         printed = re.match(pattern, entry.published.notes)
         accuracy, ece = entry.metrics["accuracy"], entry.metrics["ece_positive"]
@@ -97,7 +98,7 @@ def test_the_figures_are_those_that_are_quoted_as_printed(paper):
         ]  # fmt: skip
 
 
-def test_the_headline_figures_of_the_paper_follow(figures):
+def test_paper_headline_figures_follow_from_board(figures):
     before, after = ("baseline", None, "none"), ("synthesis+", 20, "none")
     gain = figures["banking77", after, "accuracy"][0] / figures["banking77", before, "accuracy"][0]
     assert round(gain - 1, 2) == 0.34
@@ -116,7 +117,7 @@ def test_the_headline_figures_of_the_paper_follow(figures):
         assert all(arm.startswith("synthesis") for arm, _, _ in best[name][1])
 
 
-def test_the_highlighted_entries_lower_the_ece_by_21_to_33_percent_on_four_data_sets(paper):
+def test_highlighted_entries_lower_ece_by_21_to_33_percent(paper):
     """The paper says so of all; B77 and Medical are less."""
     baseline = {e.dataset.name: e for e in paper.entries if row(e) == ("baseline", None, "none")}
     changes = {}
@@ -130,20 +131,21 @@ def test_the_highlighted_entries_lower_the_ece_by_21_to_33_percent_on_four_data_
     assert inside == {"tc", "subj", "se", "arxiv"}
 
 
-def test_three_accuracies_over_80_texts_can_have_the_means_that_are_printed(figures):
+def test_printed_means_are_possible_for_80_texts(figures):
     """A slip of the pen would show here: means of three shares of 80 are multiples of 1/240."""
     for each in ROWS:
         mean, _ = figures["banking77", each, "accuracy"]
         assert abs(round(mean * 240) / 240 - mean) <= 0.0005 + 1e-9
 
 
-def test_temperature_scaling_leaves_the_printed_accuracies_as_they_are(figures):
+def test_temperature_scaling_keeps_printed_accuracies(figures):
     for name in DATASETS:
         scaled = figures[name, ("baseline", None, "temperature"), "accuracy"][0]
         assert scaled == figures[name, ("baseline", None, "none"), "accuracy"][0]
 
 
-def test_the_sizes_are_those_that_the_cards_quote_from_the_paper(paper):
+def test_paper_board_sizes_match_cards(paper):
+    assert {entry.dataset.name for entry in paper.entries} == set(DATASETS)
     for entry in paper.entries:
         text = (CARDS / f"{entry.dataset.name}.toml").read_text(encoding="utf-8")
         printed = tomllib.loads(text)["paper"]
@@ -237,7 +239,7 @@ def suite_of(name, **changes):
     return Suite.build(Suite.read(path) | changes, where=str(path))
 
 
-def test_the_suite_has_the_papers_axes_and_our_controls():
+def test_paper_suite_axes():
     suite = suite_of("paper-table4")
     assert suite.name == "paper-table4"
     assert [table["name"] for table in suite.datasets] == list(DATASETS)
@@ -249,7 +251,7 @@ def test_the_suite_has_the_papers_axes_and_our_controls():
     assert (suite.protocol, suite.selector, suite.threshold) == ("paper", "threshold", 0.03)
 
 
-def test_the_suite_has_a_cell_for_each_row_of_the_paper(tmp_path, all_data):
+def test_paper_suite_covers_every_paper_row(tmp_path, all_data):
     plugin = tmp_path / "stand_ins.py"
     plugin.write_text(STAND_INS)
     registry = Registry.load([str(plugin)])
@@ -266,7 +268,7 @@ def test_the_suite_has_a_cell_for_each_row_of_the_paper(tmp_path, all_data):
     assert all("trains on the validation split" in refusal.reason for refusal in refused)
 
 
-def test_the_parts_of_the_suite_are_set_as_the_paper_says(paper):
+def test_paper_suite_part_settings(paper):
     registry = Registry.load([])
     classifier = registry.part_class("classifier", "bert-base")
     generator = registry.part_class("generator", "llama2-vllm")
@@ -283,7 +285,7 @@ def test_the_parts_of_the_suite_are_set_as_the_paper_says(paper):
 @pytest.mark.skipif(
     bool(find_spec("torch") and find_spec("vllm")), reason="torch and vllm are both installed"
 )
-def test_without_its_engines_the_plan_ends_with_a_sentence(fgbench, real_data):
+def test_paper_suite_plan_without_engines_is_one_error(fgbench, real_data):
     suite = bundled_suite("paper-table4")
     answer = fgbench("plan", suite, "--data-dir", real_data, code=2)
     assert re.fullmatch(r"Error: .*(torch|transformers|bert-base|vllm).*\n", answer.stderr)
@@ -293,14 +295,14 @@ def test_without_its_engines_the_plan_ends_with_a_sentence(fgbench, real_data):
 
 
 @pytest.mark.slow
-def test_every_number_of_quick_follows_from_the_predictions_beside_it():
+def test_quick_board_verifies():
     result = verify_board(board_path(Path("quick")), Registry.load([]))
     assert result.problems == []
     assert (result.entries, result.files) == (72, 216)
     assert result.numbers > 5000
 
 
-def test_quick_is_small_enough_to_be_committed():
+def test_quick_board_size():
     files = [path for path in board_path(Path("quick")).parent.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 4_000_000
     named = {
@@ -312,7 +314,7 @@ def test_quick_is_small_enough_to_be_committed():
     assert {path.relative_to(folder).as_posix() for path in files if path.suffix == ".npz"} == named
 
 
-def test_quick_is_what_its_suite_asks_for():
+def test_quick_board_matches_its_suite():
     suite, board = suite_of("quick"), read_board(board_path(Path("quick")))
     rows = {
         (entry.dataset.name, entry.arm, entry.bins, entry.calibrator.name)
@@ -331,7 +333,7 @@ def test_quick_is_what_its_suite_asks_for():
         assert set(entry.metrics) == {table["name"] for table in suite.metrics}
 
 
-def test_quick_was_run_on_the_data_that_the_loaders_give_today(real_data):
+def test_quick_board_digests_match_loaders(real_data):
     registry = Registry.load([])
     digests = {
         entry.dataset.name: entry.dataset.digest
@@ -345,7 +347,7 @@ def test_quick_was_run_on_the_data_that_the_loaders_give_today(real_data):
 # Bundled boards by name
 
 
-def test_every_bundled_board_has_a_suite_and_its_own_name():
+def test_bundled_boards_have_suite_and_matching_name():
     boards = bundled_boards(Registry.load())
     assert set(boards) == {"paper-table4", "quick"}
     for name, path in boards.items():
@@ -355,7 +357,7 @@ def test_every_bundled_board_has_a_suite_and_its_own_name():
         assert Suite.read(bundled_suite(name))["name"] == name
 
 
-def test_a_name_is_a_bundled_board_unless_there_is_such_a_file(tmp_path, monkeypatch):
+def test_existing_file_wins_over_bundled_board_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert board_path(Path("quick")) == bundled_boards(Registry.load())["quick"]
     (tmp_path / "quick").mkdir()  # of the board's page, say
@@ -390,7 +392,7 @@ def mine(tmp_path):
     sys.modules.pop("boards_plugin", None)
 
 
-def test_a_board_of_a_plugin_is_known_by_its_name(mine, fgbench):
+def test_plugin_board_is_found_by_name(mine, fgbench):
     options = ("--plugin", mine)
     listed = json.loads(fgbench("list", "leaderboards", "--json", *options).stdout)
     assert {"mine-v1.0", "quick", "paper-table4"} == {item["name"] for item in listed}
@@ -403,7 +405,7 @@ def test_a_board_of_a_plugin_is_known_by_its_name(mine, fgbench):
     assert "no leaderboard of that name" in fgbench("leaderboard", "show", "mine-v1", code=2).stderr
 
 
-def test_a_name_of_two_boards_is_an_error_that_names_both_plugins(mine):
+def test_board_name_clash_names_both_plugins(mine):
     mine.write_text(BOARDS_PLUGIN % {"name": "quick"})
     registry = Registry.load([str(mine)])
     with pytest.raises(PluginError, match=r"'quick' is registered by builtin .* boards_plugin"):
@@ -411,13 +413,13 @@ def test_a_name_of_two_boards_is_an_error_that_names_both_plugins(mine):
     assert board_path(Path("paper-table4"), registry).name == "reference.json"
 
 
-def test_a_board_needs_an_absolute_path(mine):
+def test_relative_board_path_is_refused(mine):
     mine.write_text(BOARDS_PLUGIN.replace("Path(__file__).parent / ", "") % {"name": "relative"})
     registry = Registry.load([str(mine)])
     assert "'mine' is not an absolute path" in registry.failures[0].reason
 
 
-def test_doctor_reports_a_board_whose_file_is_missing(mine, fgbench):
+def test_doctor_reports_missing_board_file(mine, fgbench):
     assert "mine" not in fgbench("doctor", "--plugin", mine).stderr
     (mine.parent / "mine" / "reference.json").unlink()
     missing = fgbench("doctor", "--plugin", mine, code=1).stderr
@@ -425,13 +427,13 @@ def test_doctor_reports_a_board_whose_file_is_missing(mine, fgbench):
 
 
 @pytest.mark.parametrize("name", ["quick", "paper-table4"])
-def test_the_quick_way_to_read_a_board_and_the_patient_one_agree(name):
+def test_fast_and_slow_board_parsers_agree(name):
     text = bundled_boards(Registry.load())[name].read_bytes()
     assert files.parse_board(text, name) == files._patiently(text, name)
 
 
 @pytest.mark.parametrize("change", [{"schema": None}, {"schema_": "fgbench.leaderboard/1"}])
-def test_a_board_that_does_not_say_its_schema_is_refused(change):
+def test_board_without_schema_is_refused(change):
     board = json.loads(bundled_boards(Registry.load())["quick"].read_bytes()) | {"entries": []}
     del board["schema"]
     board |= {key: value for key, value in change.items() if value is not None}

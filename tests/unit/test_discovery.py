@@ -32,7 +32,7 @@ def install(tmp_path, monkeypatch):
     return distribution
 
 
-def test_the_entry_points_of_two_distributions_are_loaded(install):
+def test_entry_points_of_two_distributions_are_loaded(install):
     install("first", PLUGIN.format(name="one"))
     install("second", PLUGIN.format(name="two"))
     registry = Registry.load()
@@ -42,7 +42,7 @@ def test_the_entry_points_of_two_distributions_are_loaded(install):
     assert registry.find("calibrator", "none").plugin == "builtin (fgbench)"
 
 
-def test_of_two_distributions_with_one_name_the_first_on_the_path_is_loaded(install):
+def test_first_distribution_on_path_wins(install):
     install("twin", PLUGIN.format(name="hidden"), module="installed_hidden", folder="last")
     install("twin", PLUGIN.format(name="visible"), module="installed_visible", folder="first")
     names = Registry.load().names("calibrator")
@@ -50,7 +50,7 @@ def test_of_two_distributions_with_one_name_the_first_on_the_path_is_loaded(inst
     assert "hidden" not in names
 
 
-def test_a_broken_distribution_is_reported_and_the_others_are_loaded(install):
+def test_broken_distribution_is_reported_and_skipped(install):
     install("broken", "raise RuntimeError('boom')")
     install("sound", PLUGIN.format(name="sound"))
     registry = Registry.load()
@@ -60,7 +60,7 @@ def test_a_broken_distribution_is_reported_and_the_others_are_loaded(install):
     assert "sound" in registry.names("calibrator")
 
 
-def test_an_entry_point_whose_module_is_missing_is_reported(install, tmp_path):
+def test_missing_module_of_entry_point_is_reported(install, tmp_path):
     install("gone", "", module="installed_gone")
     (tmp_path / "gone" / "installed_gone.py").unlink()
     (failure,) = Registry.load().failures

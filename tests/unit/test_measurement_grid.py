@@ -8,7 +8,7 @@ import pytest
 from fgbench.calibration import ece, top_label
 from fgbench.calibration.grid import BIN_COUNTS, FAMILIES, OTHERS
 from fgbench.leaderboard.files import read_board, read_predictions, write_board
-from synthetic_run import make_run
+from support.boards import make_run
 
 
 def rows_of(path):
@@ -16,7 +16,7 @@ def rows_of(path):
         return list(csv.DictReader(stream))
 
 
-def test_every_entry_and_seed_is_measured_before_and_after_temperature(tmp_path, fgbench):
+def test_grid_covers_every_entry_and_seed(tmp_path, fgbench):
     run = tmp_path / "run"
     make_run(run)
     fgbench("grid", run, "-o", run / "grid.csv")
@@ -40,14 +40,14 @@ def test_every_entry_and_seed_is_measured_before_and_after_temperature(tmp_path,
     assert value == pytest.approx(ece(confidence, correct, bins=50), rel=1e-9)
 
 
-def test_a_text_that_looks_like_a_formula_is_no_formula_in_a_spreadsheet(tmp_path, fgbench):
+def test_grid_csv_escapes_spreadsheet_formulas(tmp_path, fgbench):
     run = tmp_path / "run"
     make_run(run, dataset='=HYPERLINK("x")')
     fgbench("grid", run, "-o", tmp_path / "grid.csv")
     assert {row["dataset"] for row in rows_of(tmp_path / "grid.csv")} == {'\'=HYPERLINK("x")'}
 
 
-def test_it_is_printed_and_a_missing_calibrator_is_reported(tmp_path, fgbench):
+def test_grid_is_printed_and_missing_calibrator_reported(tmp_path, fgbench):
     run = tmp_path / "run"
     make_run(run)
     board = read_board(run)

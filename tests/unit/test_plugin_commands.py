@@ -49,7 +49,7 @@ def plugins(tmp_path, monkeypatch):
             del sys.modules[name]
 
 
-def test_a_command_of_a_plugin_runs_and_is_listed(plugins, capsys):
+def test_plugin_command_runs_and_is_listed(plugins, capsys):
     plugins(commands_a=PLUGIN)
     assert run_command(["shout", "hello"]) == 0
     assert capsys.readouterr().out == "HELLO\n"
@@ -60,7 +60,7 @@ def test_a_command_of_a_plugin_runs_and_is_listed(plugins, capsys):
     assert "--debug" in capsys.readouterr().out
 
 
-def test_errors_of_a_command_are_sentences_and_tracebacks_with_debug(plugins, capsys):
+def test_plugin_command_errors_respect_debug(plugins, capsys):
     plugins(commands_a=PLUGIN)
     assert run_command(["shout", "quiet"]) == 2
     assert capsys.readouterr().err == "Error: 'quiet' cannot be shouted.\n"
@@ -79,7 +79,7 @@ def test_errors_of_a_command_are_sentences_and_tracebacks_with_debug(plugins, ca
         ("shuot", "No such command 'shuot'. Did you mean 'shout'?"),
     ],
 )
-def test_a_command_that_cannot_be_called_is_one_sentence(plugins, capsys, name, message):
+def test_uncallable_plugin_command_error_has_reason(plugins, capsys, name, message):
     import re
 
     plugins(commands_a=PLUGIN)
@@ -87,7 +87,7 @@ def test_a_command_that_cannot_be_called_is_one_sentence(plugins, capsys, name, 
     assert re.search(message.replace("?", r"\?"), capsys.readouterr().err)
 
 
-def test_doctor_reports_commands_that_cannot_be_imported(plugins, capsys):
+def test_doctor_reports_broken_commands(plugins, capsys):
     plugins(commands_a=PLUGIN)
     assert run_command(["doctor"]) == 1
     error = capsys.readouterr().err
@@ -96,7 +96,7 @@ def test_doctor_reports_commands_that_cannot_be_imported(plugins, capsys):
     assert "shout" not in error
 
 
-def test_a_built_in_command_cannot_be_replaced(plugins, capsys):
+def test_built_in_command_cannot_be_overridden(plugins, capsys):
     plugins(commands_a=PLUGIN.replace('"sing"', '"list"'))
     assert run_command(["list", "losses"]) == 0
     captured = capsys.readouterr()
@@ -107,7 +107,7 @@ def test_a_built_in_command_cannot_be_replaced(plugins, capsys):
     assert capsys.readouterr().out == "STILL\n"
 
 
-def test_two_plugins_with_one_command_break_that_command_only(plugins, capsys):
+def test_command_name_clash_affects_only_that_command(plugins, capsys):
     plugins(commands_a=PLUGIN, commands_b=PLUGIN.replace('"sing"', '"other"'))
     assert run_command(["list", "losses"]) == 0
     assert run_command(["shout", "hello"]) == 2
@@ -120,7 +120,7 @@ def test_two_plugins_with_one_command_break_that_command_only(plugins, capsys):
     assert "shout" not in names
 
 
-def test_help_needs_no_plugin_that_can_be_loaded(plugins, capsys, monkeypatch, tmp_path):
+def test_help_works_without_loadable_plugins(plugins, capsys, monkeypatch, tmp_path):
     plugins(commands_a="raise RuntimeError('boom')")
     assert run_command(["--help"]) == 0
     assert "boom" in capsys.readouterr().err
@@ -161,9 +161,7 @@ def fgbench_commands(register):
         ),
     ],
 )
-def test_plugins_are_loaded_only_where_their_commands_count(
-    plugins, tmp_path, monkeypatch, arguments, expected
-):
+def test_built_in_commands_do_not_load_plugins(plugins, tmp_path, monkeypatch, arguments, expected):
     (tmp_path / "commands_body.py").write_text(PLUGIN)
     plugins(commands_lazy=LAZY)
     monkeypatch.setenv(

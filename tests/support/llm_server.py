@@ -4,7 +4,7 @@
         chat = OpenAIChat(model="tiny", base_url=server.url)
     with server_process(latency=0.1) as server:     # in a process of its own
         ...
-    python tests/llm_server.py --port 8000          # by hand
+    python tests/support/llm_server.py --port 8000          # by hand
 
 It answers `/v1/chat/completions` and `/v1/models`; the same request has the same answer each time.
 `Behaviour` says how it differs from a good server; `server.stats()` what it has seen.
