@@ -28,14 +28,12 @@ from fgbench.leaderboard.models import (
     Leaderboard,
     PartRecord,
     PredictionsFile,
-    Provenance,
     SyntheticRecord,
     UsageRecord,
     entry_id,
 )
 from fgbench.plan.graph import BOOTSTRAP_SEED, CellNodes
 from fgbench.report import write_report
-from fgbench.runs.provenance import provenance
 from fgbench.stages.calibrate import calibrated_file
 from fgbench.stages.diagnose import stored_influences, stored_probabilities
 from fgbench.stages.evaluate import stored_evaluation
@@ -45,6 +43,7 @@ from fgbench.store.atomic import write_atomically
 if TYPE_CHECKING:
     from fgbench.calibration.statistics import Evaluation
     from fgbench.engine.scheduler import NodeResult
+    from fgbench.leaderboard.models import Provenance
     from fgbench.plan.plan import Plan
     from fgbench.store import Artifact, Store
 
@@ -55,7 +54,8 @@ MODELS = "models.json"
 class FinishedRun:
     """A plan and the results of its stages, to be written to the run's folder.
 
-    An entry exists only if all its seeds do: nothing is averaged over missing cells.
+    An entry exists only if all its seeds do: nothing is averaged over missing cells. `facts` is
+    the provenance of everything that this run computes.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class FinishedRun:
         results: Mapping[str, NodeResult],
         store: Store,
         folder: Path,
-        started: str,
+        facts: Provenance,
     ) -> None:
         self._plan = plan
         self._suite = plan.resolved.suite
         self._results = results
         self._store = store
         self._folder = folder
-        self._started = started
+        self._facts = facts
 
     def write(self) -> Leaderboard:
         """Write everything that a finished run leaves behind, and return its board.
@@ -79,16 +79,15 @@ class FinishedRun:
         Raises `CorruptArtifactError` for an artifact that is missing or corrupt, with its key.
         """
         self._write_samples()
-        facts = provenance(self._started)
         entries: list[Entry] = []
         evaluations: dict[str, list[Evaluation]] = {}
         for name, cells in self._entries.items():
             seeds = [stored_evaluation(self._artifact(cell.evaluate)) for cell in cells]
-            entries.append(self._entry(name, cells, seeds, facts))
+            entries.append(self._entry(name, cells, seeds))
             evaluations[name] = seeds
         self._write_models()
         self._write_sample_index()
-        board = finish_board(self._suite.name, self._started, entries, evaluations)
+        board = finish_board(self._suite.name, str(self._facts.started), entries, evaluations)
         write_atomically(self._folder / "leaderboard.json", board.to_json())
         diagnostics = diagnose(self._plan.graph, self._find, self._folder)
         write_atomically(self._folder / DIAGNOSTICS_FILE, diagnostics.to_json())
@@ -112,7 +111,6 @@ class FinishedRun:
         name: str,
         cells: list[CellNodes],
         evaluations: list[Evaluation],
-        facts: Provenance,
     ) -> Entry:
         files = []
         for nodes in cells:
@@ -134,7 +132,7 @@ class FinishedRun:
             replicates=self._suite.replicates,
             synthetic=self._synthetic(cells),
             usage=self._usage(cells),
-            provenance=facts.model_copy(
+            provenance=self._facts.model_copy(
                 update={
                     "wall_seconds": round(seconds, 3),
                     "model_revision": self._value(cells[0].train)["model_revision"],
