@@ -24,9 +24,9 @@ INTERRUPTED = 130
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called, built-in ones and plugins'.
+    """A group whose commands, those of plugins included, are imported when they are called.
 
-    Plugins are loaded for the help and for a command that is not built in, and for nothing else.
+    Plugins are loaded only for the help and for commands that are not built in.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -116,7 +116,7 @@ def run_command(arguments: list[str]) -> int:
 
 
 def _registry(ctx: click.Context) -> Registry:
-    """Return the plugins' registry, loaded once a command line."""
+    """Return the registry, loaded once per command line."""
     from fgbench.cli.options import load_registry
 
     key = f"{__name__}.registry"
@@ -127,7 +127,7 @@ def _registry(ctx: click.Context) -> Registry:
 
 
 def _plugin_commands(ctx: click.Context) -> list[Registration]:
-    """Return the plugins' commands; without any, and a warning, where plugins cannot be loaded."""
+    """Return the plugins' commands; none, with a warning, if plugins cannot be loaded."""
     try:
         return [*_registry(ctx).registrations("command")]
     except FgbenchError as error:
