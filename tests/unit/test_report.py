@@ -274,7 +274,7 @@ def test_report_command_writes_to_run_or_given_path(run, tmp_path, capsys):
     assert (tmp_path / "x" / "page.html").read_bytes() == (run / "report.html").read_bytes()
     assert capsys.readouterr().out.endswith("report.html\n")
     assert run_command(["report", str(tmp_path / "none")]) == 2
-    assert capsys.readouterr().err == f"Error: {tmp_path / 'none'}: there is no such run folder.\n"
+    assert capsys.readouterr().err == f"Error: {tmp_path / 'none'}: no such run folder.\n"
 
 
 def diagnosed(run, folder, **changes):
