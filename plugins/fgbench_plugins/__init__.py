@@ -58,7 +58,7 @@ def fgbench_classifiers(register):
     )
     register(
         "llm",
-        f"{home}.llm:LanguageModelClassifier",
+        f"{home}.llm_classifier:LanguageModelClassifier",
         "A language model, untrained: llm:model=…",
     )
 

@@ -91,7 +91,7 @@ def test_the_same_files_and_seed_give_the_same_data(name: str) -> None:
 
 def test_the_evidences_of_ddxplus_are_read_as_re_published() -> None:
     from fgbench_plugins.datasets.evidences import Evidences
-    from fgbench_plugins.datasets.lines import TextFile
+    from fgbench_plugins.datasets.text_files import TextFile
 
     path = Path(str(DATA)) / "medical/release_evidences.json"
     evidences = Evidences.read(TextFile.of_path(path, path.name))

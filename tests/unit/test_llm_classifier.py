@@ -23,7 +23,7 @@ from fgbench.cli import run_command
 from fgbench.leaderboard.files import read_board
 from fgbench.report.ablation import ablation, read_entries
 from fgbench.testing import check_classifier
-from fgbench_plugins.classifiers.llm import LEAST_PROBABILITY, LanguageModelClassifier
+from fgbench_plugins.classifiers.llm_classifier import LEAST_PROBABILITY, LanguageModelClassifier
 from fgbench_plugins.classifiers.llm_confidence import (
     JudgedWords,
     ReadingTask,
@@ -31,7 +31,7 @@ from fgbench_plugins.classifiers.llm_confidence import (
     TokenProbability,
     one_and_rest,
 )
-from fgbench_plugins.classifiers.llm_numbers import stated_number
+from fgbench_plugins.classifiers.llm_stated_number import stated_number
 
 NAMES = ("negative", "positive")
 TASK = ReadingTask("a review", NAMES, ("bad", "good"), (("awful",), ("great",)))

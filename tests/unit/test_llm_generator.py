@@ -24,7 +24,7 @@ from fgbench import (
 )
 from fgbench.testing import check_generator
 from fgbench_plugins.datasets.known_posterior import KnownPosterior
-from fgbench_plugins.generators.llm import LanguageModelGenerator
+from fgbench_plugins.generators.llm_generator import LanguageModelGenerator
 
 NAMES = ("negative", "positive")
 
@@ -320,7 +320,7 @@ PLUGIN = '''
 import re
 
 from fgbench import ChatAnswer, ChatModel, Usage, hookimpl, seed_for
-from fgbench_plugins.generators.llm import LanguageModelGenerator
+from fgbench_plugins.generators.llm_generator import LanguageModelGenerator
 
 
 class Model(ChatModel):

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from fgbench_plugins.language_models.claims import split_claim
 from fgbench_plugins.language_models.parsing import (
     CUT_OFF,
     ECHOES_PROMPT,
@@ -23,6 +22,7 @@ from fgbench_plugins.language_models.parsing import (
     is_refusal,
     parse_texts,
 )
+from fgbench_plugins.language_models.stated_probabilities import split_claim
 
 NAMES = ("no complaint", "complaint")
 

@@ -11,7 +11,7 @@ from fgbench import BudgetError, ConfigurationError, Message, PluginError
 from fgbench_plugins.generators.hf import TransformersGenerator
 from fgbench_plugins.generators.vllm import Llama2Vllm
 from fgbench_plugins.language_models.local_model import LocalModel
-from fgbench_plugins.language_models.vllm_surroundings import require_vllm
+from fgbench_plugins.language_models.vllm_environment import require_vllm
 from tiny_llama import WITHOUT_SYSTEM, NoCaps, ask, chat, save_tiny_llama
 
 torch = pytest.importorskip("torch", reason="the engine needs fgbench[transformers]")
@@ -288,7 +288,7 @@ def test_the_model_is_loaded_once_and_freed(tiny, monkeypatch):
 
 def test_without_vllm_a_run_says_what_else_there_is_before_it_starts(monkeypatch, tmp_path):
     monkeypatch.setattr(
-        "fgbench_plugins.language_models.vllm_surroundings.find_spec", lambda name: None
+        "fgbench_plugins.language_models.vllm_environment.find_spec", lambda name: None
     )
     require_vllm.cache_clear()
     with pytest.raises(PluginError, match=r"fgbench\[vllm\].*openai:base_url=….*ngram"):

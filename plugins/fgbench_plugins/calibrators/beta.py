@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fgbench_plugins.calibrators.fitting import newton
 from fgbench_plugins.calibrators.one_vs_rest import OneVsRest
+from fgbench_plugins.calibrators.optimization import newton
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from fgbench import Calibrator, DataError, Predictions, seed_for
-from fgbench_plugins.calibrators.fitting import quasi_newton
 from fgbench_plugins.calibrators.one_vs_rest import require_labelled
+from fgbench_plugins.calibrators.optimization import quasi_newton
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from fgbench import ChatAnswer, ConfigurationError, Message
-from fgbench_plugins.classifiers.llm_numbers import (
+from fgbench_plugins.classifiers.llm_stated_number import (
     NO_NUMBER,
     json_statement,
     stated_number,
 )
-from fgbench_plugins.language_models.claims import claimed_probabilities
 from fgbench_plugins.language_models.labels import (
     AMBIGUOUS,
     NO_LABEL,
@@ -36,6 +35,7 @@ from fgbench_plugins.language_models.prompts import (
     quoted,
 )
 from fgbench_plugins.language_models.replies import unwrapped
+from fgbench_plugins.language_models.stated_probabilities import claimed_probabilities
 
 ALTERNATIVES = 20
 _LISTED = 8

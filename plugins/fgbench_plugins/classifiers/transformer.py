@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from fgbench import Classifier, ConfigurationError, Loss, Outputs, PluginError, TrainingSet
-from fgbench_plugins.classifiers.transformer_source import ModelSource, find_model
+from fgbench_plugins.hub import ModelSource, find_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

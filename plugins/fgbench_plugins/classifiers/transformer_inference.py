@@ -13,7 +13,7 @@ import torch
 from fgbench import ConfigurationError, DataError, Outputs, seed_for
 from fgbench_plugins.classifiers.transformer_batches import TokenisedTexts, inference_batches
 from fgbench_plugins.classifiers.transformer_network import Network, new_pretrained
-from fgbench_plugins.classifiers.transformer_runtime import (
+from fgbench_plugins.torch_runtime import (
     autocast,
     choose_device,
     free_memory,

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from fgbench import ConfigurationError, DataError
-from fgbench_plugins.classifiers.transformer_source import ModelSource
+from fgbench_plugins.hub import ModelSource
 
 _HEAD_SCALE = 0.02
 """Standard deviation of the head's initial weights, as in BERT."""

@@ -18,21 +18,21 @@ from fgbench_plugins.classifiers.transformer_batches import (
 )
 from fgbench_plugins.classifiers.transformer_inference import FittedTransformer
 from fgbench_plugins.classifiers.transformer_network import load_pretrained
-from fgbench_plugins.classifiers.transformer_runtime import (
+from fgbench_plugins.losses.cross_entropy import CrossEntropy
+from fgbench_plugins.torch_runtime import (
     autocast,
     choose_device,
     free_memory,
     is_out_of_memory,
     torch_state,
 )
-from fgbench_plugins.losses.cross_entropy import CrossEntropy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fgbench import Loss, TrainingSet
     from fgbench_plugins.classifiers.transformer import TransformerClassifier
-    from fgbench_plugins.classifiers.transformer_source import ModelSource
+    from fgbench_plugins.hub import ModelSource
 
 _HELD_OUT = 0.1
 """Share of the training rows on which early stopping decides."""

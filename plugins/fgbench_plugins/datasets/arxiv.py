@@ -8,9 +8,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from fgbench import Card, DataFolder, Dataset, DatasetLoader
 from fgbench_datasets import CARDS
-from fgbench_plugins.datasets.choosing import ALL, as_tuple, at_least_two, known
-from fgbench_plugins.datasets.lines import TextFile, csv_records
+from fgbench_plugins.datasets.class_selection import ALL, as_tuple, at_least_two, known
 from fgbench_plugins.datasets.splitting import dataset_of, held_out, split_texts
+from fgbench_plugins.datasets.text_files import TextFile, csv_records
 
 
 def _card() -> Card:

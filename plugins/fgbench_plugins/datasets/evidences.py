@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fgbench import DataError
 
 if TYPE_CHECKING:
-    from fgbench_plugins.datasets.lines import TextFile
+    from fgbench_plugins.datasets.text_files import TextFile
 
 _SEXES = {"M": "male", "F": "female"}
 _SPELLED_OUT = {"N": "no", "Y": "yes", "NA": "none of these"}

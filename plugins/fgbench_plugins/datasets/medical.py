@@ -9,10 +9,10 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from fgbench import Card, DataFolder, Dataset, DatasetLoader, seed_for
 from fgbench_datasets import CARDS
-from fgbench_plugins.datasets.choosing import ALL, as_tuple, at_least_two, known
+from fgbench_plugins.datasets.class_selection import ALL, as_tuple, at_least_two, known
 from fgbench_plugins.datasets.evidences import Evidences
-from fgbench_plugins.datasets.lines import TextFile, csv_records
 from fgbench_plugins.datasets.splitting import dataset_of, split_official
+from fgbench_plugins.datasets.text_files import TextFile, csv_records
 
 _COLUMNS = ("PATHOLOGY", "AGE", "SEX", "EVIDENCES")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fgbench_plugins.datasets.lines import TextFile
 from fgbench_plugins.datasets.splitting import dataset_of, split_texts
+from fgbench_plugins.datasets.text_files import TextFile
 
 if TYPE_CHECKING:
     from fgbench import Card, DataFolder, Dataset

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from fgbench import DataError, DataFolder, Dataset, DatasetLoader
-from fgbench_plugins.datasets.lines import TextFile, csv_records
 from fgbench_plugins.datasets.splitting import split_official, split_texts
+from fgbench_plugins.datasets.text_files import TextFile, csv_records
 
 _SPLIT_NAMES = {
     "train": "train",

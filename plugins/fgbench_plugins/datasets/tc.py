@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fgbench import Card, DataFolder, Dataset, DatasetLoader
 from fgbench_datasets import CARDS
-from fgbench_plugins.datasets.lines import TextFile, csv_records
 from fgbench_plugins.datasets.splitting import dataset_of, split_texts
+from fgbench_plugins.datasets.text_files import TextFile, csv_records
 
 
 class TwitterComplaints(DatasetLoader):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from fgbench import PluginError
-from fgbench_plugins.generators.local_model import LocalModelGenerator
+from fgbench_plugins.generators.local_generator import LocalModelGenerator
 
 if TYPE_CHECKING:
     from fgbench_plugins.language_models.transformers_engine import TransformersChat

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fgbench import ConfigurationError, Price
-from fgbench_plugins.generators.llm import LanguageModelGenerator
+from fgbench_plugins.generators.llm_generator import LanguageModelGenerator
 from fgbench_plugins.language_models.json_object import JsonObject  # noqa: TC001 - read by pydantic
 from fgbench_plugins.language_models.openai_endpoint import OPENAI_URL, OpenAIChat
 

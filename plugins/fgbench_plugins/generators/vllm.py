@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from fgbench_plugins.generators.local_model import LocalModelGenerator
+from fgbench_plugins.generators.local_generator import LocalModelGenerator
 
 if TYPE_CHECKING:
     from fgbench_plugins.language_models.vllm_engine import VllmChat
@@ -39,7 +39,7 @@ class VllmGenerator(LocalModelGenerator):
     @classmethod
     def require(cls) -> None:
         """Raise where vllm is not installed, or sees no device."""
-        from fgbench_plugins.language_models.vllm_surroundings import require_vllm
+        from fgbench_plugins.language_models.vllm_environment import require_vllm
 
         require_vllm()
 

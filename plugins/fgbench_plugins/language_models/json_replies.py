@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from fgbench_plugins.language_models.claims import claim_of_value
 from fgbench_plugins.language_models.replies import LONGEST_LIST, Item
+from fgbench_plugins.language_models.stated_probabilities import claim_of_value
 
 DECODER = json.JSONDecoder(strict=False)
 """Takes line breaks in strings, which models write as they are."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from fgbench_plugins.language_models.claims import is_claim
 from fgbench_plugins.language_models.json_replies import DECODER
 from fgbench_plugins.language_models.replies import LONGEST_LIST, Item
+from fgbench_plugins.language_models.stated_probabilities import is_claim
 
 _NOUN = (
     r"(?:new\s+|generated\s+)?(?:text|utterance|example|sentence|tweet|message|title|review|option"

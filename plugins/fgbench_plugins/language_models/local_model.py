@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fgbench_plugins.classifiers.transformer_source import find_model
+from fgbench_plugins.hub import find_model
 
 if TYPE_CHECKING:
-    from fgbench_plugins.classifiers.transformer_source import ModelSource
+    from fgbench_plugins.hub import ModelSource
 
 UNSTRUCTURED = "no structured output"
 """The note on an answer to which a schema was not held."""

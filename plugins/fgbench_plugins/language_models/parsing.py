@@ -12,14 +12,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from fgbench_plugins.language_models.claims import (
+from fgbench_plugins.language_models.json_replies import json_items
+from fgbench_plugins.language_models.list_replies import list_items
+from fgbench_plugins.language_models.replies import Item, unwrapped
+from fgbench_plugins.language_models.stated_probabilities import (
     claimed_probabilities,
     is_claim,
     split_claim,
 )
-from fgbench_plugins.language_models.json_replies import json_items
-from fgbench_plugins.language_models.list_replies import list_items
-from fgbench_plugins.language_models.replies import Item, unwrapped
 
 EMPTY = "empty"
 REFUSAL = "refusal"

@@ -60,7 +60,7 @@ class _Loaded:
 
     def release(self) -> None:
         """Free the memory, whoever still refers to this."""
-        from fgbench_plugins.classifiers.transformer_runtime import free_memory
+        from fgbench_plugins.torch_runtime import free_memory
 
         if self.model is not None:
             self.model.to("meta")
@@ -109,7 +109,7 @@ class TransformersChat(ChatModel):
         Raises `ConfigurationError` if the model cannot be loaded, or if memory does not suffice for
         one answer alone.
         """
-        from fgbench_plugins.classifiers.transformer_runtime import torch_state
+        from fgbench_plugins.torch_runtime import torch_state
 
         loaded = self._load_once()
         waiting = []
@@ -162,7 +162,7 @@ class TransformersChat(ChatModel):
         from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
         from fgbench_plugins.classifiers.transformer_network import quiet
-        from fgbench_plugins.classifiers.transformer_runtime import choose_device, is_out_of_memory
+        from fgbench_plugins.torch_runtime import choose_device, is_out_of_memory
 
         folder, name = self._source.folder, self._source.name
         device = choose_device(self._settings.device)
@@ -211,7 +211,7 @@ def _eos(model: Any, tokenizer: Any) -> frozenset[int]:
 
 def _in_memory(loaded: _Loaded, batch: Sequence[_Prompt]) -> list[ChatAnswer]:
     """Answer a batch; where memory runs out, in halves, and in batches of that size from now on."""
-    from fgbench_plugins.classifiers.transformer_runtime import free_memory, is_out_of_memory
+    from fgbench_plugins.torch_runtime import free_memory, is_out_of_memory
 
     try:
         return _write(loaded, batch)

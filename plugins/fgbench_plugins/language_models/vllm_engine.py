@@ -26,7 +26,7 @@ from fgbench import (
 )
 from fgbench_plugins.language_models.chat_prompts import ChatPrompts, tokens_of
 from fgbench_plugins.language_models.local_model import TOO_LONG, UNSTRUCTURED
-from fgbench_plugins.language_models.vllm_surroundings import Surroundings, quiet, require_vllm
+from fgbench_plugins.language_models.vllm_environment import Surroundings, quiet, require_vllm
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -39,7 +39,7 @@ from fgbench_plugins.classifiers.llm_engine import (
     judge_options,
     published_judge,
 )
-from fgbench_plugins.classifiers.llm_survey import Survey, expected_usage
+from fgbench_plugins.classifiers.llm_responses import Survey, expected_usage
 from fgbench_plugins.language_models.json_object import JsonObject  # noqa: TC001 - read by pydantic
 
 if TYPE_CHECKING:

@@ -31,7 +31,6 @@ from fgbench import (
     Sampling,
     Usage,
 )
-from fgbench_plugins.language_models.counting import UsageCounter
 from fgbench_plugins.language_models.labels import (
     NO_LOGPROBS,
     Label,
@@ -53,6 +52,7 @@ from fgbench_plugins.language_models.templates import (
     read_template,
     template_digest,
 )
+from fgbench_plugins.language_models.usage_counter import UsageCounter
 
 _LABEL_TOKENS = 40
 _USUAL_LABEL_TOKENS = 8

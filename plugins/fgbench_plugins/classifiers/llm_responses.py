@@ -12,8 +12,8 @@ import numpy as np
 
 from fgbench import Answers, ChatAnswer, ChatModel, ChatRequest, Price, Sampling, Usage
 from fgbench_plugins.classifiers.llm_confidence import Confidence, JudgedWords, Statement
-from fgbench_plugins.language_models.counting import UsageCounter
 from fgbench_plugins.language_models.parsing import is_refusal
+from fgbench_plugins.language_models.usage_counter import UsageCounter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
