@@ -6,14 +6,11 @@ import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from fgbench import ConfigurationError
-
-if TYPE_CHECKING:
-    from fgbench_plugins.classifiers.transformer import TransformerClassifier
 
 
 def choose_device(device: str) -> torch.device:
@@ -41,14 +38,16 @@ def autocast(precision: str, device: torch.device) -> Any:
 
 
 @contextmanager
-def torch_state(settings: TransformerClassifier, device: torch.device, seed: int) -> Iterator[None]:
+def torch_state(
+    device: torch.device, seed: int, *, threads: int, deterministic: bool
+) -> Iterator[None]:
     """Seed torch and set threads and determinism, and put all of it back afterwards.
 
     On a GPU, `deterministic` holds torch to algorithms that repeat themselves; on the CPU, all of
     those used here do. The number of threads is set in any case: the harness limits BLAS to one
     thread once it knows of torch, which would make a process's first training differ from its next.
     """
-    threads = torch.get_num_threads()
+    former_threads = torch.get_num_threads()
     algorithms = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     on_gpu = device.type != "cpu"
@@ -57,14 +56,14 @@ def torch_state(settings: TransformerClassifier, device: torch.device, seed: int
         torch.default_generator.manual_seed(seed)
         if on_gpu:
             getattr(torch, device.type).manual_seed(seed)
-        torch.set_num_threads(settings.threads or _cores())
-        if device.type == "cuda" and settings.deterministic:
+        torch.set_num_threads(threads or _cores())
+        if device.type == "cuda" and deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
         try:
             yield
         finally:
-            torch.set_num_threads(threads)
+            torch.set_num_threads(former_threads)
             torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
 
 
@@ -78,6 +77,22 @@ def free_memory(device: torch.device) -> None:
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence the progress bars and advice of transformers, and restore them afterwards."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _cores() -> int:

@@ -5,6 +5,7 @@ torch and transformers are imported when a classifier is trained or asked, not w
 
 from __future__ import annotations
 
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from fgbench import Classifier, ConfigurationError, Loss, Outputs, PluginError, TrainingSet
+from fgbench_plugins.classifiers.transformer_settings import TransformerSettings
 from fgbench_plugins.hub import ModelSource, find_model
 
 if TYPE_CHECKING:
@@ -78,6 +80,11 @@ class TransformerClassifier(Classifier):
     def exclusive(self) -> bool:
         return self.threads == 0
 
+    def settings(self) -> TransformerSettings:
+        """Return the parameters that training and inference read."""
+        names = (field.name for field in fields(TransformerSettings))
+        return TransformerSettings(**{name: getattr(self, name) for name in names})
+
     def source(self) -> ModelSource:
         """Return where the model is and what identifies it, fetching it if it is not there.
 
@@ -112,7 +119,7 @@ class TransformerClassifier(Classifier):
         from fgbench_plugins.classifiers.transformer_training import fine_tune
 
         self._fitted: FittedTransformer | None = None  # a former model's memory comes first
-        self._fitted, self.notes = fine_tune(self, source, training, loss, seed)
+        self._fitted, self.notes = fine_tune(self.settings(), source, training, loss, seed)
         self.model_revision = source.revision
 
     def predict(self, inputs: Sequence[str], outputs: frozenset[str]) -> Outputs:
@@ -120,7 +127,7 @@ class TransformerClassifier(Classifier):
         fitted = self._fitted
         if fitted is None:
             raise PluginError("classifier hf: it was asked before it was trained.")
-        answer, notes = fitted.predict(inputs, outputs, settings=self)
+        answer, notes = fitted.predict(inputs, outputs, self.settings())
         self.notes = list(dict.fromkeys([*self.notes, *notes]))
         return answer
 
@@ -135,7 +142,7 @@ class TransformerClassifier(Classifier):
         require_extra()
         from fgbench_plugins.classifiers.transformer_inference import FittedTransformer
 
-        self._fitted = FittedTransformer.load(folder, settings=self)
+        self._fitted = FittedTransformer.load(folder, self.settings())
 
 
 class BertBase(TransformerClassifier):

@@ -24,7 +24,7 @@ from fgbench_plugins.torch_runtime import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fgbench_plugins.classifiers.transformer import TransformerClassifier
+    from fgbench_plugins.classifiers.transformer_settings import TransformerSettings
 
 _DESCRIPTION, _WEIGHTS = "classifier.json", "weights.safetensors"
 
@@ -41,7 +41,7 @@ class FittedTransformer:
     model: str
 
     def predict(
-        self, inputs: Sequence[str], outputs: frozenset[str], settings: TransformerClassifier
+        self, inputs: Sequence[str], outputs: frozenset[str], settings: TransformerSettings
     ) -> tuple[Outputs, list[str]]:
         """Return the outputs for n texts, in their order, and what a user should know of them.
 
@@ -81,11 +81,16 @@ class FittedTransformer:
         return torch.cat(rows).float().cpu().numpy()
 
     def _attempt(
-        self, texts: TokenisedTexts, settings: TransformerClassifier, passes: int, pieces: int
+        self, texts: TokenisedTexts, settings: TransformerSettings, passes: int, pieces: int
     ) -> list[Any] | None:
         """Return what `_forward` does, or None if memory did not suffice."""
         try:
-            with torch_state(settings, self.device, seed_for("stochastic passes", self.seed)):
+            with torch_state(
+                self.device,
+                seed_for("stochastic passes", self.seed),
+                threads=settings.threads,
+                deterministic=settings.deterministic,
+            ):
                 return self._forward(texts, settings.precision, passes, pieces)
         except RuntimeError as error:
             if is_out_of_memory(error):
@@ -133,7 +138,7 @@ class FittedTransformer:
         (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1), "utf-8")
 
     @classmethod
-    def load(cls, folder: Path, settings: TransformerClassifier) -> FittedTransformer:
+    def load(cls, folder: Path, settings: TransformerSettings) -> FittedTransformer:
         """Read what `save` wrote. Raises `DataError` for a folder that is damaged."""
         from safetensors import SafetensorError
         from safetensors.torch import load_model

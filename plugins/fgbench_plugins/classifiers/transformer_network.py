@@ -16,6 +16,7 @@ from torch import nn
 
 from fgbench import ConfigurationError, DataError
 from fgbench_plugins.hub import ModelSource
+from fgbench_plugins.torch_runtime import quiet_transformers
 
 _HEAD_SCALE = 0.02
 """Standard deviation of the head's initial weights, as in BERT."""
@@ -82,7 +83,7 @@ def load_pretrained(source: ModelSource) -> Pretrained:
     """
     from transformers import AutoModel
 
-    with quiet(), _readable(source):
+    with quiet_transformers(), _readable(source):
         encoder, info = AutoModel.from_pretrained(
             source.folder,
             local_files_only=True,
@@ -110,7 +111,7 @@ def new_pretrained(name: str, folder: Path) -> Pretrained:
     from transformers import AutoConfig, AutoModel
 
     source = ModelSource(name, folder, "")
-    with quiet(), _readable(source):
+    with quiet_transformers(), _readable(source):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         encoder = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
     return _pretrained(name, folder, encoder)
@@ -123,7 +124,7 @@ def _pretrained(name: str, folder: Path, encoder: Any) -> Pretrained:
         raise ConfigurationError(
             f"model {name!r} is a {encoder.config.model_type}, not an encoder of texts as BERT is."
         )
-    with quiet(), _readable(ModelSource(name, folder, "")):
+    with quiet_transformers(), _readable(ModelSource(name, folder, "")):
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
@@ -169,19 +170,3 @@ def _readable(source: ModelSource) -> Iterator[None]:
             f"model {source.name!r}: {source.folder} cannot be loaded ({type(error).__name__}: "
             f"{reason}). Fetch it again, or give another folder."
         ) from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' progress bars and advice away from ours, and put them back."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fgbench import Loss, TrainingSet
-    from fgbench_plugins.classifiers.transformer import TransformerClassifier
+    from fgbench_plugins.classifiers.transformer_settings import TransformerSettings
     from fgbench_plugins.hub import ModelSource
 
 _HELD_OUT = 0.1
@@ -41,7 +41,7 @@ _LOOK = 32
 
 
 def fine_tune(
-    settings: TransformerClassifier,
+    settings: TransformerSettings,
     source: ModelSource,
     training: TrainingSet,
     loss: Loss,
@@ -75,7 +75,7 @@ def fine_tune(
 
 
 def _attempt(
-    settings: TransformerClassifier,
+    settings: TransformerSettings,
     source: ModelSource,
     training: TrainingSet,
     loss: Loss,
@@ -87,7 +87,12 @@ def _attempt(
     pretrained = load_pretrained(source)
     max_length = min(settings.max_length, pretrained.max_length)
     try:
-        with torch_state(settings, device, seed_for("torch", seed)):
+        with torch_state(
+            device,
+            seed_for("torch", seed),
+            threads=settings.threads,
+            deterministic=settings.deterministic,
+        ):
             network = pretrained.network(settings.pooling, settings.dropout, training.n_classes)
             rows = _Rows(training, pretrained.tokenizer, max_length, device)
             network.to(device)
@@ -127,7 +132,7 @@ class _Rows:
 def _train(
     network: Any,
     rows: _Rows,
-    settings: TransformerClassifier,
+    settings: TransformerSettings,
     loss: Loss,
     seed: int,
     device: torch.device,
@@ -189,7 +194,7 @@ def _hold_out(n: int, patience: int, seed: int) -> tuple[NDArray[np.int64], NDAr
     return np.sort(order[size:]), np.sort(order[:size])
 
 
-def _optimizer(network: Any, settings: TransformerClassifier) -> torch.optim.Optimizer:
+def _optimizer(network: Any, settings: TransformerSettings) -> torch.optim.Optimizer:
     """Return Adam or AdamW; biases and layer norms do not decay."""
     parameters = [item for item in network.parameters() if item.requires_grad]
     groups = [
@@ -200,7 +205,7 @@ def _optimizer(network: Any, settings: TransformerClassifier) -> torch.optim.Opt
     return kind(groups, lr=settings.learning_rate, fused=True)
 
 
-def _rate(step: int, total: int, settings: TransformerClassifier) -> float:
+def _rate(step: int, total: int, settings: TransformerSettings) -> float:
     """Return the learning rate of a step as a share of the full one."""
     warmup = math.ceil(settings.warmup * total)
     if step < warmup:
@@ -217,7 +222,7 @@ def _held_out_loss(
     network: Any,
     rows: _Rows,
     held_out: NDArray[np.int64],
-    settings: TransformerClassifier,
+    settings: TransformerSettings,
     device: torch.device,
     pieces: int,
 ) -> float:

@@ -40,8 +40,6 @@ class TransformersSettings:
     device: str = "auto"
     batch_size: int = 16
     threads: int = 0
-    deterministic: bool = False
-    """Not held to on a GPU: the sampler needs cumulative sums, for which torch has no such way."""
 
 
 @dataclass
@@ -122,7 +120,11 @@ class TransformersChat(ChatModel):
             else:
                 waiting.append(_Prompt(request, ids, notes))
         waiting.sort(key=lambda prompt: (-prompt.request.sampling.max_tokens, -len(prompt.ids)))
-        with torch_state(self._settings, loaded.device, seed=0):  # type: ignore[arg-type]
+        # Not deterministic on a GPU: the sampler needs cumulative sums, for which torch has no
+        # deterministic algorithm.
+        with torch_state(
+            loaded.device, seed=0, threads=self._settings.threads, deterministic=False
+        ):
             while waiting:
                 batch, waiting = waiting[: loaded.rows], waiting[loaded.rows :]
                 self._answer_batch(batch, loaded, spending, deliver)
@@ -161,15 +163,18 @@ class TransformersChat(ChatModel):
     def _load(self) -> _Loaded:
         from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-        from fgbench_plugins.classifiers.transformer_network import quiet
-        from fgbench_plugins.torch_runtime import choose_device, is_out_of_memory
+        from fgbench_plugins.torch_runtime import (
+            choose_device,
+            is_out_of_memory,
+            quiet_transformers,
+        )
 
         folder, name = self._source.folder, self._source.name
         device = choose_device(self._settings.device)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         prompts = ChatPrompts(tokenizer, name)
         try:
-            with quiet():
+            with quiet_transformers():
                 model = AutoModelForCausalLM.from_pretrained(
                     folder, dtype=self._settings.dtype, use_safetensors=True, local_files_only=True
                 )
