@@ -54,8 +54,8 @@ def test_several_jobs_have_the_board_of_one(tmp_path, texts, tiny):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ("learning_rate=0", "learning_rate=0 leaves the model as it is: set one above 0"),
-        ("learning_rate=1e30", "the loss is no longer finite by step"),
+        ("learning_rate=0", "learning_rate=0 does not train the model: set a positive value"),
+        ("learning_rate=1e30", "the loss is not finite at step"),
     ],
 )
 def test_a_training_that_cannot_succeed_leaves_the_other_cells(
