@@ -55,7 +55,7 @@ def test_extra_body_is_part_of_the_identity():
     [
         ({"base_url": "http://me:hush@host/v1"}, "user name or a password"),
         ({"api_key_env": "sk-hush"}, "takes the name of an environment variable"),
-        ({"base_url": "host:8000"}, "no HTTP address"),
+        ({"base_url": "host:8000"}, "not an HTTP URL"),
         ({"concurrency": 0}, "concurrency"),
         ({"model": ""}, "model"),
     ],

@@ -242,5 +242,7 @@ def test_early_stopping_looks_at_smaller_batches_after_the_memory_was_short(tiny
 def test_a_device_that_is_not_there_is_refused(tiny):
     for device in {"cuda", "mps"}:
         if not getattr(torch, device).is_available():
-            with pytest.raises(ConfigurationError, match=f"device={device}: not available to torch"):
+            with pytest.raises(
+                ConfigurationError, match=f"device={device}: not available to torch"
+            ):
                 fit(classifier(tiny, device=device))
