@@ -40,7 +40,7 @@ def test_a_price_may_be_unknown():
 def test_extra_body_is_a_table_or_json():
     for given in ({"think": False}, '{"think": false}'):
         assert make(extra_body=given).extra_body == {"think": False}
-    for bad, words in (("think", "it is not JSON"), ("[1]", "dictionary")):
+    for bad, words in (("think", "not valid JSON"), ("[1]", "dictionary")):
         with pytest.raises(ConfigurationError, match=words):
             make(extra_body=bad)
 
