@@ -186,15 +186,15 @@ def test_at_a_cap_what_is_set_aside_is_still_answered(model):
 
 def test_where_memory_runs_out_batches_are_halved(tiny, monkeypatch):
     sizes = []
-    write = transformers_engine._write
+    generate = transformers_engine._generate
 
     def short_of_memory(loaded, batch):
         sizes.append(len(batch))
         if len(batch) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return write(loaded, batch)
+        return generate(loaded, batch)
 
-    monkeypatch.setattr(transformers_engine, "_write", short_of_memory)
+    monkeypatch.setattr(transformers_engine, "_generate", short_of_memory)
     requests = [chat("x", draw=number, temperature=1, max_tokens=3) for number in range(12)]
     fgbench.release_resident()
     halved = ask(engine(tiny), requests)
@@ -207,7 +207,7 @@ def test_memory_that_does_not_suffice_for_one_answer_is_an_error(tiny, monkeypat
     def never(loaded, batch):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(transformers_engine, "_write", never)
+    monkeypatch.setattr(transformers_engine, "_generate", never)
     with pytest.raises(ConfigurationError, match=r"out of memory on cpu .* smaller model"):
         ask(engine(tiny), [chat("x", max_tokens=2)])
 
