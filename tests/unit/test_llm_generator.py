@@ -225,7 +225,7 @@ def test_relabelling_reads_log_probabilities():
 
 def test_a_server_without_log_probabilities_is_told_of_after_one_request():
     generator = prepared(lambda _: "2", relabel_by="logprobs")
-    with pytest.raises(ConfigurationError, match="gives no log-probabilities; set relabel_by=text"):
+    with pytest.raises(ConfigurationError, match="returns no log-probabilities; set relabel_by"):
         generator.relabel([RelabelRequest(text, request()) for text in ("good", "fine")])
     assert len(generator.script.asked) == 1
 

@@ -1,4 +1,4 @@
-"""Asking a language model about many texts, once a draw, and counting what came of it."""
+"""The responses of a language model about many texts, and statistics on them."""
 
 from __future__ import annotations
 
@@ -19,40 +19,43 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Row = NDArray[np.float64] | None
-    """The probabilities (K,) of a text; None where no reply to it could be read."""
+    """The probabilities (K,) of a text, None if none of its replies could be parsed."""
 
 
-_RENDERED = 20
-_VERDICT_TOKENS = 2
+_SAMPLED_PROMPTS = 20
+_JUDGMENT_TOKENS = 2
 
 
-class Survey:
-    """The replies to one way of asking; the counts go on from call to call."""
+class Responses:
+    """Asks for classes with one elicitation method; statistics accumulate across calls."""
 
-    def __init__(self, way: Confidence, *, temperature: float, draws: int, seed: int) -> None:
-        self._way = way
+    def __init__(
+        self, confidence: Confidence, *, temperature: float, draws: int, seed: int
+    ) -> None:
+        self._confidence = confidence
         self._draws = draws
         self._seed = seed
         self._sampling = Sampling(
             temperature=temperature,
-            max_tokens=way.max_tokens,
-            schema=way.schema,
-            top_logprobs=way.top_logprobs,
+            max_tokens=confidence.max_tokens,
+            schema=confidence.schema,
+            top_logprobs=confidence.top_logprobs,
         )
         self._counter = UsageCounter()
         self._served: set[str] = set()
         self.usage = Usage()
         self.asked = 0
-        """Texts that were asked about, and, by reason, those that are missing."""
+        """Number of texts."""
         self.missing: Counter[str] = Counter()
+        """Number of texts without a parsed reply, by reason."""
 
     @property
     def served(self) -> list[str]:
-        """What the servers say that they ran."""
+        """The models that the servers report."""
         return sorted(self._served)
 
     def reasons(self) -> str:
-        """Say why texts are missing, the most frequent reasons first."""
+        """Return why texts are missing, the most frequent reasons first."""
         return ", ".join(f"{reason} {n:,}" for reason, n in self.missing.most_common(5))
 
     def rows(
@@ -63,33 +66,33 @@ class Survey:
         *,
         judge: Callable[[], ChatModel],
     ) -> list[Row]:
-        """Return for each text the mean of its draws that could be read."""
+        """Return for each text the mean over its draws whose reply could be parsed."""
         chats = [self._chat(text, draw) for text in texts for draw in range(self._draws)]
-        if self._way.top_logprobs:
-            self._read_all(model, chats[:1], answers)  # raises at once where an engine has none
+        if self._confidence.top_logprobs:
+            self._read_all(model, chats[:1], answers)  # raises early if the engine has none
         replies = list(self._ask(model, chats, answers))
-        read = [self._read(reply) for reply in replies]
-        statements = iter(self._judged(read, replies, answers, judge))
+        unjudged = [self._read(reply) for reply in replies]
+        statements = iter(self._judged(unjudged, replies, answers, judge))
         rows: list[Row] = []
         for _ in texts:
             drawn = list(islice(statements, self._draws))
-            found = [item.probabilities for item in drawn if item.probabilities is not None]
-            if not found:
+            rows_of_text = [item.probabilities for item in drawn if item.probabilities is not None]
+            if not rows_of_text:
                 self.missing[str(drawn[0].reason)] += 1
-            rows.append(np.mean(found, axis=0) if found else None)
+            rows.append(np.mean(rows_of_text, axis=0) if rows_of_text else None)
         self.asked += len(texts)
         return rows
 
     def of_texts(
         self, model: ChatModel, texts: Sequence[str], answers: Answers
     ) -> list[tuple[float, ...]]:
-        """Return what can be read of the replies to texts, without counting them."""
-        read = self._read_all(model, [self._chat(text, 0) for text in texts], answers)
-        return [item.probabilities for item in read if item.probabilities is not None]
+        """Return the probabilities of the replies that can be parsed, without counting them."""
+        statements = self._read_all(model, [self._chat(text, 0) for text in texts], answers)
+        return [item.probabilities for item in statements if item.probabilities is not None]
 
     def _chat(self, text: str, draw: int) -> ChatRequest:
         return ChatRequest(
-            messages=self._way.ask(text), sampling=self._sampling, seed=self._seed, draw=draw
+            messages=self._confidence.ask(text), sampling=self._sampling, seed=self._seed, draw=draw
         )
 
     def _read_all(
@@ -98,7 +101,7 @@ class Survey:
         return [self._read(reply) for reply in self._ask(model, chats, answers)]
 
     def _read(self, reply: ChatAnswer) -> Statement:
-        return self._way.read(reply) if reply.ok else Statement(reason=reply.failure)
+        return self._confidence.read(reply) if reply.ok else Statement(reason=reply.failure)
 
     def _judged(
         self,
@@ -107,27 +110,30 @@ class Survey:
         answers: Answers,
         judge: Callable[[], ChatModel],
     ) -> list[Statement]:
-        """Have the judge read those replies that name a class in words."""
-        way = self._way
+        """Have the judge rate the replies that express their confidence in words."""
+        confidence = self._confidence
         judged = list(statements)
-        if not isinstance(way, JudgedWords):
+        if not isinstance(confidence, JudgedWords):
             return judged
-        sampling = Sampling(max_tokens=way.judge_tokens)
-        waiting = [(at, item.label) for at, item in enumerate(statements) if item.label is not None]
+        sampling = Sampling(max_tokens=confidence.judge_tokens)
+        labels = [
+            (index, item.label) for index, item in enumerate(statements) if item.label is not None
+        ]
         chats = [
             ChatRequest(
-                messages=way.ask_judge(replies[at].text or "", label),
+                messages=confidence.ask_judge(replies[index].text or "", label),
                 sampling=sampling,
                 seed=self._seed,
             )
-            for at, label in waiting
+            for index, label in labels
         ]
         with closing(judge()) as model:
-            for (at, label), verdict in zip(waiting, self._ask(model, chats, answers), strict=True):
-                judged[at] = (
-                    way.read_judge(label, verdict)
-                    if verdict.ok
-                    else Statement(reason=f"judge: {verdict.failure}")
+            judgments = self._ask(model, chats, answers)
+            for (index, label), judgment in zip(labels, judgments, strict=True):
+                judged[index] = (
+                    confidence.read_judge(label, judgment)
+                    if judgment.ok
+                    else Statement(reason=f"judge: {judgment.failure}")
                 )
         return judged
 
@@ -143,27 +149,28 @@ class Survey:
 
 
 def expected_usage(
-    way: Confidence,
+    confidence: Confidence,
     texts: Sequence[str],
     *,
     draws: int,
     model: ChatModel,
     judge: Callable[[], ChatModel],
 ) -> Usage:
-    """Return about what it takes to ask about all texts, by the length of up to 20 prompts."""
+    """Return the expected usage for all texts, estimated from up to 20 prompts."""
     if not texts:
         return Usage()
-    shown = texts[:: -(-len(texts) // _RENDERED)]
-    length = sum(model.count_tokens(way.ask(text)) for text in shown) / len(shown)
+    sampled = texts[:: -(-len(texts) // _SAMPLED_PROMPTS)]
+    length = sum(model.count_tokens(confidence.ask(text)) for text in sampled) / len(sampled)
     requests = len(texts) * draws
-    usage = _of(model, requests, length, way.usual_tokens)
-    if isinstance(way, JudgedWords):
-        judging = judge()
-        length = judging.count_tokens(way.ask_judge("word " * way.usual_tokens, 0))
-        usage += _of(judging, requests, length, _VERDICT_TOKENS)
+    usage = _usage(model, requests, length, confidence.typical_tokens)
+    if isinstance(confidence, JudgedWords):
+        judge_model = judge()
+        prompt = confidence.ask_judge("word " * confidence.typical_tokens, 0)
+        length = judge_model.count_tokens(prompt)
+        usage += _usage(judge_model, requests, length, _JUDGMENT_TOKENS)
     return usage
 
 
-def _of(model: ChatModel, requests: int, prompt: float, completion: int) -> Usage:
+def _usage(model: ChatModel, requests: int, prompt: float, completion: int) -> Usage:
     tokens = round(requests * prompt), requests * completion
     return Usage(requests, *tokens, (model.price or Price()).cost(*tokens))
