@@ -85,9 +85,9 @@ def test_a_split_column_is_kept_and_a_missing_validation_cut_from_train(tmp_path
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        (",good", "the text (text) is empty"),
-        ("fine, ", "the label (label) is empty"),
-        ("fine,good,extra", "it has 3 columns instead of 2"),
+        (",good", "empty text (text)"),
+        ("fine, ", "empty label (label)"),
+        ("fine,good,extra", "has 3 columns instead of 2"),
         ("fine,goood", "label 'goood' is not one of bad, good"),
     ],
 )
@@ -100,8 +100,8 @@ def test_a_malformed_row_of_a_csv_is_refused(tmp_path: Path, row: str, problem: 
 
 def test_missing_files_columns_and_classes_are_refused(tmp_path: Path) -> None:
     path = write_csv(tmp_path, ROWS)
-    assert "there is no such file" in error(f"csv:path={path}x,text=text,label=label")
-    assert "it is a folder" in error(f"csv:path={tmp_path},text=text,label=label")
+    assert "no such file" in error(f"csv:path={path}x,text=text,label=label")
+    assert "is a folder" in error(f"csv:path={tmp_path},text=text,label=label")
     assert "line 1: there is no column 'body'" in error(f"csv:path={path},text=body,label=label")
     write_csv(tmp_path, [])
     assert "it has no rows" in error(f"csv:path={path},text=text,label=label")
@@ -133,14 +133,14 @@ def test_json_lines_take_texts_and_whole_numbers_as_labels(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ('{"t": "open', "it is not valid JSON"),
-        ("[" * 100_000, "it is not valid JSON"),
-        ("[1, 2]", "it is not a JSON object"),
-        ({"t": "no label"}, "there is no 'y'; it has t"),
-        ({"t": 3, "y": 1}, "'t' is 3, not a text"),
-        ({"t": "x", "y": True}, "'y' is true, not a text"),
-        ({"t": "x", "y": 0.5}, "'y' is 0.5, not a text"),
-        ({"t": "", "y": 1}, "the text (t) is empty"),
+        ('{"t": "open', "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
+        ("[1, 2]", "not a JSON object"),
+        ({"t": "no label"}, "no 'y'; the object has t"),
+        ({"t": 3, "y": 1}, "'t' is 3, not a string"),
+        ({"t": "x", "y": True}, "'y' is true, not a string"),
+        ({"t": "x", "y": 0.5}, "'y' is 0.5, not a string"),
+        ({"t": "", "y": 1}, "empty text (t)"),
     ],
 )
 def test_a_malformed_line_of_json_is_refused(tmp_path: Path, row: object, problem: str) -> None:

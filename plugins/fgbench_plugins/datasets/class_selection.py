@@ -1,4 +1,4 @@
-"""Parameter types for loaders that take some classes of a data set."""
+"""Validation of parameters that select classes of a data set."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ ALL = ("all",)
 
 
 def as_tuple(value: Any) -> Any:
-    """Take one name for a list of one: `intents=all`."""
+    """Accept a single name as a list of one: `intents=all`."""
     return (value,) if isinstance(value, str) else value
 
 
 def at_least_two(value: tuple[str, ...]) -> tuple[str, ...]:
-    """Refuse fewer than two classes, and one named twice; `all` stands alone."""
+    """Raise `ValueError` for fewer than two classes or a duplicate; `all` is allowed alone."""
     if value == ALL:
         return value
     if len(value) < 2:
-        raise ValueError("name at least two classes, or all")
+        raise ValueError("name at least two classes, or use all")
     if len(set(value)) < len(value):
-        raise ValueError("a class stands twice")
+        raise ValueError("duplicate class")
     return value
 
 
-def known(names: Callable[[], Iterable[str]]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
-    """Return a check that every class is one of `names()`, which is called when it is needed."""
+def one_of(names: Callable[[], Iterable[str]]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    """Return a validator that every class is one of `names()`, which is called on validation."""
 
     def check(value: tuple[str, ...]) -> tuple[str, ...]:
         from difflib import get_close_matches
 
-        offered = list(names())
+        choices = list(names())
         for name in value if value != ALL else ():
-            if name not in offered:
-                near = get_close_matches(name, offered, n=1, cutoff=0.5)
-                hint = f"the nearest is {near[0]!r}" if near else f"there are {', '.join(offered)}"
-                raise ValueError(f"there is no class {name!r}; {hint}")
+            if name not in choices:
+                matches = get_close_matches(name, choices, n=1, cutoff=0.5)
+                listed = f"choose from {', '.join(choices)}"
+                hint = f"the closest match is {matches[0]!r}" if matches else listed
+                raise ValueError(f"unknown class {name!r}; {hint}")
         return value
 
     return check

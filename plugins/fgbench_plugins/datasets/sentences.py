@@ -1,4 +1,4 @@
-"""Data sets of one file a class, one sentence a line."""
+"""Data sets with one file per class and one sentence per line."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def load_sentences(card: Card, folder: DataFolder, *, seed: int) -> Dataset:
-    """Read the source named after each label of the card, and split 80:20, then 80:20 again.
+    """Read the source of each label of the card, split 80:20, and split the training part 80:20.
 
-    Blank lines carry no sentence and are skipped. These files have no other form to check.
+    Blank lines are skipped. These files have no other format to check.
     """
     texts: list[str] = []
     labels: list[int] = []
