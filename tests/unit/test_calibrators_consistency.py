@@ -120,5 +120,5 @@ def test_held_out_rows_that_are_all_right_get_the_least_noise_that_makes_them_ce
 
 
 def test_unlabelled_rows_are_refused():
-    with pytest.raises(DataError, match="calibrator consistency: it needs labelled held-out"):
+    with pytest.raises(DataError, match="calibrator consistency: needs labeled held-out"):
         Consistency().fit(overconfident(5, 2, 1.0).without_labels())

@@ -57,5 +57,5 @@ def test_a_class_that_is_not_held_out_stays_possible():
 def test_one_class_is_refused():
     held_out = overconfident(50, 2, 1.0)
     one = held_out.take(np.flatnonzero(held_out.labels == 1))
-    with pytest.raises(DataError, match="held-out rows have the label 1; it needs two"):
+    with pytest.raises(DataError, match="held-out rows have the label 1, but it needs two"):
         made("probmetrics").fit(one)

@@ -102,9 +102,9 @@ def test_missing_files_columns_and_classes_are_refused(tmp_path: Path) -> None:
     path = write_csv(tmp_path, ROWS)
     assert "no such file" in error(f"csv:path={path}x,text=text,label=label")
     assert "is a folder" in error(f"csv:path={tmp_path},text=text,label=label")
-    assert "line 1: there is no column 'body'" in error(f"csv:path={path},text=body,label=label")
+    assert "line 1: no column 'body'" in error(f"csv:path={path},text=body,label=label")
     write_csv(tmp_path, [])
-    assert "it has no rows" in error(f"csv:path={path},text=text,label=label")
+    assert ": no rows" in error(f"csv:path={path},text=text,label=label")
     write_csv(tmp_path, [f"text {i},good" for i in range(9)])
     assert "every row has the label 'good'" in error(f"csv:path={path},text=text,label=label")
     with pytest.raises(ConfigurationError, match="needs the parameter 'path'"):

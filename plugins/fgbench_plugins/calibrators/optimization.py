@@ -1,4 +1,4 @@
-"""The minimum of a smooth convex function, for calibrators that are fitted by likelihood."""
+"""Minimization of smooth convex functions, for calibrators fitted by maximum likelihood."""
 
 from __future__ import annotations
 
@@ -13,81 +13,82 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = NDArray[np.float64]
 
-PULL = 1e-6
-"""Weight of the squared distance to the start, beside a mean NLL in nats.
+RIDGE = 1e-6
+"""Weight of the squared distance to the start, added to a mean NLL in nats.
 
-It is too small to be seen in a fit that the data decide. It makes the minimum unique, and finite
-where the held-out rows can be told apart without an error or a class is missing among them.
+It is negligible in a fit that the data determine. It makes the minimum unique, and finite if the
+held-out rows are separable or lack a class.
 """
 
-_LEAST_GAIN = 1e-16
-"""The search ends where a step is expected to gain less than this."""
+_MIN_GAIN = 1e-16
+"""The search stops if the expected decrease of a step is smaller than this."""
 
 
 def newton(
     derivatives: Callable[[Array], tuple[float, Array, Array]], start: Array, lower: Array
 ) -> Array:
-    """Return where a convex function of a few numbers is least, none of them below `lower`.
+    """Return the minimizer of a convex function of a few variables with lower bounds.
 
-    `derivatives` gives the value, the gradient (d,) and the Hessian (d, d); `PULL` to `start` is
-    added. Newton's method on the numbers that are free, with halved steps until the value falls
-    (Bertsekas 1982, projected Newton).
+    `derivatives` returns the value, the gradient (d,) and the Hessian (d, d); `RIDGE` times the
+    squared distance to `start` is added. Projected Newton method (Bertsekas 1982): Newton steps in
+    the free variables, halved until the value decreases.
     """
-    at = start.astype(np.float64)
+    point = start.astype(np.float64)
     for _ in range(200):
-        value, gradient, hessian = _pulled(derivatives, at, start)
-        free = (at > lower) | (gradient < 0)
-        step = np.zeros_like(at)
+        value, gradient, hessian = _regularized(derivatives, point, start)
+        free = (point > lower) | (gradient < 0)
+        step = np.zeros_like(point)
         step[free] = np.linalg.solve(hessian[np.ix_(free, free)], -gradient[free])
-        if -gradient @ step < _LEAST_GAIN:
-            return at
+        if -gradient @ step < _MIN_GAIN:
+            return point
         length = 1.0
         while True:
-            following = np.maximum(at + length * step, lower)
-            expected = float(gradient @ (following - at))
-            fallen = _pulled(derivatives, following, start)[0]
-            if fallen <= value + 1e-4 * expected:
+            candidate = np.maximum(point + length * step, lower)
+            expected = float(gradient @ (candidate - point))
+            candidate_value = _regularized(derivatives, candidate, start)[0]
+            if candidate_value <= value + 1e-4 * expected:
                 break
             length /= 2
-            if length < 1e-6:  # what is left to gain is below rounding
-                return at
-        at = following
-    return at
+            if length < 1e-6:  # any further decrease is below rounding error
+                return point
+        point = candidate
+    return point
 
 
 def quasi_newton(
     function: Callable[[Array], tuple[float, Array]],
-    centre: Array,
+    center: Array,
     *,
     start: Array | None = None,
     rough: bool = False,
 ) -> Array:
-    """Return where a convex function of many numbers is least, from its value and gradient.
+    """Return the minimizer of a convex function of many variables, by scipy's L-BFGS.
 
-    `PULL` to `centre`, from where the search begins unless at `start`, is added; a `rough` minimum
-    is good for comparing values. By L-BFGS, scipy's.
+    `function` returns the value and the gradient; `RIDGE` times the squared distance to `center` is
+    added. The search starts at `start`, by default at `center`. A `rough` minimum is precise enough
+    to compare values.
     """
     from scipy.optimize import minimize
 
-    def pulled(point: Array) -> tuple[float, Array]:
+    def regularized(point: Array) -> tuple[float, Array]:
         value, gradient = function(point)
-        away = point - centre
-        return value + PULL * float(away @ away), gradient + 2 * PULL * away
+        offset = point - center
+        return value + RIDGE * float(offset @ offset), gradient + 2 * RIDGE * offset
 
     relative, slope = (1e-6, 1e-4) if rough else (1e-12, 1e-7)
     options = {"maxiter": 2000, "maxfun": 5000, "maxcor": 20, "ftol": relative, "gtol": slope}
-    first = centre if start is None else start
-    found: Any = minimize(pulled, first, jac=True, method="L-BFGS-B", options=options)
-    return np.asarray(found.x, dtype=np.float64)
+    first = center if start is None else start
+    result: Any = minimize(regularized, first, jac=True, method="L-BFGS-B", options=options)
+    return np.asarray(result.x, dtype=np.float64)
 
 
-def _pulled(
-    derivatives: Callable[[Array], tuple[float, Array, Array]], at: Array, start: Array
+def _regularized(
+    derivatives: Callable[[Array], tuple[float, Array, Array]], point: Array, start: Array
 ) -> tuple[float, Array, Array]:
-    value, gradient, hessian = derivatives(at)
-    away = at - start
+    value, gradient, hessian = derivatives(point)
+    offset = point - start
     return (
-        value + PULL * float(away @ away),
-        gradient + 2 * PULL * away,
-        hessian + 2 * PULL * np.eye(len(at)),
+        value + RIDGE * float(offset @ offset),
+        gradient + 2 * RIDGE * offset,
+        hessian + 2 * RIDGE * np.eye(len(point)),
     )
