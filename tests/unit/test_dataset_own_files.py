@@ -109,7 +109,7 @@ def test_missing_files_columns_and_classes_are_refused(tmp_path: Path) -> None:
     assert "every row has the label 'good'" in error(f"csv:path={path},text=text,label=label")
     with pytest.raises(ConfigurationError, match="needs the parameter 'path'"):
         load("csv:text=a,label=b")
-    with pytest.raises(ConfigurationError, match="no such encoding"):
+    with pytest.raises(ConfigurationError, match="unknown encoding"):
         load("csv:path=a,text=a,label=b,encoding=utf-9")
 
 
