@@ -61,6 +61,8 @@ def read_label(
     if isinstance(value, bool | float) or value is None:
         return Label(None, NO_LABEL)
     body = str(value)
+    if not body.strip():
+        return Label(None, NO_LABEL)
     reader = _Reader(names, options, descriptions)
     stated = reader.stated(body)
     if len(stated) == 1:
