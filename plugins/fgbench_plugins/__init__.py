@@ -12,7 +12,7 @@ def fgbench_datasets(register):
         "tc", f"{home}.tc:TwitterComplaints", "Twitter complaints (Preoţiuc-Pietro et al. 2019)"
     )
     register(
-        "subj", f"{home}.subj:Subjectivity", "Subjectivity of movie reviews (Pang and Lee 2004)"
+        "subj", f"{home}.subj:Subjectivity", "Subjectivity of film reviews (Pang and Lee 2004)"
     )
     register("banking77", f"{home}.banking77:Banking77", "Banking intents (Casanueva et al. 2020)")
     register("se", f"{home}.se:CustomerReviews", "Customer reviews, FITG's SE (Hu and Liu 2004)")

@@ -137,7 +137,8 @@ class LanguageModelClassifier(Classifier):
             )
         if self.draws > 1 and not self.temperature:
             raise ValueError(
-                f"draws={self.draws} repeats one reply at temperature 0: set temperature=0.7, say"
+                f"draws={self.draws} repeats the same reply at temperature 0: set, for example, "
+                "temperature=0.7"
             )
         self._engine  # noqa: B018 - raises for options that the engine does not have
         if self.judge:

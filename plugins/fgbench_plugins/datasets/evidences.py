@@ -99,6 +99,6 @@ def _literal_list(text: str) -> list[str]:
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         value = None
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        shown = text if len(text) <= 40 else f"{text[:40]}…"
-        raise ValueError(f"evidences {shown!r} are not a list of codes")
+        excerpt = text if len(text) <= 40 else f"{text[:40]}…"
+        raise ValueError(f"evidences {excerpt!r} are not a list of codes")
     return value

@@ -79,7 +79,9 @@ class KnownPosterior(DatasetLoader):
 
         Raises `ConfigurationError` if a requested posterior is not K probabilities.
         """
-        return [self._grammar.write(self._evidence_at(asked, rng), rng) for asked in probabilities]
+        return [
+            self._grammar.write(self._evidence_at(target, rng), rng) for target in probabilities
+        ]
 
     def _split(self, name: str, size: int) -> Split:
         seed = seed_for("known-posterior", name, self.classes, self.ambiguity, self.draw)
@@ -106,8 +108,8 @@ class KnownPosterior(DatasetLoader):
         order = np.argsort(posterior[:, 0], kind="stable")
         return evidence[order], posterior[order]
 
-    def _evidence_at(self, asked: Any, rng: np.random.Generator) -> list[int]:
-        target = np.asarray(asked, dtype=np.float64)
+    def _evidence_at(self, probabilities: Any, rng: np.random.Generator) -> list[int]:
+        target = np.asarray(probabilities, dtype=np.float64)
         if (
             target.shape != (self.classes,)
             or not (target >= 0).all()

@@ -1,4 +1,4 @@
-"""Subjectivity of movie reviews (Pang and Lee, 2004)."""
+"""Subjectivity of film reviews (Pang and Lee, 2004)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fgbench_plugins.datasets.sentences import load_sentences
 
 
 class Subjectivity(DatasetLoader):
-    """Objective and subjective sentences about movies, 5,000 each."""
+    """Objective and subjective sentences about films, 5,000 each."""
 
     split_seed: int = 0
     default_classifier = "bert-base"

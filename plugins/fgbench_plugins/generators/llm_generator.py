@@ -261,7 +261,7 @@ class LanguageModelGenerator(Generator):
         source = str(request.source)
         for item in parse_texts(
             answer.text,
-            wanted=self.texts,
+            n_requested=self.texts,
             names=self._task.label_names,
             source=source,
             prompt=[message.content for message in messages],

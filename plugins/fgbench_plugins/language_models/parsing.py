@@ -54,7 +54,7 @@ class ParsedText:
 def parse_texts(
     reply: str,
     *,
-    wanted: int,
+    n_requested: int,
     names: Sequence[str] = (),
     source: str = "",
     prompt: Sequence[str] = (),
@@ -63,9 +63,9 @@ def parse_texts(
 ) -> list[ParsedText]:
     """Return the texts and rejections of a reply in order; at least one.
 
-    `wanted` is the number of requested texts, `names` are the classes of the task, `source` is the
-    source text and `prompt` the messages of the request. `cut` means that the reply ended at its
-    token limit. Texts with more than `longest` characters are rejected.
+    `n_requested` is the number of requested texts, `names` are the classes of the task, `source` is
+    the source text and `prompt` the messages of the request. `cut` means that the reply ended at
+    its token limit. Texts with more than `longest` characters are rejected.
     """
     body = unwrapped(reply)
     if not body.strip():
@@ -82,7 +82,7 @@ def parse_texts(
     for index, item in enumerate(items):
         unfinished = item.unfinished or (cut and index == last and item.open_ended)
         texts.append(_parsed(item, names, unfinished=unfinished, longest=longest))
-    return list(_without_repeats(texts, wanted, source, prompt))
+    return list(_without_repeats(texts, n_requested, source, prompt))
 
 
 def is_refusal(reply: str) -> bool:
@@ -149,7 +149,7 @@ def _parsed(item: Item, names: Sequence[str], *, unfinished: bool, longest: int)
 
 
 def _without_repeats(
-    texts: Sequence[ParsedText], wanted: int, source: str, prompt: Sequence[str]
+    texts: Sequence[ParsedText], n_requested: int, source: str, prompt: Sequence[str]
 ) -> Iterator[ParsedText]:
     """Reject texts that repeat the source, the prompt or another text, and surplus texts."""
     normalized_source = _normalized(source)
@@ -169,7 +169,7 @@ def _without_repeats(
             rejection = ECHOES_PROMPT
         elif text in accepted and text:
             rejection = REPEATS_SIBLING
-        elif n_accepted >= wanted:
+        elif n_accepted >= n_requested:
             rejection = SURPLUS
         if rejection is None:
             accepted.add(text)

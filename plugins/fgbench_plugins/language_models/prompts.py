@@ -125,24 +125,24 @@ class ClassList:
             f"Each input is {self.task}. It belongs to exactly one of {len(self.names)} classes:\n"
         )
         self.shows_all = len(self.names) <= form.example_classes
-        shown = [self._entry(label, examples=True) for label in range(len(self.names))]
+        with_examples = [self._entry(label, examples=True) for label in range(len(self.names))]
         described = [self._entry(label, examples=False) for label in range(len(self.names))]
-        in_full = head + "\n".join(shown)
+        in_full = head + "\n".join(with_examples)
         listed = head + "; ".join(self.names) + "."
         self.system_for_texts = f"{in_full if self.shows_all else listed}\n\n{_WRITING_RULES}"
         self.system_for_labels = (
             f"{in_full if self.shows_all else head + chr(10).join(described)}\n\n{_LABELING_RULES}"
         )
 
-    def nearest(self, request: GenerationRequest, asked: Sequence[float]) -> str:
+    def nearest(self, request: GenerationRequest, requested: Sequence[float]) -> str:
         """Return the classes near a source with examples, "" if the system message shows all."""
         if self.shows_all:
             return ""
-        nearest = self.near(request, asked)
+        nearest = self.near(request, requested)
         entries = [self._entry(label, examples=True, marked=False) for label in nearest]
         return "The classes that matter here:\n" + "\n".join(entries) + "\n\n"
 
-    def near(self, request: GenerationRequest, asked: Sequence[float]) -> list[int]:
+    def near(self, request: GenerationRequest, requested: Sequence[float]) -> list[int]:
         """Return the classes to show with examples for a source, in the order of the task.
 
         They are the class of the source, those whose probability is to change, and the likeliest.
@@ -150,7 +150,7 @@ class ClassList:
         before = request.bin_probabilities
 
         def rank(label: int) -> tuple[bool, float, float]:
-            change = abs(asked[label] - before[label])
+            change = abs(requested[label] - before[label])
             return (label != request.label, -round(change, 9), -before[label])
 
         return sorted(sorted(range(len(self.names)), key=rank)[: self._limit])

@@ -89,15 +89,15 @@ class TemplatePrompts:
 
     def generation(self, request: GenerationRequest) -> Messages:
         """Ask for new texts."""
-        asked = self.asked(request)
+        requested = self.asked(request)
         names, before = self._classes.names, request.bin_probabilities
         values = {
             "source": quoted(request.source),
-            "bin_probabilities": in_percent(before, names, asked),
-            "asked_probabilities": in_percent(asked, names, before),
+            "bin_probabilities": in_percent(before, names, requested),
+            "asked_probabilities": in_percent(requested, names, before),
             "count": self._form.texts,
             "answer_format": answer_format(self._form),
-            "classes": self._shown(self._classes.near(request, asked), examples=True),
+            "classes": self._shown(self._classes.near(request, requested), examples=True),
         }
         return self._template.messages("generation", self._shared() | values)
 
