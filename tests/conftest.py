@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_server import LlmServer
-from run_folders import ENTRY, PROBE
+from support.llm_server import LlmServer
+from support.runs import ENTRY, PROBE
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests run side by side: more threads than cores would only wait for each other. It is early
@@ -37,7 +37,7 @@ def real_data():
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
     """Return the folder of a tiny BERT, to be left as it is; needs torch."""
-    from tiny_bert import save_tiny
+    from support.tiny_bert import save_tiny
 
     folder = tmp_path_factory.mktemp("tiny")
     save_tiny(folder)

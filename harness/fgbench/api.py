@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgbench.cards import DataFolder
-from fgbench.config import Suite
-from fgbench.errors import ConfigurationError
-from fgbench.leaderboard.table import results_html, results_table
-from fgbench.planning import make_plan
-from fgbench.references import PartReference
-from fgbench.registry import Registry
-from fgbench.running import FailedCell, Observer, run_plan
-from fgbench.store import Store, default_store
-from fgbench.store.spending import Caps
+from fgbench.llm.budget import Caps
+from fgbench.plan.plan import make_plan
+from fgbench.plan.suite import Suite
+from fgbench.plugins.registry import Registry
+from fgbench.report.table import results_html, results_table
+from fgbench.runs.execution import Execution, executor_reference
+from fgbench.runs.session import FailedCell, run_plan
+from fgbench.store import default_store, open_store
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from rich.console import RenderableType
 
     from fgbench.calibration.statistics import MetricSummary
+    from fgbench.engine.events import Listener
     from fgbench.leaderboard.models import Leaderboard
 
 
@@ -54,7 +54,7 @@ def run(
     executor: str | None = None,
     data_dir: str | Path | None = None,
     plugins: Iterable[str] = (),
-    observers: Iterable[Observer] = (),
+    observers: Iterable[Listener] = (),
     max_cost: float | None = None,
     max_requests: int | None = None,
     max_tokens: int | None = None,
@@ -71,10 +71,11 @@ def run(
     with `replay`, a file of answers, it asks nothing and takes all answers from there. A script
     that asks for more than one job needs the guard `if __name__ == "__main__":`.
     """
-    if executor is not None and jobs != 1:
-        raise ConfigurationError(
-            "jobs is for the local executor: write executor='local:jobs=N', or leave one out."
-        )
+    execution = Execution(
+        executor_reference(executor, jobs),
+        Caps(max_requests, max_tokens, max_cost),
+        Path(replay) if replay is not None else None,
+    )
     registry = Registry.load(plugins)
     values = {} if suite is None else Suite.read(Path(suite))
     given = Suite.normalised(matrix, where="run()")
@@ -84,11 +85,9 @@ def run(
         plan,
         registry,
         out=Path(out),
-        store=Store(Path(store) if store is not None else default_store()),
-        executor=PartReference.parse(executor or f"local:jobs={jobs}"),
+        store=open_store(Path(store) if store is not None else default_store()),
+        execution=execution,
         observers=tuple(observers),
-        caps=Caps(max_requests, max_tokens, max_cost),
-        replay=Path(replay) if replay is not None else None,
     )
     warnings = [*folder.warnings, *(f"{each.plugin}: {each.reason}" for each in registry.failures)]
     return Run(

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from fgbench import __version__
+from fgbench._version import __version__
 from fgbench.cards import Card, DataFolder, Source, record_path, recorded_digest
 from fgbench.digests import digest_file
 from fgbench.errors import DataError, StoreError

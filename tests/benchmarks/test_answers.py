@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from chat_probe import Echo, request
 from fgbench import Answers, ChatAnswer, Usage
 from fgbench.digests import digest
-from fgbench.store.answer_keys import request_keys
-from fgbench.store.answers import AnswerStore
-from fgbench.store.spending import Caps, Ledger
+from fgbench.llm.answers import AnswerStore
+from fgbench.llm.budget import Caps, Ledger
+from fgbench.llm.keys import request_keys
+from support.chat import Echo, request
 
 WORDS = [f"{a}{b}{c}" for a in "bdklmnprst" for b in "aeiou" for c in ("n", "rt", "ls", "")]
 
@@ -56,7 +56,7 @@ class Quick(Echo):
 
 
 @pytest.mark.slow
-def test_a_warm_ask_of_10000_answers(benchmark, tmp_path):
+def test_ask_10000_stored_answers(benchmark, tmp_path):
     """No request, and under a second: keys of 3 KB prompts, and an answer read for each."""
     store = AnswerStore(tmp_path / "answers.sqlite")
     asked = list(Prompts(10_000))
@@ -75,7 +75,7 @@ def test_a_warm_ask_of_10000_answers(benchmark, tmp_path):
 
 
 @pytest.mark.slow
-def test_keys_are_made_faster_than_by_their_definition(benchmark):
+def test_answer_keys_are_faster_than_their_definition(benchmark):
     asked = list(Prompts(2_000))
     model = Echo()
     keys = benchmark.pedantic(lambda: request_keys(model.identity, asked), rounds=3)
@@ -87,7 +87,7 @@ def test_keys_are_made_faster_than_by_their_definition(benchmark):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("caps", [Caps(), Caps(requests=10**9)], ids=["no caps", "caps"])
-def test_storing_an_answer(benchmark, tmp_path, caps):
+def test_store_an_answer(benchmark, tmp_path, caps):
     """From the model's answer to the disk, its place in the budget included."""
     turns = iter(range(100))
     asked = list(Prompts(2_000))
@@ -106,7 +106,7 @@ from pathlib import Path
 sys.path += sys.argv[3:]
 from test_answers import Quick, Short
 from fgbench import Answers
-from fgbench.store.answers import AnswerStore
+from fgbench.llm.answers import AnswerStore
 store, count = AnswerStore(Path(sys.argv[1])), int(sys.argv[2])
 assert sum(1 for _ in Answers(store).ask(Quick(), Short(count))) == count
 # Not getrusage: its peak has the parent's in it.
@@ -117,7 +117,7 @@ print(peak.split()[1])
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read as Linux has it, in KiB")
-def test_memory_is_flat_in_the_number_of_requests(tmp_path):
+def test_memory_does_not_grow_with_requests(tmp_path):
     """100,000 requests from a lazy sequence through the model to the store and back."""
     here = Path(__file__).parent
     peaks = {}

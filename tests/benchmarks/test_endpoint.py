@@ -11,9 +11,9 @@ import time
 import pytest
 
 from fgbench import Answers, ChatRequest, Message, Sampling
-from fgbench.store.answers import ANSWERS_FILE, AnswerStore
+from fgbench.llm.answers import ANSWERS_FILE, AnswerStore
 from fgbench_plugins.language_models.openai_endpoint import OpenAIChat
-from llm_server import RETRIED_FAULTS, server_process
+from support.llm_server import RETRIED_FAULTS, server_process
 
 REQUESTS = 2000
 LATENCY = 0.1
@@ -85,7 +85,7 @@ def bare(url, count=REQUESTS):
 
 
 @pytest.mark.slow
-def test_wall_time_against_the_ideal_and_the_bare_client(benchmark, tmp_path):
+def test_wall_time_against_ideal_and_bare_client(benchmark, tmp_path):
     with server_process(latency=LATENCY, keep_requests=False) as server:
         ask(server.url, 200), bare(server.url, 200)  # imports, and code that is warm
         ours, theirs, stored = [], [], []

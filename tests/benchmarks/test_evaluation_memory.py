@@ -6,8 +6,8 @@ import numpy as np
 
 from fgbench.calibration import applicable, evaluate_metrics
 from fgbench.data import Predictions
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 
 
 def predictions(n, seed=0):
@@ -26,7 +26,7 @@ def built_in_metrics(of):
     return applicable(parts, of)
 
 
-def test_a_million_rows_are_evaluated_in_less_than_four_times_their_size():
+def test_million_rows_use_less_than_four_times_their_size():
     many = predictions(1_000_000)
     metrics = built_in_metrics(many)
     evaluate_metrics(predictions(100), metrics, replicates=2)  # imports are no matter of rows
@@ -42,7 +42,7 @@ def test_a_million_rows_are_evaluated_in_less_than_four_times_their_size():
     assert peak < 4 * size
 
 
-def test_a_thousand_replicates_of_every_metric_take_a_moment(benchmark):
+def test_thousand_replicates_of_every_metric_time(benchmark):
     metrics = built_in_metrics(predictions(10))
     benchmark.pedantic(
         lambda of: evaluate_metrics(of, metrics),

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from transformer_peers import (
+
+from support.transformer_peers import (
     Rows,
     clock,
     forward_operations,
@@ -109,7 +110,7 @@ def test_padding_to_the_maximum_length(benchmark, tmp_path):
 
 MEMORY = """
 import sys
-from transformer_peers import Rows, peer, train, trainer, tweets
+from support.transformer_peers import Rows, peer, train, trainer, tweets
 texts, labels = tweets(0, {count})
 if sys.argv[1] == "ours":
     train(texts, labels, epochs=1)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from transformer_peers import (  # noqa: E402
+from support.transformer_peers import (  # noqa: E402
     BATCH,
     MAX_LENGTH,
     Rows,

@@ -5,14 +5,14 @@ from statistics import fmean
 import pytest
 
 torch = pytest.importorskip("torch")
-from transformer_peers import classifier, clock, peer, seconds, train, tweets  # noqa: E402
+from support.transformer_peers import classifier, clock, peer, seconds, train, tweets  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark(group="MC dropout", timer=clock)]
 TEXTS, ROUNDS = 64, 5
 PLAIN, STOCHASTIC = frozenset({"logits"}), frozenset({"logits", "stochastic_logits"})
 
 
-def test_ten_passes(benchmark, tmp_path):
+def test_ten_mc_dropout_passes_cost(benchmark, tmp_path):
     train(*tweets(0, 64), epochs=1).save(tmp_path)
     one, ten = classifier(passes=1), classifier(passes=10)
     one.load(tmp_path)

@@ -14,8 +14,8 @@ from fgbench.calibration import (
 )
 from fgbench.calibration.grid import measure
 from fgbench.data import Predictions
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 
 pytestmark = pytest.mark.slow
 MILLION = 1_000_000

@@ -3,7 +3,7 @@
 import pytest
 
 import fgbench
-from run_folders import PROBE
+from support.runs import PROBE
 
 CELLS = 1000
 PER_CELL = 0.010

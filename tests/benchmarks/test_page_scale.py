@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from test_leaderboard_scale import settings_of
 
-from browsing import Visit, chromium
 from fgbench.digests import digest_file
 from fgbench.leaderboard.build import assemble
 from fgbench.leaderboard.files import write_board
 from fgbench.report import write_board_page
-from synthetic_run import make_run, predictions
+from support.boards import make_run, predictions
+from support.browser import Visit, chromium
 
 pytestmark = pytest.mark.slow
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from browsing import Visit, chromium
 from fgbench.leaderboard.bundled import board_path
 from fgbench.leaderboard.files import read_board
 from fgbench.report import write_board_page
+from support.browser import Visit, chromium
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from run_folders import comparable, events
+from support.runs import comparable, events
 
 PROBE_RUN = ["run", "--dataset", "probe", "--bins", "5", "--replicates", "20", "--seed", "0"]
 
@@ -43,7 +43,7 @@ def assert_one_message(answer, *words):
         (["--dataset", "tc", "--classifier", "logreg"], ["FGBENCH_DATA", "fgbench data fetch tc"]),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_before_any_work(fgbench, tmp_path, arguments, words):
+def test_configuration_errors_are_reported_before_work_starts(fgbench, tmp_path, arguments, words):
     answer = fgbench("run", *arguments, code=2)
     message = answer.stderr
     assert "Traceback" not in message
@@ -52,7 +52,7 @@ def test_what_is_wrong_is_said_before_any_work(fgbench, tmp_path, arguments, wor
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_suite_with_a_typo_names_file_and_key(fgbench, tmp_path):
+def test_suite_typo_error_names_file_and_key(fgbench, tmp_path):
     (tmp_path / "mine.toml").write_text(
         'dataset = ["known-posterior"]\nclasifier = "tfidf-logreg"\n'
     )
@@ -71,13 +71,13 @@ def test_a_suite_with_a_typo_names_file_and_key(fgbench, tmp_path):
         ("text,mark\ngood film,yes\n", ["data.csv", "label"]),
     ],
 )
-def test_empty_single_class_and_malformed_data(fgbench, tmp_path, rows, words):
+def test_empty_single_class_and_malformed_data_are_refused(fgbench, tmp_path, rows, words):
     (tmp_path / "data.csv").write_text(rows)
     answer = fgbench("run", "--dataset", "csv:path=data.csv,text=text,label=label", code=2)
     assert_one_message(answer, *words)
 
 
-def test_a_label_outside_the_cards(fgbench, tmp_path):
+def test_label_missing_from_card_is_refused(fgbench, tmp_path):
     folder = tmp_path / "data" / "tc"
     folder.mkdir(parents=True)
     (folder / "complaints-data.csv").write_text('1,"hi, there",0,apparel\n2,no,2,apparel\n')
@@ -89,7 +89,7 @@ def test_a_label_outside_the_cards(fgbench, tmp_path):
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
-def test_features_that_are_no_numbers(fgbench, tmp_path, value):
+def test_non_numeric_features_are_refused(fgbench, tmp_path, value):
     (tmp_path / "broken.py").write_text(
         textwrap.dedent(
             f"""
@@ -114,21 +114,21 @@ def test_features_that_are_no_numbers(fgbench, tmp_path, value):
     assert_one_message(answer, "row 7", "NaN or infinite")
 
 
-def test_an_output_folder_that_cannot_be_written(fgbench, tmp_path):
+def test_unwritable_output_folder_is_an_error(fgbench, tmp_path):
     (tmp_path / "file").write_text("precious")
     answer = fgbench(*PROBE_RUN, "--out", "file/runs", "--quiet", code=2, probe=True)
     assert_one_message(answer, "file/runs", "cannot be written")
     assert (tmp_path / "file").read_text() == "precious"
 
 
-def test_a_store_that_cannot_be_written(fgbench, tmp_path):
+def test_unwritable_store_is_an_error(fgbench, tmp_path):
     (tmp_path / "file").write_text("precious")
     answer = fgbench(*PROBE_RUN, "--store", "file/store", "--quiet", code=2, probe=True)
     assert_one_message(answer, "file/store", "cannot be written")
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_disk_that_fills_up_in_the_middle_of_a_run(fgbench, tmp_path, jobs):
+def test_disk_filling_up_during_run_keeps_completed_work(fgbench, tmp_path, jobs):
     """The kernel refuses files over a size, in a stage's process, as a full disk would."""
 
     def fill():
@@ -149,7 +149,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_run(fgbench, tmp_path, jobs):
 
 
 @pytest.mark.parametrize("where", ["import", "registration"])
-def test_a_broken_plugin_does_not_stop_a_run_that_does_not_need_it(fgbench, tmp_path, where):
+def test_unneeded_broken_plugin_does_not_stop_run(fgbench, tmp_path, where):
     (tmp_path / "broken.py").write_text(
         "raise RuntimeError('boom')"
         if where == "import"
@@ -165,7 +165,7 @@ def test_a_broken_plugin_does_not_stop_a_run_that_does_not_need_it(fgbench, tmp_
     assert "boom" in fgbench("doctor", "--plugin", "broken.py", code=1).stderr
 
 
-def test_two_plugins_with_one_name(fgbench, tmp_path):
+def test_two_plugins_with_one_name_are_an_error(fgbench, tmp_path):
     for name in ("one", "two"):
         (tmp_path / f"{name}.py").write_text(
             "from fgbench import hookimpl\n\n@hookimpl\ndef fgbench_datasets(register):\n"
@@ -178,7 +178,7 @@ def test_two_plugins_with_one_name(fgbench, tmp_path):
     assert "two.py" in answer.stderr
 
 
-def test_json_prints_the_board_and_nothing_else(fgbench, tmp_path):
+def test_json_option_prints_only_the_board(fgbench, tmp_path):
     answer = fgbench(*PROBE_RUN, "--json", probe=True)
     board = json.loads(answer.stdout)
     (folder,) = (tmp_path / "runs").iterdir()
@@ -187,15 +187,15 @@ def test_json_prints_the_board_and_nothing_else(fgbench, tmp_path):
     assert quiet.stdout == quiet.stderr == ""
 
 
-def test_debug_shows_the_traceback(fgbench):
+def test_debug_option_shows_traceback(fgbench):
     assert "Traceback" in fgbench("run", "--dataset", "nowhere", "--debug", code=1).stderr
 
 
-def test_an_unknown_command_names_the_nearest(fgbench):
+def test_unknown_command_suggests_nearest(fgbench):
     assert "Did you mean 'run'?" in fgbench("rnu", code=2).stderr
 
 
-def test_plan_runs_nothing_and_tells_what_is_stored(fgbench, tmp_path):
+def test_plan_runs_nothing_and_reports_stored_stages(fgbench, tmp_path):
     arguments = PROBE_RUN[1:]
     before = json.loads(fgbench("plan", *arguments, "--json", probe=True).stdout)
     assert before["stages"]["train"] == 6
@@ -211,7 +211,7 @@ def test_plan_runs_nothing_and_tells_what_is_stored(fgbench, tmp_path):
     assert max(map(len, table.splitlines())) <= 80
 
 
-def test_a_resolved_suite_regenerates_its_run(fgbench, tmp_path):
+def test_resolved_suite_reproduces_its_run(fgbench, tmp_path):
     fgbench(*PROBE_RUN, "--quiet", probe=True)
     (folder,) = (tmp_path / "runs").iterdir()
     fgbench(

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from run_folders import ENTRY, PROBE, comparable, events
+from support.runs import ENTRY, PROBE, comparable, events
 
 RUN = [
     *ENTRY, "run", "--plugin", str(PROBE), "--dataset", "probe", "--dataset", "probe:classes=3",
@@ -47,9 +47,7 @@ def undisturbed(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_run_killed_at_ten_random_instants_ends_as_if_nothing_had_been(
-    tmp_path, undisturbed, jobs
-):
+def test_run_killed_ten_times_gives_same_board(tmp_path, undisturbed, jobs):
     """Twenty instants in all; SIGKILL leaves no chance to tidy up."""
     board, seconds = undisturbed
     rng = random.Random(jobs)
@@ -80,7 +78,7 @@ def assert_whole(folder, board):
     assert max(finished.values()) == 1, "a finished stage ran twice"
 
 
-def test_ctrl_c_ends_with_130_and_the_run_goes_on_later(tmp_path, undisturbed):
+def test_ctrl_c_exits_130_and_run_resumes(tmp_path, undisturbed):
     board, _ = undisturbed
     for jobs in (1, 2):
         folder = tmp_path / str(jobs)
@@ -100,7 +98,7 @@ def test_ctrl_c_ends_with_130_and_the_run_goes_on_later(tmp_path, undisturbed):
         assert_whole(folder, board)
 
 
-def test_ctrl_c_while_workers_start_leaves_no_traceback(tmp_path):
+def test_ctrl_c_during_worker_start_shows_no_traceback(tmp_path):
     """They get it too, from the terminal, before they could say that they ignore it."""
     (tmp_path / "sitecustomize.py").write_text(
         "import signal, sys, time\n"
@@ -127,7 +125,7 @@ def test_ctrl_c_while_workers_start_leaves_no_traceback(tmp_path):
     assert "Traceback" not in message
 
 
-def test_workers_end_with_a_killed_parent(tmp_path):
+def test_workers_exit_when_parent_is_killed(tmp_path):
     import psutil
 
     process = started(tmp_path, 2)

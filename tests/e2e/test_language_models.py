@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from run_folders import ENTRY, PROBE, comparable, events
+from support.runs import ENTRY, PROBE, comparable, events
 
 RUN = (
     "run", "--plugin", PROBE, "--dataset", "probe", "--arm", "baseline", "--arm", "synthesis+",
@@ -54,7 +54,7 @@ def whole(tmp_path_factory):
     return place, len(asked)
 
 
-def test_a_plan_tells_what_it_will_cost(fgbench, folder):
+def test_plan_reports_expected_cost(fgbench, folder):
     place = folder("planned")
     plan = [
         "plan" if item == "run" else item
@@ -72,7 +72,7 @@ def test_a_plan_tells_what_it_will_cost(fgbench, folder):
     assert f"about {first['requests']} calls" in " ".join(text.split())
 
 
-def test_progress_tells_what_is_spent_while_a_stage_runs(folder):
+def test_progress_reports_spending_during_stage(folder):
     import os
     import pty
 
@@ -91,7 +91,7 @@ def test_progress_tells_what_is_spent_while_a_stage_runs(folder):
     assert re.search(rb"[1-9][\d,]* requests, [\d,]+", seen)
 
 
-def test_a_killed_run_asks_only_for_what_is_unanswered(whole, folder, fgbench):
+def test_killed_run_resumes_with_unanswered_requests_only(whole, folder, fgbench):
     place, total = whole
     again = folder("again")
     command = arguments(again, seconds=0.01)
@@ -111,7 +111,7 @@ def test_a_killed_run_asks_only_for_what_is_unanswered(whole, folder, fgbench):
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_budget_holds_for_all_processes_and_resumes(whole, folder, fgbench, jobs):
+def test_budget_covers_all_processes_and_resumes(whole, folder, fgbench, jobs):
     place, total = whole
     short = folder(f"short{jobs}")
     cap = total // 3
@@ -140,7 +140,7 @@ def test_tokens_and_cost_are_capped(folder, fgbench, option, most):
     assert 0.8 * most < used <= most
 
 
-def test_a_replay_of_an_exported_file_gives_the_same_board(whole, folder, fgbench, tmp_path):
+def test_replay_of_exported_answers_gives_same_board(whole, folder, fgbench, tmp_path):
     place, total = whole
     exported = tmp_path / "answers.jsonl.gz"
     answer = fgbench("cache", "export", exported, "--store", place / "store")
@@ -155,7 +155,7 @@ def test_a_replay_of_an_exported_file_gives_the_same_board(whole, folder, fgbenc
     assert entry["usage"]["cost_usd"] == pytest.approx(entry["usage"]["requests"] * 0.002)
 
 
-def test_a_replay_that_lacks_an_answer_fails_loudly(whole, folder, fgbench, tmp_path):
+def test_replay_with_missing_answer_fails(whole, folder, fgbench, tmp_path):
     place, _ = whole
     exported = tmp_path / "answers.jsonl"
     fgbench("cache", "export", exported, "--store", place / "store")
@@ -168,7 +168,7 @@ def test_a_replay_that_lacks_an_answer_fails_loudly(whole, folder, fgbench, tmp_
     assert "no such file" in answer.stderr
 
 
-def test_imported_answers_are_asked_no_more(whole, folder, fgbench, tmp_path):
+def test_imported_answers_are_not_requested_again(whole, folder, fgbench, tmp_path):
     place, total = whole
     exported = tmp_path / "answers.jsonl"
     fgbench("cache", "export", exported, "--store", place / "store")
@@ -189,7 +189,7 @@ def test_imported_answers_are_asked_no_more(whole, folder, fgbench, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_what_failed_for_now_is_asked_again_by_the_same_command(whole, folder, fgbench, tmp_path):
+def test_transient_failure_is_retried_on_rerun(whole, folder, fgbench, tmp_path):
     place, total = whole
     later = folder("later")
     switch = tmp_path / "broken"
@@ -206,7 +206,7 @@ def test_what_failed_for_now_is_asked_again_by_the_same_command(whole, folder, f
     assert board_of(later) == board_of(place)
 
 
-def test_another_generator_may_label(whole, folder, fgbench):
+def test_other_generator_can_relabel(whole, folder, fgbench):
     """The one that labels is asked, prepared and known by its content, not by where it logs."""
     place, split = whole[0], folder("split")
     relabeler = f'"probe-chat:log={split / "labels"}"'
@@ -235,7 +235,7 @@ def test_another_generator_may_label(whole, folder, fgbench):
         ("oracle", "needs"),
     ],
 )
-def test_a_relabeler_that_cannot_label_is_refused_while_planning(folder, fgbench, relabeler, words):
+def test_relabeler_without_labeling_is_refused_while_planning(folder, fgbench, relabeler, words):
     place = folder("refused")
     answer = fgbench(*arguments(place, relabeler=relabeler), code=2)
     assert words in answer.stderr

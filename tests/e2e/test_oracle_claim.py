@@ -47,20 +47,20 @@ def differences(metrics, arm, control, name):
 @pytest.mark.parametrize("name", ["ece", "true_calibration_error"])
 @pytest.mark.parametrize("control", ["real", "resample"])
 @pytest.mark.parametrize("arm", ["synthesis", "synthesis+"])
-def test_synthesis_beats_its_controls_by_more_than_the_spread(metrics, arm, control, name):
+def test_oracle_synthesis_beats_controls_by_more_than_spread(metrics, arm, control, name):
     found = differences(metrics, arm, control, name)
     assert statistics.mean(found) < -statistics.stdev(found)
 
 
 @pytest.mark.slow
-def test_accuracy_does_not_pay_for_it(metrics):
+def test_oracle_synthesis_keeps_accuracy(metrics):
     for arm in ("synthesis", "synthesis+"):
         found = differences(metrics, arm, "real", "accuracy")
         assert statistics.mean(found) > statistics.stdev(found) / 2
 
 
 @pytest.mark.slow
-def test_the_baseline_is_overconfident_and_real_data_alone_do_not_mend_it(metrics):
+def test_real_data_alone_do_not_fix_overconfidence(metrics):
     assert statistics.mean(row["ece"] for row in metrics["baseline"].values()) > 0.08
     found = differences(metrics, "real", "baseline", "ece")
     assert abs(statistics.mean(found)) < 0.03

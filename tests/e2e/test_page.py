@@ -8,16 +8,16 @@ import pytest
 
 from fgbench.leaderboard.bundled import board_path
 from fgbench.leaderboard.ranking import ranks
-from fgbench.leaderboard.view import comparisons
 from fgbench.report import write_board_page, write_report
-from synthetic_run import make_run
+from fgbench.report.view import comparisons
+from support.boards import make_run
 
 
 def entries_of(board, dataset):
     return [entry for entry in board.entries if entry.dataset.name == dataset]
 
 
-def test_it_opens_from_disk_with_all_entries(visit, quick_page, quick):
+def test_page_opens_from_disk_with_all_entries(visit, quick_page, quick):
     page = visit(quick_page)
     assert page.asked == [quick_page.as_uri()]
     assert page.page.title() == "quick – fgbench board"
@@ -29,7 +29,7 @@ def test_it_opens_from_disk_with_all_entries(visit, quick_page, quick):
 
 
 @pytest.mark.parametrize("metric", ["ece", "accuracy"])
-def test_it_sorts_best_first_then_worst_then_as_before(visit, quick_page, quick, metric):
+def test_column_click_sorts_best_worst_then_original(visit, quick_page, quick, metric):
     page = visit(quick_page)
     before = page.rows()
     entries = {entry.id: entry for entry in quick.entries}
@@ -56,7 +56,7 @@ def test_it_sorts_best_first_then_worst_then_as_before(visit, quick_page, quick,
     assert page.rows() == before
 
 
-def test_without_comparisons_the_best_of_all_is_first(visit, quick_page, quick):
+def test_sorting_without_comparisons_puts_best_first(visit, quick_page, quick):
     page = visit(quick_page)
     page.sort("ece")
     page.page.uncheck("#grouped")
@@ -67,7 +67,7 @@ def test_without_comparisons_the_best_of_all_is_first(visit, quick_page, quick):
     assert "banking77 · tfidf-logreg" in page.cells("#entries tr.entry th")[0]
 
 
-def test_names_sort_by_arm_and_alphabet(visit, quick_page):
+def test_name_columns_sort_by_arm_and_alphabet(visit, quick_page):
     page = visit(quick_page)
     page.page.uncheck("#grouped")
     page.sort("calibrator")
@@ -81,7 +81,7 @@ def test_names_sort_by_arm_and_alphabet(visit, quick_page):
     assert arms == sorted(arms, key=order.index)
 
 
-def test_it_shows_who_cannot_be_told_from_the_best(visit, quick_page, quick):
+def test_page_marks_entries_not_separable_from_best(visit, quick_page, quick):
     page = visit(quick_page)
     page.sort("ece_positive")
     expected = {}
@@ -99,7 +99,7 @@ def test_it_shows_who_cannot_be_told_from_the_best(visit, quick_page, quick):
     assert 0 < len(first) < 72
 
 
-def test_a_ring_marks_what_chance_alone_gives(visit, quick_page, quick):
+def test_ring_marks_errors_at_noise_floor(visit, quick_page, quick):
     page = visit(quick_page)
     column = page.cells("#entries thead th").index("ece_positive ↕") + 1
     found = page.cells(f"#entries tr.entry > :nth-child({column})")
@@ -110,7 +110,7 @@ def test_a_ring_marks_what_chance_alone_gives(visit, quick_page, quick):
     assert 0 < sum("°" in text for text in found) < 72
 
 
-def test_filters_keep_the_controls_and_reset_gives_all_back(visit, quick_page, quick):
+def test_filters_keep_controls_and_reset_restores_all(visit, quick_page, quick):
     page = visit(quick_page)
     page.choose("dataset", "tc")
     assert page.status.startswith("18 of 72")
@@ -127,7 +127,7 @@ def test_filters_keep_the_controls_and_reset_gives_all_back(visit, quick_page, q
     assert page.page.input_value("#search") == ""
 
 
-def test_a_filter_by_bins_keeps_the_entries_without_generator(visit, tmp_path):
+def test_bins_filter_keeps_entries_without_generator(visit, tmp_path):
     page = visit(write_board_page(board_path(Path("paper-table4")), tmp_path).file)
     page.choose("bins", "20")
     arms = {text.strip("▸ ") for text in page.cells("#entries tr.entry th")}
@@ -135,7 +135,7 @@ def test_a_filter_by_bins_keeps_the_entries_without_generator(visit, tmp_path):
     assert set(page.cells("#entries tr.entry td:nth-child(3)")) == {"—", "llama2-vllm, 20 bins"}
 
 
-def test_columns_and_differences_are_chosen(visit, quick_page):
+def test_columns_and_differences_can_be_selected(visit, quick_page):
     page = visit(quick_page)
     assert "auroc" not in page.page.inner_text("#entries thead")
     page.page.click("#metric-choice summary")
@@ -153,7 +153,7 @@ def test_columns_and_differences_are_chosen(visit, quick_page):
     assert page.page.evaluate("document.activeElement.localName") == "summary"
 
 
-def test_a_row_opens_by_keyboard_and_shows_its_diagram_and_every_metric(visit, quick_page, quick):
+def test_row_opens_by_keyboard_and_shows_details(visit, quick_page, quick):
     page = visit(quick_page)
     (entry,) = [
         entry
@@ -172,16 +172,16 @@ def test_a_row_opens_by_keyboard_and_shows_its_diagram_and_every_metric(visit, q
     assert details.locator("figure svg").count() == 2  # the curves, and the counts
     said = details.locator("[role=img]").get_attribute("aria-label")
     assert "Reliability diagram of synthesis+" in said
-    assert "Of its baseline" in said
+    assert "Its baseline: of" in said
     assert details.locator("figure g[data-mark=rect]").count() == 3  # the band, counts, theirs
     bands = details.locator("figure g[data-mark=rect]").first.locator("rect").count()
-    assert f"of {bands} bins that hold predictions" in said
+    assert f"of {bands} non-empty bins" in said
     assert page.page.evaluate("document.activeElement.dataset.entry") == entry.id
     page.page.keyboard.press("Enter")
     assert page.page.locator("tr.details").count() == 0
 
 
-def test_a_filter_closes_when_the_focus_leaves_it(visit, quick_page):
+def test_filter_menu_closes_on_focus_loss(visit, quick_page):
     page = visit(quick_page)
     filters = page.page.locator("details.facet")
     filters.first.locator("summary").focus()
@@ -193,7 +193,7 @@ def test_a_filter_closes_when_the_focus_leaves_it(visit, quick_page):
     assert page.page.evaluate("document.activeElement.localName") == "summary"
 
 
-def test_a_control_and_an_address_lead_to_an_entry(visit, quick_page, quick):
+def test_control_link_and_url_fragment_open_entry(visit, quick_page, quick):
     entry = next(entry for entry in quick.entries if entry.real and entry.versus_real)
     page = visit(quick_page, address=f"#{entry.id}")
     assert page.page.locator(f'button.open[data-entry="{entry.id}"]').is_visible()
@@ -207,7 +207,7 @@ def test_a_control_and_an_address_lead_to_an_entry(visit, quick_page, quick):
     assert page.status.endswith("sorted by ece, best first")  # and the rest stays as it was
 
 
-def test_a_large_board_has_pages(visit, tmp_path):
+def test_large_board_is_paginated(visit, tmp_path):
     board = json.loads(board_path(Path("quick")).read_bytes())
     copies = []
     for number in range(3):
@@ -240,12 +240,12 @@ def test_a_large_board_has_pages(visit, tmp_path):
     )
 
 
-def test_a_report_leads_from_an_entry_to_its_bins_and_texts(visit, tmp_path):
+def test_report_links_entry_to_its_bins_and_texts(visit, tmp_path):
     make_run(tmp_path / "run")
     write_report(tmp_path / "run", tmp_path / "run" / "report.html")
     page = visit(tmp_path / "run" / "report.html")
     page.page.locator("tr.entry", has_text="synthesis+").first.locator("button.open").click()
-    page.page.get_by_role("link", name="targeted bins, with sources").click()
+    page.page.get_by_role("link", name="targeted bins, source and synthetic texts").click()
     section = page.page.locator("section[aria-labelledby=samples]")
     assert page.page.url.endswith("#samples-0")
     pair = section.locator(".pair").first
@@ -254,7 +254,7 @@ def test_a_report_leads_from_an_entry_to_its_bins_and_texts(visit, tmp_path):
     assert "synthetic 0: plain text" in pair.inner_text()
 
 
-def test_samples_of_a_run_stand_on_the_page_of_a_board_when_asked_for(visit, tmp_path):
+def test_board_page_includes_samples_on_request(visit, tmp_path):
     make_run(tmp_path / "run")
     shutil.copytree(tmp_path / "run" / "predictions", tmp_path / "predictions")
     shutil.copyfile(tmp_path / "run" / "leaderboard.json", tmp_path / "board.json")

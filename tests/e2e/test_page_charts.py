@@ -5,12 +5,12 @@ import re
 
 import pytest
 
-from fgbench.leaderboard.view import comparisons
-from fgbench.report import write_board_page
-from synthetic_run import make_run
+from fgbench.report import write_board_page, write_report
+from fgbench.report.view import comparisons
+from support.boards import make_run
 
 
-def test_the_pareto_front_is_what_none_betters(visit, quick_page, quick):
+def test_pareto_front_holds_undominated_entries(visit, quick_page, quick):
     page = visit(quick_page)
     said = page.descriptions("planes")
     assert len(said) == 4
@@ -28,7 +28,7 @@ def test_the_pareto_front_is_what_none_betters(visit, quick_page, quick):
         assert [each[each.rindex("(") :] for each in front] == best  # ties are on it together
 
 
-def test_a_click_on_a_point_opens_the_row_of_its_tip(visit, quick_page):
+def test_click_on_point_opens_its_row(visit, quick_page):
     page = visit(quick_page)
     for place in ("planes", "costs"):
         page.descriptions(place)
@@ -48,7 +48,7 @@ def test_a_click_on_a_point_opens_the_row_of_its_tip(visit, quick_page):
 
 
 @pytest.mark.parametrize("control", ["baseline", "real"])
-def test_gain_is_what_an_error_lies_below_its_control_s(visit, quick_page, quick, control):
+def test_gain_is_error_reduction_from_control(visit, quick_page, quick, control):
     page = visit(quick_page)
     page.descriptions("costs")
     page.page.select_option("#cost-error", "nll")
@@ -74,20 +74,20 @@ def test_gain_is_what_an_error_lies_below_its_control_s(visit, quick_page, quick
             assert read == pytest.approx(values, abs=6e-4)
 
 
-def test_costs_are_what_is_asked_for(visit, quick_page):
+def test_cost_axis_offers_recorded_costs_only(visit, quick_page):
     page = visit(quick_page)
     page.descriptions("costs")
     options = page.cells("#cost option")
-    assert options == ["requests", "synthetic inputs", "seconds of work"]  # no tokens, no dollars
-    page.page.select_option("#cost", "seconds of work")
-    page.page.wait_for_selector('#costs [aria-label^="seconds of work against"]')
+    assert options == ["requests", "synthetic inputs", "compute seconds"]  # no tokens, no dollars
+    page.page.select_option("#cost", "compute seconds")
+    page.page.wait_for_selector('#costs [aria-label^="compute seconds against"]')
 
 
 def test_charts_follow_the_filters(visit, quick_page):
     page = visit(quick_page)
     assert len(page.descriptions("diagrams")) == 24
     page.page.select_option("#diagram-calibrator", "all")
-    page.page.wait_for_selector("text=The first 24 of 72 are drawn")
+    page.page.wait_for_selector("text=Showing the first 24 of 72")
     page.choose("dataset", "tc")
     for place, figures in {"planes": 1, "costs": 1, "diagrams": 18}.items():
         page.page.locator(f"#{place} h3").scroll_into_view_if_needed()
@@ -110,7 +110,7 @@ def changed(tmp_path, change):
     return write_board_page(tmp_path / "run", tmp_path / "page").file
 
 
-def test_an_entry_without_its_baseline_is_not_drawn_as_one(visit, tmp_path):
+def test_entry_without_baseline_is_not_drawn_as_baseline(visit, tmp_path):
     def drop_baselines(board):
         board["entries"] = [each for each in board["entries"] if each["arm"] != "baseline"]
 
@@ -123,7 +123,7 @@ def test_an_entry_without_its_baseline_is_not_drawn_as_one(visit, tmp_path):
     assert "var(--before)" not in strokes
 
 
-def test_diagrams_that_are_lacking_are_counted(visit, tmp_path):
+def test_missing_diagrams_are_counted(visit, tmp_path):
     def drop_predictions(board):
         for entry in board["entries"]:
             if entry["arm"] == "real":
@@ -132,10 +132,36 @@ def test_diagrams_that_are_lacking_are_counted(visit, tmp_path):
     page = visit(changed(tmp_path, drop_predictions))
     assert len(page.descriptions("diagrams")) == 3
     note = page.page.inner_text("#diagrams .left-out")
-    assert note == "1 more have none: no predictions are stored with the board."
+    assert note == "Entries without a diagram: 1 (no predictions are stored with the board)."
 
 
-def test_many_calibrators_share_a_last_shape(visit, tmp_path):
+def test_fidelity_charts_show_each_text_and_the_means_of_each_judge(visit, tmp_path):
+    make_run(tmp_path / "run")
+    write_report(tmp_path / "run", tmp_path / "report.html")
+    page = visit(tmp_path / "report.html")
+    box = page.page.locator(".fidelity")
+    box.scroll_into_view_if_needed()
+    box.locator("figure").first.wait_for()
+    assert box.locator("figcaption").all_inner_texts() == [
+        "true posterior\nmean absolute error 0.010, n = 6",
+        "generator's claim\nmean absolute error 0.050, n = 6",
+    ]
+    for chart, judged in ((box.locator("svg").nth(0), 0.56), (box.locator("svg").nth(1), 0.6)):
+        dots, means = chart.locator("g[data-mark=dot]").all()
+        assert dots.locator("circle").count() == 6
+        (mean,) = means.locator("circle").all()
+        assert f"0.550 → {judged:.3f}" in chart.get_attribute("aria-label")
+        # Both axes are 0 to 1, so the mean's place between their ends is its value.
+        x, y = (float(mean.get_attribute(name)) for name in ("cx", "cy"))
+        left, bottom, right, top = map(
+            float,
+            re.findall(r"[\d.]+", chart.locator("[data-mark=line] path").first.get_attribute("d")),
+        )
+        assert (x - left) / (right - left) == pytest.approx(0.55, abs=0.002)
+        assert (y - bottom) / (top - bottom) == pytest.approx(judged, abs=0.002)
+
+
+def test_calibrators_beyond_available_shapes_share_one(visit, tmp_path):
     def name_calibrators(board):
         for number, entry in enumerate(board["entries"]):
             if entry["calibrator"]["name"] != "none":
@@ -156,7 +182,7 @@ def test_many_calibrators_share_a_last_shape(visit, tmp_path):
     assert len(set(shapes.evaluate_all("all => all.map(each => each.getAttribute('d'))"))) == 8
 
 
-def test_tokens_and_dollars_are_costs(visit, tmp_path):
+def test_tokens_and_dollars_are_available_as_cost(visit, tmp_path):
     def charge(board):
         for number, entry in enumerate(board["entries"], 1):
             if entry["synthetic"]:

@@ -6,11 +6,11 @@ import pypdf
 import pytest
 
 from fgbench.report import write_report
-from synthetic_run import make_run
+from support.boards import make_run
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_theme_is_the_reader_s_until_switched(visit, quick_page, scheme):
+def test_theme_follows_system_until_switched(visit, quick_page, scheme):
     page = visit(quick_page, color_scheme=scheme)
     page.descriptions("diagrams")
 
@@ -35,7 +35,7 @@ def test_the_theme_is_the_reader_s_until_switched(visit, quick_page, scheme):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_barrier_is_found_by_axe(visit, quick_page, tmp_path, scheme):
+def test_axe_finds_no_accessibility_violations(visit, quick_page, tmp_path, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     make_run(tmp_path / "run")
     write_report(tmp_path / "run", tmp_path / "report.html")
@@ -50,7 +50,45 @@ def test_no_barrier_is_found_by_axe(visit, quick_page, tmp_path, scheme):
         assert found.violations_count == 0, found.generate_report()
 
 
-def test_on_a_narrow_screen_only_the_tables_scroll(visit, quick_page):
+@pytest.fixture
+def report(tmp_path):
+    make_run(tmp_path / "run")
+    write_report(tmp_path / "run", tmp_path / "report.html")
+    return tmp_path / "report.html"
+
+
+def test_fidelity_charts_follow_the_theme_and_fit_a_narrow_screen(visit, report):
+    page = visit(report, viewport={"width": 390, "height": 800}, color_scheme="light")
+    line = page.page.locator(".fidelity svg [data-mark=line]").first
+    page.page.locator(".fidelity").scroll_into_view_if_needed()
+    line.wait_for()
+    stroke = "element => getComputedStyle(element).stroke"
+    light = line.evaluate(stroke)
+    page.page.click("#theme")
+    assert line.evaluate(stroke) != light
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= 390
+    for chart in page.page.locator(".fidelity svg").all():
+        assert chart.bounding_box()["width"] <= 350
+
+
+def test_fidelity_charts_are_printed_without_scrolling_to_them(visit, report):
+    page = visit(report)
+    assert page.page.locator(".fidelity svg").count() == 0
+    sheets = pypdf.PdfReader(io.BytesIO(page.page.pdf(prefer_css_page_size=True))).pages
+    assert "mean absolute error 0.050, n = 6" in "".join(sheet.extract_text() for sheet in sheets)
+
+
+def test_without_scripts_fidelity_is_a_table(visit, report):
+    page = visit(report, java_script_enabled=False)
+    assert page.page.locator(".fidelity").inner_text() == ""
+    table = page.page.locator("section[aria-labelledby=samples] table")
+    assert table.locator("tbody tr").all_inner_texts() == [
+        "0.5–0.6\t0.560 (n = 6)\t0.600 (n = 6)",
+        "mean absolute error\t0.010 (n = 6)\t0.050 (n = 6)",
+    ]
+
+
+def test_only_tables_scroll_on_narrow_screen(visit, quick_page):
     page = visit(quick_page, viewport={"width": 390, "height": 800})
     page.page.locator("button.open").first.click()
     for place in ("planes", "costs", "diagrams"):
@@ -60,7 +98,7 @@ def test_on_a_narrow_screen_only_the_tables_scroll(visit, quick_page):
         assert page.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_it_prints_without_controls(visit, quick_page):
+def test_printed_page_has_no_controls(visit, quick_page):
     page = visit(quick_page)
     page.sort("ece")
     reader = pypdf.PdfReader(io.BytesIO(page.page.pdf(prefer_css_page_size=True)))
@@ -69,7 +107,7 @@ def test_it_prints_without_controls(visit, quick_page):
         assert "calibrator" in sheet
         assert "ece_positive" in sheet
         assert "nll" in sheet
-    assert "keep comparisons together" not in "".join(sheets)
+    assert "group by comparison" not in "".join(sheets)
     page.page.emulate_media(media="print", color_scheme="dark")
     assert not page.page.locator("#controls").is_visible()
     assert page.page.locator("#entries").is_visible()
@@ -79,7 +117,7 @@ def test_it_prints_without_controls(visit, quick_page):
     )
 
 
-def test_without_scripts_there_are_plain_tables(visit, quick_page):
+def test_page_without_scripts_shows_plain_tables(visit, quick_page):
     page = visit(quick_page, java_script_enabled=False)
     text = page.page.inner_text("main")
     assert "On the test split" in text

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from browsing import Visit
 from fgbench.report import write_board_page, write_report
-from synthetic_run import make_run
+from support.boards import make_run
+from support.browser import Visit
 
 EVIL = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>\"'&"
 FORMULA = '=HYPERLINK("http://x.test","y")'
@@ -49,7 +49,7 @@ def evil_run(tmp_path):
     return folder
 
 
-def test_markup_and_formulas_in_every_field_are_text(visit, evil_run, tmp_path):
+def test_markup_and_formulas_are_shown_as_text(visit, evil_run, tmp_path):
     write_report(evil_run, evil_run / "report.html")
     board = write_board_page(evil_run, tmp_path / "page").file
     for file in (evil_run / "report.html", board):
@@ -71,7 +71,7 @@ def test_markup_and_formulas_in_every_field_are_text(visit, evil_run, tmp_path):
         assert page.page.locator('a[href^="javascript"]').count() == 0
 
 
-def test_a_script_that_is_not_the_page_s_own_does_not_run(browser, quick_page):
+def test_foreign_script_does_not_run(browser, quick_page):
     page = Visit(browser, quick_page)
     page.page.evaluate(
         "() => { const script = document.createElement('script');"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tiny_llama import save_tiny_llama
+from support.tiny_llama import save_tiny_llama
 
 _ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",

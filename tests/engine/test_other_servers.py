@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from engine_servers import serving
 
 from fgbench_plugins.generators.openai import OpenAIGenerator
-from tiny_llama import NoCaps, ask, chat
+from support.engine_servers import serving
+from support.tiny_llama import NoCaps, ask, chat
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def server(tiny, tmp_path_factory):
         yield f"{address}/v1"
 
 
-def test_what_a_server_ignores_is_noticed(server, tiny):
+def test_ignored_request_fields_are_noted(server, tiny):
     part = OpenAIGenerator.create(
         {"model": str(tiny), "base_url": server, "structured": True, "concurrency": 4},
         name="openai",

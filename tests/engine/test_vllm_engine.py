@@ -12,7 +12,7 @@ import fgbench
 from fgbench import BudgetError, ConfigurationError
 from fgbench_plugins.language_models.local_model import LocalModel
 from fgbench_plugins.language_models.vllm_engine import VllmChat, VllmSettings
-from tiny_llama import NoCaps, ask, chat
+from support.tiny_llama import NoCaps, ask, chat
 
 SYSTEM = "Write short and diverse texts, and label each of them. " * 6
 LABELS = {
@@ -49,7 +49,7 @@ def mixed(count=12):
     ]
 
 
-def test_an_answer_depends_on_its_request_alone(model):
+def test_answer_depends_only_on_its_request(model):
     requests = mixed()
     together = [answer.text for answer in ask(model, requests)]
     assert [answer.text for answer in ask(model, requests)] == together
@@ -58,7 +58,7 @@ def test_an_answer_depends_on_its_request_alone(model):
     assert len(set(together)) > len(together) / 2
 
 
-def test_a_prompt_longer_than_a_step_is_drawn_from_its_own_seed(model):
+def test_chunked_prompt_is_sampled_with_its_own_seed(model):
     # More tokens than go through the model in one step: prompts must not be cut in pieces.
     requests = [
         chat(f"{n} " + "order " * 300, draw=n, temperature=1, max_tokens=4) for n in range(40)
@@ -69,14 +69,14 @@ def test_a_prompt_longer_than_a_step_is_drawn_from_its_own_seed(model):
     ]
 
 
-def test_the_beginning_that_prompts_share_is_computed_once(tiny):
+def test_shared_prompt_prefix_is_computed_once(tiny):
     model = engine(tiny)
     ask(model, [chat(f"text {n}", system=SYSTEM, max_tokens=2) for n in range(20)])
     assert model.prompt_tokens > 0
     assert model.cached_tokens / model.prompt_tokens > 0.5
 
 
-def test_a_schema_is_held_to(model):
+def test_schema_is_enforced(model):
     requests = [
         chat("which?", draw=n, temperature=1, max_tokens=40, schema=LABELS) for n in range(12)
     ]
@@ -87,7 +87,7 @@ def test_a_schema_is_held_to(model):
     assert all(not answer.notes for answer in answers)
 
 
-def test_a_schema_that_the_engine_refuses_is_left_out_and_noted(model):
+def test_refused_schema_is_left_out_and_noted(model):
     bad = {"type": "object", "additionalProperties": "not a schema"}
     refused, held = ask(
         model, [chat("x", max_tokens=3, schema=bad), chat("x", max_tokens=40, schema=LABELS)]
@@ -96,7 +96,7 @@ def test_a_schema_that_the_engine_refuses_is_left_out_and_noted(model):
     assert json.loads(held.text) and not held.notes
 
 
-def test_answers_and_log_probabilities_are_those_of_transformers(model, tiny):
+def test_answers_and_logprobs_match_transformers(model, tiny):
     import torch
     import transformers
 
@@ -119,13 +119,13 @@ def test_answers_and_log_probabilities_are_those_of_transformers(model, tiny):
     assert alternatives == pytest.approx(logprobs.tolist(), abs=1e-3)
 
 
-def test_a_prompt_that_is_too_long_fails_alone(model):
+def test_too_long_prompt_fails_alone(model):
     long, short = ask(model, [chat("a b " * 400, max_tokens=4), chat("short", max_tokens=4)])
     assert (long.text, long.failure) == (None, "prompt too long")
     assert short.ok
 
 
-def test_at_a_cap_what_is_set_aside_is_still_answered(model):
+def test_reserved_requests_are_answered_at_cap(model):
     spending = NoCaps(reservations=5)
     with pytest.raises(BudgetError) as caught:
         ask(model, [chat("x", draw=n, max_tokens=2) for n in range(9)], spending)
@@ -134,14 +134,14 @@ def test_at_a_cap_what_is_set_aside_is_still_answered(model):
     assert ask(model, [chat("x", max_tokens=2)])[0].ok
 
 
-def test_another_seed_gives_other_answers(model, tiny):
+def test_seed_changes_answers(model, tiny):
     request = chat("x", temperature=1, max_tokens=10)
     (one,) = ask(model, [request])
     (other,) = ask(engine(tiny, seed=1), [request])
     assert one.text != other.text
 
 
-def test_a_model_that_cannot_be_loaded_is_one_sentence(tiny):
+def test_unloadable_model_is_one_error(tiny):
     fgbench.release_resident()
     with pytest.raises(
         ConfigurationError, match=r"^vllm cannot load 'tiny-llama' \(.*\); try changing .*\.$"
@@ -149,12 +149,12 @@ def test_a_model_that_cannot_be_loaded_is_one_sentence(tiny):
         ask(engine(tiny, quantization="no-such-method"), [chat("x")])
 
 
-def test_unloading_frees_the_memory_and_leaves_torch_as_it_was(tiny):
+def test_unloading_frees_memory_and_restores_torch(tiny):
     """What comes after it in this process, a classifier's training, must not notice."""
     import torch
 
     from fgbench_plugins.losses.cross_entropy import CrossEntropy
-    from tiny_bert import classifier, save_tiny, training_set
+    from support.tiny_bert import classifier, save_tiny, training_set
 
     fgbench.release_resident()
     process = psutil.Process()

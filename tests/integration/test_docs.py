@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 from fgbench.testing import check_calibrator
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ def plugins(tmp_path):
     return tmp_path
 
 
-def test_the_plugins_of_the_documentation_run(plugins, fgbench, monkeypatch):
+def test_documented_plugins_run(plugins, fgbench, monkeypatch):
     monkeypatch.setenv("FGBENCH_PLUGINS", os.pathsep.join(["histogram.py", "tracker.py"]))
     options = (
         "--dataset logistic-1d --arm baseline --calibrator none "
@@ -46,14 +46,21 @@ def test_the_plugins_of_the_documentation_run(plugins, fgbench, monkeypatch):
     assert "finished: " in done.stderr
 
 
-def test_the_calibrator_of_the_documentation_keeps_the_contract(plugins):
+def test_documented_calibrator_conforms(plugins):
     registry = Registry.load([str(plugins / "histogram.py")])
     reference = PartReference.parse("smoothed-histogram:bins=5")
     check_calibrator(registry.create("calibrator", reference))
 
 
+def test_the_index_of_the_documentation_links_to_every_page():
+    index = ROOT / "docs" / "index.md"
+    links = LINK.finditer(index.read_text(encoding="utf-8"))
+    targets = {(index.parent / link["target"]).resolve() for link in links}
+    assert set(PAGES) - {index} <= targets
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_links_of_a_page_lead_somewhere(page):
+def test_documentation_links_resolve(page):
     for link in LINK.finditer(page.read_text(encoding="utf-8")):
         target = (page.parent / link["target"]).resolve()
         assert target.exists(), f"{page.name} links to {link['target']}"

@@ -9,7 +9,7 @@ from fgbench.data import Predictions
 from fgbench.errors import ConfigurationError
 
 
-def test_an_ensemble_is_the_mean_of_the_seeds_models(tmp_path):
+def test_ensemble_is_mean_of_seed_models(tmp_path):
     run = fgbench.run(
         dataset="known-posterior:train=60,validation=80,test=50",
         arms=["baseline", "synthesis+"],
@@ -35,6 +35,6 @@ def test_an_ensemble_is_the_mean_of_the_seeds_models(tmp_path):
         np.testing.assert_array_equal(ensemble.labels, members[0].labels)
 
 
-def test_one_seed_is_no_ensemble(tmp_path):
+def test_ensemble_of_one_seed_is_refused(tmp_path):
     with pytest.raises(ConfigurationError, match="several seeds, and the suite has one"):
         fgbench.run(calibrators=["ensemble"], seeds=[0], out=tmp_path, store=tmp_path / "store")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fgbench.cli import run_command
-from synthetic_run import make_run
+from support.boards import make_run
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_build_show_verify(run, tmp_path, capsys):
     assert "not the intervals and p-values" in capsys.readouterr().out
 
 
-def test_show_as_json_prints_a_board_and_nothing_else(run, capsys):
+def test_show_json_prints_only_the_board(run, capsys):
     arguments = ["leaderboard", "show", str(run), "--arm", "baseline", "--json"]
     assert run_command(arguments) == 0
     board = json.loads(capsys.readouterr().out)
@@ -44,12 +44,12 @@ def test_show_with_a_metric_of_choice(run, capsys):
     assert "accuracy" not in out
 
 
-def test_an_unknown_name_is_met_with_the_nearest(run, capsys):
+def test_unknown_name_suggests_nearest(run, capsys):
     assert run_command(["leaderboard", "show", str(run), "--metric", "brie"]) == 2
     assert "Did you mean 'brier'?" in capsys.readouterr().err
 
 
-def test_tampering_is_named_and_ends_with_one(run, capsys):
+def test_verify_of_tampered_board_exits_1(run, capsys):
     file = run / "leaderboard.json"
     board = json.loads(file.read_text(encoding="utf-8"))
     board["entries"][0]["metrics"]["ece"]["mean"] = 0.001
@@ -61,7 +61,7 @@ def test_tampering_is_named_and_ends_with_one(run, capsys):
 
 
 @pytest.mark.parametrize("command", ["show", "verify"])
-def test_what_is_no_board_is_one_sentence_and_ends_with_two(tmp_path, capsys, command):
+def test_invalid_board_exits_2_with_one_error(tmp_path, capsys, command):
     (tmp_path / "x.json").write_text("{", encoding="utf-8")
     assert run_command(["leaderboard", command, str(tmp_path / "x.json")]) == 2
     error = capsys.readouterr().err
@@ -92,7 +92,7 @@ def test_what_is_no_board_is_one_sentence_and_ends_with_two(tmp_path, capsys, co
         ("build", "GOOD", "-o", "BAD"),
     ],
 )
-def test_bad_input_is_one_sentence_everywhere_and_nothing_is_overwritten(
+def test_bad_input_is_one_error_and_overwrites_nothing(
     run, tmp_path, capsys, monkeypatch, arguments, text, said
 ):
     monkeypatch.chdir(tmp_path)
@@ -136,7 +136,7 @@ def test_compare_and_its_exit_codes(run, tmp_path, capsys):
     assert "Did you mean 'nll'?" in capsys.readouterr().err
 
 
-def test_show_sorted_has_ranks_and_the_best_first(run, capsys):
+def test_show_sort_prints_ranks_best_first(run, capsys):
     assert run_command(["leaderboard", "show", str(run), "--sort", "ece", "--json"]) == 0
     (group,) = json.loads(capsys.readouterr().out)
     means = [entry["mean"] for entry in group["entries"]]
@@ -149,14 +149,14 @@ def test_show_sorted_has_ranks_and_the_best_first(run, capsys):
     assert run_command(["leaderboard", "show", str(run), "--sort", "speed"]) == 2
 
 
-def test_a_board_that_comes_with_fgbench_is_known_by_its_name(capsys):
+def test_bundled_board_is_found_by_name(capsys):
     assert run_command(["leaderboard", "verify", "paper-table4"]) == 0
     assert "nothing to recompute: 66 entries" in capsys.readouterr().out
     assert run_command(["leaderboard", "show", "paper-tabel4"]) == 2
     assert "Did you mean 'paper-table4'?" in capsys.readouterr().err
 
 
-def test_an_empty_board_is_shown_verified_compared_and_built(tmp_path, capsys, monkeypatch):
+def test_empty_board_works_with_every_command(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.json").write_text(
         '{"schema": "fgbench.leaderboard/1", "name": "none", "created": "", "entries": []}',
@@ -170,7 +170,7 @@ def test_an_empty_board_is_shown_verified_compared_and_built(tmp_path, capsys, m
     assert run_command(["leaderboard", "submit-check", "empty.json"]) == 1
 
 
-def test_html_writes_one_page_into_a_folder(run, tmp_path, capsys):
+def test_html_command_writes_one_page(run, tmp_path, capsys):
     assert run_command(["leaderboard", "html", str(run), "-o", str(tmp_path / "a" / "page")]) == 0
     page = tmp_path / "a" / "page" / "index.html"
     assert capsys.readouterr().out == f"{page}: {page.stat().st_size / 1e6:,.1f} MB.\n"
@@ -178,7 +178,7 @@ def test_html_writes_one_page_into_a_folder(run, tmp_path, capsys):
     assert "source 0: plain text" in page.read_text(encoding="utf-8")  # a run has its samples
 
 
-def test_html_says_which_diagrams_it_could_not_draw(run, tmp_path, capsys):
+def test_html_command_reports_missing_diagrams(run, tmp_path, capsys):
     for number, path in enumerate(sorted((run / "predictions").iterdir())):
         if number % 2:
             path.unlink()
@@ -190,16 +190,16 @@ def test_html_says_which_diagrams_it_could_not_draw(run, tmp_path, capsys):
     assert error[3] == "… and 1 more, in their rows."
 
 
-def test_html_of_what_cannot_be_shown_is_one_sentence(run, tmp_path, capsys):
+def test_html_command_refuses_invalid_input(run, tmp_path, capsys):
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     (tmp_path / "empty").mkdir()
     for arguments, said in (
-        ([str(run), "-o", str(tmp_path / "file")], "it is a file; name the folder"),
+        ([str(run), "-o", str(tmp_path / "file")], "is a file. Pass the folder"),
         ([str(run / "absent.json"), "-o", str(tmp_path / "page")], "there is no such file"),
         ([str(tmp_path / "file"), "-o", str(tmp_path / "page")], "not JSON"),
         (
             [str(run), "-o", str(tmp_path / "page"), "--samples", str(tmp_path / "empty")],
-            "it holds no samples/; name the folder of a run",
+            "has no samples/. Pass the folder of a run",
         ),
         (["quikc", "-o", str(tmp_path / "page")], "Did you mean 'quick'?"),
     ):

@@ -12,10 +12,10 @@ import psutil
 import pytest
 
 from fgbench import Answers, ChatRequest, Message, Sampling
-from fgbench.store.answers import ANSWERS_FILE, AnswerStore, Standing
+from fgbench.llm.answers import ANSWERS_FILE, AnswerStore, Standing
 from fgbench_plugins.language_models.openai_endpoint import OpenAIChat
-from llm_server import FINAL_FAULTS, HARMLESS_FAULTS, RETRIED_FAULTS, content_key
-from run_folders import ENTRY, comparable
+from support.llm_server import FINAL_FAULTS, HARMLESS_FAULTS, RETRIED_FAULTS, content_key
+from support.runs import ENTRY, comparable
 
 CANARY = "sk-canary-7Qp2vX9wLm4tR8sZ-do-not-tell-anybody-this-is-long-enough-to-be-cut"
 RUN = (
@@ -53,7 +53,7 @@ def place(tmp_path):
 
 
 class TestEveryFaultAtOnce:
-    def test_each_request_ends_answered_or_with_its_reason(self, llm_server, place):
+    def test_every_request_is_answered_or_has_reason(self, llm_server, place):
         """5 % of 400 requests meet each fault; the store holds each once."""
         faults = (*RETRIED_FAULTS, *HARMLESS_FAULTS, *FINAL_FAULTS)
         rates = {name: 1 / len(faults) if 0.05 * len(faults) > 1 else 0.05 for name in faults}
@@ -89,7 +89,7 @@ class TestEveryFaultAtOnce:
         assert sent == sum(answer.usage.requests for answer in answers)
         store.close()
 
-    def test_a_run_among_faults_has_the_board_of_a_calm_one(self, llm_server, place, fgbench):
+    def test_run_with_faults_gives_same_board(self, llm_server, place, fgbench):
         rates = dict.fromkeys(RETRIED_FAULTS, 0.05)
         calm, rough = llm_server(), llm_server(rates=rates, retry_after=0.1, stall=4)
         for name, server in (("calm", calm), ("rough", rough)):
@@ -105,9 +105,7 @@ class TestEveryFaultAtOnce:
         assert sum(rough.stats()["faults"].values()) > 20
 
 
-def test_what_the_server_lacks_is_told_on_the_board_in_lineage_report_and_table(
-    llm_server, place, fgbench
-):
+def test_missing_server_features_are_noted_everywhere(llm_server, place, fgbench):
     server = llm_server(refuse_format="400")
     command = [each for each in arguments(server, place, structured="true") if each != "--json"]
     told = fgbench(*command).stdout
@@ -123,7 +121,7 @@ def test_what_the_server_lacks_is_told_on_the_board_in_lineage_report_and_table(
     assert "Note: " in told and "no structured output" in " ".join(told.split())
 
 
-def test_a_killed_run_sends_only_what_is_unanswered(llm_server, place, fgbench):
+def test_killed_run_resumes_with_unanswered_requests_only(llm_server, place, fgbench):
     whole, killed = llm_server(), llm_server(latency=0.05)
     for name in ("whole", "killed"):
         (place / name).mkdir()
@@ -202,7 +200,7 @@ class TestKey:
         assert not any(CANARY[:20] in item for item in lists)
         return subprocess.CompletedProcess(command, process.returncode, out, err)
 
-    def test_nothing_of_a_good_run_tells_it(self, llm_server, place, environment):
+    def test_key_is_not_leaked_by_successful_run(self, llm_server, place, environment):
         rates = {"500": 0.1, "400": 0.1, "429-after": 0.1, "content-filter": 0.1}
         server = llm_server(api_key=CANARY, echo_key=True, rates=rates)
         command = arguments(server, place, api_key_env="CANARY_KEY")
@@ -216,7 +214,7 @@ class TestKey:
         assert CANARY[:20] not in everything
 
     @pytest.mark.parametrize("fault", ["401", "quota", "500"])
-    def test_no_failure_tells_it(self, llm_server, place, environment, fault):
+    def test_key_is_not_leaked_by_failures(self, llm_server, place, environment, fault):
         server = llm_server(always=fault, echo_key=True)
         command = arguments(server, place, api_key_env="CANARY_KEY", retries=0)
         answer = self.run(place, [*command, "--debug"], environment)
@@ -226,7 +224,7 @@ class TestKey:
         assert server.url in answer.stderr or "unanswered" in answer.stderr
         assert CANARY[:20] not in everything
 
-    def test_a_wrong_key_ends_it_with_one_sentence(self, llm_server, place, fgbench, environment):
+    def test_wrong_key_ends_run_with_one_error(self, llm_server, place, fgbench, environment):
         server = llm_server(api_key="another", latency=0.02)
         answer = fgbench(
             *arguments(server, place, api_key_env="CANARY_KEY"), code=1, env=environment
@@ -235,7 +233,7 @@ class TestKey:
         assert "Traceback" not in answer.stderr
         assert sum(server.stats()["attempts"].values()) <= 16
 
-    def test_a_password_in_the_address_is_refused_and_not_told(self, place, fgbench):
+    def test_password_in_url_is_refused_and_not_printed(self, place, fgbench):
         answer = fgbench(
             "run", "--dataset", "known-posterior",
             "--generator", f"openai:model=m,base_url=http://me:{CANARY}@host/v1", code=2,
@@ -244,7 +242,7 @@ class TestKey:
         assert CANARY[:20] not in self.everything(place, answer)
 
 
-def test_ctrl_c_ends_it_promptly(llm_server, place):
+def test_ctrl_c_ends_pending_requests_promptly(llm_server, place):
     server = llm_server(always="hang", stall=60)
     process = subprocess.Popen(
         [*ENTRY, *map(str, arguments(server, place))],

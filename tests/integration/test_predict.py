@@ -22,11 +22,11 @@ def finished(fgbench, tmp_path):
     return folder, {(entry["arm"], entry["calibrator"]["name"]): entry for entry in entries}
 
 
-def test_new_texts_get_what_the_stored_predictions_say(fgbench, finished):
+def test_predict_matches_stored_predictions(fgbench, finished):
     """The test split's own texts, sent through the command, come back as they were predicted."""
     from fgbench.cards import DataFolder
-    from fgbench.references import PartReference
-    from fgbench.registry import Registry
+    from fgbench.plugins.references import PartReference
+    from fgbench.plugins.registry import Registry
 
     folder, entries = finished
     loader = Registry.load().create("dataset", PartReference.parse(RUN[2]))
@@ -44,7 +44,7 @@ def test_new_texts_get_what_the_stored_predictions_say(fgbench, finished):
             assert {row["label"] for row in rows} == {"access", "network"}
 
 
-def test_odd_texts_are_classified_too(fgbench, finished):
+def test_predict_accepts_odd_texts(fgbench, finished):
     folder, entries = finished
     cell = entries["baseline", "none"]["id"]
     answer = fgbench("predict", folder, "--cell", cell, input="\n🎉🎉\na\x00b\n" + "x" * 100_000)
@@ -52,7 +52,7 @@ def test_odd_texts_are_classified_too(fgbench, finished):
     assert fgbench("predict", folder, "--cell", cell, input="").stdout == ""
 
 
-def test_what_cannot_be_predicted_is_said(fgbench, finished, tmp_path):
+def test_predict_refuses_invalid_input(fgbench, finished, tmp_path):
     folder, entries = finished
     cell = entries["baseline", "none"]["id"]
     assert "is no entry" in fgbench("predict", folder, "--cell", "xyz", code=2, input="").stderr
@@ -63,7 +63,7 @@ def test_what_cannot_be_predicted_is_said(fgbench, finished, tmp_path):
     assert "not in this store" in elsewhere.stderr
 
 
-def test_a_classifier_without_weights_says_so(fgbench, tmp_path):
+def test_predict_without_saved_weights_is_an_error(fgbench, tmp_path):
     fgbench("run", "--dataset", "probe", "--arm", "baseline", "--seed", 0, "--quiet", probe=True)
     (folder,) = (tmp_path / "runs").iterdir()
     entry = json.loads((folder / "leaderboard.json").read_text())["entries"][0]
@@ -71,7 +71,7 @@ def test_a_classifier_without_weights_says_so(fgbench, tmp_path):
     assert "keeps no weights" in answer.stderr
 
 
-def test_samples_say_what_the_baseline_thinks_of_them(finished):
+def test_samples_record_baseline_probabilities(finished):
     folder, _ = finished
     samples = [
         json.loads(line)

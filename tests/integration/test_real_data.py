@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fgbench import DataFolder, Dataset
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 
 DATA = os.environ.get("FGBENCH_TEST_DATA")
 pytestmark = pytest.mark.skipif(
@@ -51,7 +51,7 @@ def test_twitter_complaints_split_80_10_10() -> None:
     assert not straddling(dataset)
 
 
-def test_subjectivity_has_five_thousand_sentences_a_class() -> None:
+def test_subjectivity_has_5000_sentences_per_class() -> None:
     dataset = load("subj")
     assert counts(dataset) == {"objective": 5000, "subjective": 5000}
     assert sizes(dataset) == [6400, 1600, 2000]
@@ -60,7 +60,7 @@ def test_subjectivity_has_five_thousand_sentences_a_class() -> None:
     assert any("clich\u00e9" in text for text in texts) and any("\u2026" in text for text in texts)
 
 
-def test_bankings_pair_is_197_and_80() -> None:
+def test_banking_pair_has_197_and_80_rows() -> None:
     dataset = load("banking77")
     assert sizes(dataset) == [158, 39, 80]
     labels = np.concatenate([dataset.splits[name].labels for name in ("train", "validation")])
@@ -68,14 +68,14 @@ def test_bankings_pair_is_197_and_80() -> None:
     assert Counter(dataset.splits["test"].labels.tolist()) == {0: 40, 1: 40}
 
 
-def test_all_77_intents_of_banking_are_there() -> None:
+def test_banking_has_all_77_intents() -> None:
     dataset = load("banking77:intents=all")
     assert dataset.n_classes == 77
     assert sum(sizes(dataset)[:2]) == 10003
     assert Counter(dataset.splits["test"].labels.tolist()) == dict.fromkeys(range(77), 40)
 
 
-def test_customer_reviews_are_the_3775_lines_without_the_four_blank_ones() -> None:
+def test_customer_reviews_have_3775_lines_without_blanks() -> None:
     dataset = load("se")
     # 2,407 and 1,368 lines, of which two each are blank.
     assert counts(dataset) == {"positive": 2405, "negative": 1366}
@@ -85,11 +85,11 @@ def test_customer_reviews_are_the_3775_lines_without_the_four_blank_ones() -> No
 
 
 @pytest.mark.parametrize("name", ["tc", "subj", "banking77", "se"])
-def test_the_same_files_and_seed_give_the_same_data(name: str) -> None:
+def test_real_data_depend_only_on_files_and_seed(name: str) -> None:
     assert load(name).digest == load(name).digest != load(f"{name}:split_seed=1").digest
 
 
-def test_the_evidences_of_ddxplus_are_read_as_re_published() -> None:
+def test_republished_ddxplus_evidence_is_read() -> None:
     from fgbench_plugins.datasets.evidences import Evidences
     from fgbench_plugins.datasets.text_files import TextFile
 

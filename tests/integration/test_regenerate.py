@@ -9,7 +9,7 @@ import pytest
 from fgbench.cli import run_command
 from fgbench.errors import ConfigurationError
 from fgbench.leaderboard.files import read_board
-from fgbench.regenerating import suite_of
+from fgbench.runs.regenerate import suite_of
 
 RUN = (
     "run", "--dataset", "logistic-1d", "--limit", "150", "--seed", "0", "--seed", "3",
@@ -38,7 +38,7 @@ def regenerate(capsys, *arguments):
     return code, " ".join(streams.out.split()), streams.err
 
 
-def test_a_run_folder_is_made_anew_from_its_suite_and_nothing_of_before(place, capsys):
+def test_run_folder_is_reproduced_from_its_suite(place, capsys):
     folder, run = place
     code, out, _ = regenerate(capsys, run)
     assert code == 0, out
@@ -51,7 +51,7 @@ def test_a_run_folder_is_made_anew_from_its_suite_and_nothing_of_before(place, c
     assert "stage_cached" not in finished
 
 
-def test_of_a_board_alone_the_suite_is_told_from_the_coordinates(place, capsys):
+def test_suite_is_derived_from_board_coordinates(place, capsys):
     folder, run = place
     assert run_command(["leaderboard", "build", str(run), "-o", "board.json"]) == 0
     code, out, _ = regenerate(capsys, "board.json", "--out", folder / "anew")
@@ -60,7 +60,7 @@ def test_of_a_board_alone_the_suite_is_told_from_the_coordinates(place, capsys):
     assert "made along with it" not in out  # no entry but those of the board
 
 
-def test_one_entry_is_picked_by_the_beginning_of_its_id(place, capsys):
+def test_entry_is_selected_by_id_prefix(place, capsys):
     _, run = place
     entry = next(e for e in read_board(run).entries if e.arm == "synthesis+")
     code, out, _ = regenerate(capsys, run, "--entry", entry.id[:8])
@@ -79,7 +79,7 @@ def changed(run, change):
     file.write_text(json.dumps(value), encoding="utf-8")
 
 
-def test_a_difference_within_the_interval_is_seed_noise_and_one_beyond_is_drift(place, capsys):
+def test_difference_within_interval_is_noise_and_beyond_is_drift(place, capsys):
     """The old board is changed as an older version of everything would have made it."""
     folder, run = place
 
@@ -106,7 +106,7 @@ def test_a_difference_within_the_interval_is_seed_noise_and_one_beyond_is_drift(
     assert "git commit aaaaaaaaaaaa → " in out
 
 
-def test_other_data_are_named_with_both_digests_and_not_compared(place, capsys):
+def test_changed_data_are_reported_with_digests_and_not_compared(place, capsys):
     from fgbench.leaderboard.models import EntryCoordinates, entry_id
 
     folder, run = place
@@ -125,7 +125,7 @@ def test_other_data_are_named_with_both_digests_and_not_compared(place, capsys):
     assert "its data are others, digest bbbbbbbbbbbb before and" in out
 
 
-def test_another_version_of_a_metric_is_a_cause_that_is_named(place, capsys):
+def test_changed_metric_version_is_reported_as_cause(place, capsys):
     folder, run = place
 
     def older(entry):
@@ -139,7 +139,7 @@ def test_another_version_of_a_metric_is_a_cause_that_is_named(place, capsys):
     assert "ece: not compared: version 0 of the metric before" in out
 
 
-def test_a_board_without_entries_has_nothing_to_rerun(tmp_path, capsys):
+def test_empty_board_has_nothing_to_regenerate(tmp_path, capsys):
     empty = tmp_path / "empty.json"
     empty.write_text(
         '{"schema": "fgbench.leaderboard/1", "name": "none", "created": "", "entries": []}',
@@ -150,7 +150,7 @@ def test_a_board_without_entries_has_nothing_to_rerun(tmp_path, capsys):
     assert "nothing to rerun" in err
 
 
-def test_a_published_figure_alone_cannot_be_rerun(capsys, tmp_path, monkeypatch):
+def test_published_figures_cannot_be_regenerated(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     board = read_board_of("paper-table4")
     code, _, err = regenerate(capsys, "paper-table4", "--entry", board.entries[0].id)
@@ -164,7 +164,7 @@ def read_board_of(name):
     return read_board(board_path(Path(name)))
 
 
-def test_settings_that_this_version_does_not_know_are_refused(place):
+def test_unknown_settings_are_refused(place):
     _, run = place
     entry = read_board(run).entries[0]
     odd = entry.model_copy(update={"settings": {"moon": "full"}})
@@ -172,7 +172,7 @@ def test_settings_that_this_version_does_not_know_are_refused(place):
         suite_of([odd])
 
 
-def test_with_a_replay_no_language_model_is_asked(llm_server, tmp_path, monkeypatch, capsys):
+def test_regenerate_with_replay_sends_no_requests(llm_server, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     server = llm_server()
     generator = f"openai:model=tiny,base_url={server.url}"

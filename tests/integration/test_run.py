@@ -9,7 +9,9 @@ import pytest
 
 import fgbench as package
 from fgbench.errors import ConfigurationError, IncompatiblePartsError
-from run_folders import ENTRY, PROBE, comparable, events, stage_counts
+from fgbench.leaderboard.models import Provenance
+from fgbench.runs import session
+from support.runs import ENTRY, PROBE, comparable, events, stage_counts
 
 SMALL = ["--replicates", "20", "--bins", "5"]
 
@@ -19,11 +21,11 @@ def run(out, store, **matrix):
     return package.run(out=out, store=store, **{"plugins": [str(PROBE)]} | matrix)
 
 
-def test_a_run_leaves_what_the_design_says(tmp_path):
+def test_run_folder_contents(tmp_path):
     outcome = run(tmp_path / "runs", tmp_path / "store", seeds=[0, 1], name="mine")
     folder = outcome.folder
     assert folder.name.startswith("mine-")
-    names = {path.name for path in folder.iterdir()} - {".lock"}
+    names = {path.name for path in folder.iterdir()} - {".lock", ".receipt.json"}
     assert names == {
         "suite.toml", "plan.json", "events.jsonl", "samples", "predictions", "leaderboard.json",
         "models.json", "samples.json", "diagnostics.json", "report.html",
@@ -62,7 +64,7 @@ def test_a_run_leaves_what_the_design_says(tmp_path):
             assert named[entry] in arms
 
 
-def test_each_baseline_of_a_large_matrix_trains_exactly_once(tmp_path):
+def test_each_baseline_trains_once(tmp_path):
     """2 data sets × 2 generators × 3 bin counts × 6 arms × 4 calibrators × 3 seeds."""
     outcome = run(
         tmp_path / "runs",
@@ -87,7 +89,7 @@ def test_each_baseline_of_a_large_matrix_trains_exactly_once(tmp_path):
     assert sum(e["event"] == "cell_finished" for e in log) == 3 * len(outcome.leaderboard.entries)
 
 
-def test_neither_the_order_of_the_matrix_nor_the_jobs_change_a_result(tmp_path):
+def test_results_do_not_depend_on_matrix_order_or_jobs(tmp_path):
     matrix = {
         "datasets": ["probe", "probe:classes=3"],
         "generators": ["probe-generator", "probe-generator:tag=second"],
@@ -116,7 +118,7 @@ def test_neither_the_order_of_the_matrix_nor_the_jobs_change_a_result(tmp_path):
     assert finished[0] == finished[1]
 
 
-def test_stages_that_take_the_machine_whole_take_turns_beside_others(tmp_path, monkeypatch):
+def test_exclusive_stages_take_turns_beside_others(tmp_path, monkeypatch):
     matrix = {
         "classifiers": [f"probe-classifier:whole={each},seconds=0.3" for each in ("true", "false")],
         "arms": ["baseline", "real"],
@@ -143,7 +145,7 @@ def test_stages_that_take_the_machine_whole_take_turns_beside_others(tmp_path, m
     )
 
 
-def test_a_second_run_repeats_nothing_and_says_the_same(tmp_path):
+def test_second_run_reuses_every_stage(tmp_path):
     first = run(tmp_path / "runs", tmp_path / "store")
     before = comparable(first.folder / "leaderboard.json")
     counts = stage_counts(first.folder)
@@ -153,7 +155,7 @@ def test_a_second_run_repeats_nothing_and_says_the_same(tmp_path):
     assert {event for event, _ in again} <= {"stage_cached", "stage_shared"}
 
 
-def test_a_stage_that_fails_takes_only_its_cells_along(fgbench, tmp_path):
+def test_failed_stage_fails_only_its_cells(fgbench, tmp_path):
     answer = fgbench(
         "run", "--dataset", "probe", "--classifier", "probe-classifier:fail_on_synthetic=true",
         "--seed", 0, *SMALL, code=1, probe=True,
@@ -172,7 +174,7 @@ def test_a_stage_that_fails_takes_only_its_cells_along(fgbench, tmp_path):
     )  # fmt: skip
 
 
-def test_an_entry_with_a_missing_seed_is_left_out(tmp_path):
+def test_entry_with_missing_seed_is_omitted(tmp_path):
     outcome = run(
         tmp_path / "runs", tmp_path / "store", generators=["probe-generator:fail=true"],
         seeds=[0, 1],
@@ -182,25 +184,25 @@ def test_an_entry_with_a_missing_seed_is_left_out(tmp_path):
     assert "the endpoint is gone" in outcome.failures[0].error
 
 
-def test_a_worker_that_dies_fails_its_cells_and_no_others(fgbench, tmp_path):
+def test_dead_worker_fails_only_its_cells(fgbench, tmp_path):
     answer = fgbench(
         "run", "--dataset", "probe", "--classifier", "probe-classifier:kill_on_synthetic=true",
         "--arm", "baseline", "--arm", "real", "--arm", "synthesis+", "--seed", 0, "--jobs", 2,
         *SMALL, code=1, probe=True,
     )  # fmt: skip
-    assert "worker process died" in answer.stderr
+    assert "the worker process was killed" in answer.stderr
     (folder,) = (tmp_path / "runs").iterdir()
     board = json.loads((folder / "leaderboard.json").read_text())
     assert {entry["arm"] for entry in board["entries"]} == {"baseline", "real"}
 
 
-def test_a_calibrator_that_breaks_its_promise_fails_its_cells(tmp_path):
+def test_calibrator_contract_violation_fails_its_cells(tmp_path):
     outcome = run(tmp_path / "runs", tmp_path / "store", calibrators=["none", "liar"])
     assert {entry.calibrator.name for entry in outcome.leaderboard.entries} == {"none"}
-    assert "says that it preserves accuracy" in outcome.failures[0].error
+    assert "declares preserves_accuracy but changed" in outcome.failures[0].error
 
 
-def test_under_the_paper_protocol_calibrators_after_retraining_are_refused(tmp_path):
+def test_paper_protocol_refuses_calibrators_after_retraining(tmp_path):
     matrix = {"protocol": "paper", "calibrators": ["none", "temperature"]}
     with pytest.raises(IncompatiblePartsError, match="cannot be fitted on it"):
         run(tmp_path / "runs", tmp_path / "store", **matrix)
@@ -213,7 +215,7 @@ def test_under_the_paper_protocol_calibrators_after_retraining_are_refused(tmp_p
     assert len(outcome.leaderboard.entries) == 6 + 1
 
 
-def test_parts_that_do_not_fit_are_refused_before_any_work(tmp_path):
+def test_incompatible_parts_are_refused_before_work_starts(tmp_path):
     with pytest.raises(IncompatiblePartsError, match="generator 'oracle' needs sampling"):
         run(tmp_path / "runs", tmp_path / "store", generator="oracle")
     with pytest.raises(IncompatiblePartsError, match="classifier 'logreg' needs numeric"):
@@ -223,7 +225,7 @@ def test_parts_that_do_not_fit_are_refused_before_any_work(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_two_runs_that_share_a_store_agree_and_corrupt_nothing(tmp_path):
+def test_concurrent_runs_sharing_a_store_agree(tmp_path):
     command = [
         *ENTRY, "run", "--plugin", str(PROBE), "--dataset", "probe", "--classifier",
         "probe-classifier:seconds=0.05", *SMALL, "--quiet",
@@ -241,7 +243,7 @@ def test_two_runs_that_share_a_store_agree_and_corrupt_nothing(tmp_path):
     assert len(finished) == len(set(finished)), "what one has finished the others take"
 
 
-def test_one_run_folder_is_written_by_one_process_at_a_time(fgbench, tmp_path):
+def test_run_folder_is_locked(fgbench, tmp_path):
     slow = [
         "run", "--plugin", str(PROBE), "--dataset", "probe", "--classifier",
         "probe-classifier:seconds=3", "--arm", "baseline", "--seed", "0", *SMALL, "--quiet",
@@ -254,7 +256,7 @@ def test_one_run_folder_is_written_by_one_process_at_a_time(fgbench, tmp_path):
     assert first.wait() == 0
 
 
-def test_a_damaged_artefact_is_made_again(tmp_path):
+def test_corrupt_artifact_is_rebuilt(tmp_path):
     first = run(tmp_path / "runs", tmp_path / "store")
     before = comparable(first.folder / "leaderboard.json")
     damaged = []
@@ -265,7 +267,7 @@ def test_a_damaged_artefact_is_made_again(tmp_path):
     assert second.failures == ()
     assert comparable(second.folder / "leaderboard.json") == before
     log = events(second.folder)
-    assert {e["key"] for e in log if e["event"] == "artifact_damaged"} == set(damaged)
+    assert {e["key"] for e in log if e["event"] == "artifact_corrupt"} == set(damaged)
 
 
 PRINTER = """
@@ -284,7 +286,7 @@ def fgbench_calibrators(register):
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_with_json_standard_output_is_the_board_whatever_a_part_prints(fgbench, tmp_path, jobs):
+def test_json_stdout_is_only_the_board(fgbench, tmp_path, jobs):
     plugin = tmp_path / "local_printer.py"
     plugin.write_text(PRINTER)
     answer = fgbench(
@@ -331,7 +333,7 @@ def fgbench_classifiers(register):
 
 
 @pytest.mark.parametrize(("how", "error"), [("write", "read-only"), ("exit", "gave up")])
-def test_what_a_classifier_does_to_the_process_harms_only_its_own_cells(tmp_path, how, error):
+def test_classifier_that_breaks_process_fails_only_its_cells(tmp_path, how, error):
     plugin = tmp_path / f"local_meddler_{how}.py"
     plugin.write_text(MEDDLER)
     outcome = package.run(
@@ -343,7 +345,7 @@ def test_what_a_classifier_does_to_the_process_harms_only_its_own_cells(tmp_path
     assert len(outcome.leaderboard.entries) == 1
 
 
-def test_a_local_plugin_that_is_edited_between_runs_of_a_process_is_read_anew(tmp_path):
+def test_edited_local_plugin_is_reloaded_between_runs(tmp_path):
     plugin = tmp_path / "local_scale.py"
 
     def brier(factor):
@@ -360,12 +362,12 @@ def test_a_local_plugin_that_is_edited_between_runs_of_a_process_is_read_anew(tm
     assert brier(1) == first
 
 
-def test_a_local_plugin_that_is_edited_during_a_run_fails_its_stages(tmp_path):
+def test_local_plugin_edited_during_run_fails_its_stages(tmp_path):
     plugin = tmp_path / "local_scale_too.py"
     plugin.write_text(SCALE.format(factor=1))
 
-    def edit(event, fields):
-        if event == "run_started":
+    def edit(event):
+        if event.name == "run_started":
             plugin.write_text(SCALE.format(factor=-1))
 
     outcome = run(
@@ -373,11 +375,11 @@ def test_a_local_plugin_that_is_edited_during_a_run_fails_its_stages(tmp_path):
         arms=["baseline"], calibrators=["scale", "none"], observers=[edit],
     )  # fmt: skip
     assert [failure.label.split(" · ")[-2] for failure in outcome.failures] == ["scale"]
-    assert "was changed while the run was going on" in outcome.failures[0].error
+    assert "changed during the run" in outcome.failures[0].error
     assert len(outcome.leaderboard.entries) == 1
 
 
-def test_one_metric_with_two_settings_is_two_metrics_and_verifies(fgbench, tmp_path):
+def test_one_metric_with_two_settings_is_two_metrics(fgbench, tmp_path):
     outcome = run(
         tmp_path / "runs", tmp_path / "store", arms=["baseline"],
         metrics=["ece", "ece:bins=5", "accuracy"],
@@ -388,7 +390,7 @@ def test_one_metric_with_two_settings_is_two_metrics_and_verifies(fgbench, tmp_p
     fgbench("leaderboard", "verify", outcome.folder / "leaderboard.json")
 
 
-def test_a_default_that_is_spelt_out_is_the_same_run(tmp_path):
+def test_explicit_default_gives_same_run(tmp_path):
     plain = run(tmp_path / "runs", tmp_path / "store", metrics=["ece"], arms=["baseline"])
     spelt = run(
         tmp_path / "runs", tmp_path / "store", metrics=["ece:bins=15"], arms=["baseline"],
@@ -398,7 +400,7 @@ def test_a_default_that_is_spelt_out_is_the_same_run(tmp_path):
     assert set(spelt.leaderboard.entries[0].metrics) == {"ece"}
 
 
-def test_a_broken_metric_that_nobody_asked_for_stops_nothing(tmp_path, monkeypatch):
+def test_unused_broken_metric_does_not_stop_run(tmp_path, monkeypatch):
     plugin = tmp_path / "broken_metric.py"
     plugin.write_text(
         "from fgbench import hookimpl\n\n@hookimpl\ndef fgbench_metrics(register):\n"
@@ -417,7 +419,7 @@ def test_a_broken_metric_that_nobody_asked_for_stops_nothing(tmp_path, monkeypat
     assert set(package.evaluate([0.2, 0.9], [0, 1])) >= {"accuracy", "ece"}
 
 
-def test_where_a_file_lies_is_no_part_of_the_result(tmp_path):
+def test_file_location_is_not_part_of_result(tmp_path):
     rows = [f"{'good fine' if n % 2 else 'bad poor'} text number {n},{n % 2}" for n in range(60)]
     entries = []
     for place in ("here", "there"):
@@ -433,3 +435,26 @@ def test_where_a_file_lies_is_no_part_of_the_result(tmp_path):
         assert str(folder / "own.csv") in (outcome.folder / "suite.toml").read_text()
         entries.append([entry.id for entry in outcome.leaderboard.entries])
     assert entries[0] == entries[1]
+
+
+def test_rerun_of_a_finished_run_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "provenance", lambda started: Provenance(started=started))
+    first = run(tmp_path / "runs", tmp_path / "store")
+    log = first.folder / "events.jsonl"
+
+    def written():
+        return {
+            path: path.stat().st_mtime_ns
+            for path in first.folder.rglob("*")
+            if path.is_file() and path.name not in (log.name, "plan.json", "suite.toml", ".lock")
+        }
+
+    before = written()
+    again = run(tmp_path / "runs", tmp_path / "store")
+    assert written() == before
+    assert again.leaderboard == first.leaderboard
+    report = first.folder / "report.html"
+    content = report.read_bytes()
+    report.write_bytes(content[:-1])
+    run(tmp_path / "runs", tmp_path / "store")
+    assert len(report.read_bytes()) == len(content)  # rewritten, with the time of this attempt

@@ -30,7 +30,7 @@ def installed(tmp_path_factory):
     }
 
 
-def test_what_it_offers_is_listed_with_the_name_of_the_plugin(installed, fgbench):
+def test_third_party_parts_are_listed_with_plugin_name(installed, fgbench):
     parts = json.loads(fgbench("list", "--json", env=installed).stdout)
     own = {(part["kind"], part["name"]) for part in parts if part["plugin"] == PLUGIN}
     assert own == {("dataset", "weather-notes"), ("generator", "clause-swap")}
@@ -39,7 +39,7 @@ def test_what_it_offers_is_listed_with_the_name_of_the_plugin(installed, fgbench
     assert {item["name"] for item in shown[0]["parameters"]} >= {"train_size", "clarity"}
 
 
-def test_listing_it_imports_nothing_heavy(installed, tmp_path):
+def test_listing_third_party_parts_imports_nothing_heavy(installed, tmp_path):
     script = (
         "import sys; from fgbench.cli import run_command; run_command(['list', '--json'])\n"
         "print(sorted({'numpy', 'pydantic', 'fgbench_weather.notes'} & set(sys.modules)),"
@@ -56,7 +56,7 @@ def test_listing_it_imports_nothing_heavy(installed, tmp_path):
     assert done.stderr.strip() == "[]"
 
 
-def test_its_parts_run_through_the_whole_loop(installed, fgbench, tmp_path):
+def test_third_party_parts_run_whole_loop(installed, fgbench, tmp_path):
     options = {
         "--dataset": ["weather-notes:clarity=0.9"],
         "--generator": ["clause-swap:proposals=4"],
@@ -102,7 +102,7 @@ def test_its_parts_run_through_the_whole_loop(installed, fgbench, tmp_path):
     fgbench("leaderboard", "verify", folder, env=installed)
 
 
-def test_a_wrong_parameter_of_it_is_refused_with_the_nearest_name(installed, fgbench):
+def test_wrong_third_party_parameter_suggests_nearest(installed, fgbench):
     wrong = ("--dataset", "weather-notes:clarty=1")
     done = fgbench("plan", *wrong, env=installed, code=2)
     assert (
@@ -110,7 +110,7 @@ def test_a_wrong_parameter_of_it_is_refused_with_the_nearest_name(installed, fgb
     )
 
 
-def test_its_own_tests_pass_with_the_conformance_kit(installed, tmp_path):
+def test_third_party_tests_pass_with_conformance_kit(installed, tmp_path):
     arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(EXAMPLE)]
     done = subprocess.run(
         [sys.executable, *arguments, str(EXAMPLE / "tests")],

@@ -8,8 +8,8 @@ import json
 import pytest
 
 import fgbench as package
-from run_folders import comparable, events
-from tiny_bert import training_set
+from support.runs import comparable, events
+from support.tiny_bert import training_set
 
 pytest.importorskip("torch", reason="transformer classifiers need fgbench[transformers]")
 pytest.importorskip("transformers")
@@ -28,7 +28,7 @@ def texts(tmp_path):
     return f"csv:path={path},text=text,label=label"
 
 
-def test_several_jobs_have_the_board_of_one(tmp_path, texts, tiny):
+def test_transformer_cells_with_several_jobs_give_same_board(tmp_path, texts, tiny):
     """Of all cores the trainings take turns; with a thread each they run side by side."""
     hf = {"name": "hf", "model": str(tiny), "steps": 6, "passes": 2, "device": "cpu"}
     folders = []
@@ -58,9 +58,7 @@ def test_several_jobs_have_the_board_of_one(tmp_path, texts, tiny):
         ("learning_rate=1e30", "the loss is not finite at step"),
     ],
 )
-def test_a_training_that_cannot_succeed_leaves_the_other_cells(
-    fgbench, tmp_path, texts, tiny, options, sentence
-):
+def test_failing_training_leaves_other_cells(fgbench, tmp_path, texts, tiny, options, sentence):
     hf = f"hf:model={tiny},device=cpu,threads=1,steps=3"
     answer = fgbench(
         "run", "--dataset", texts, "--classifier", f"{hf},{options}", "--classifier", hf,
@@ -76,7 +74,7 @@ def test_a_training_that_cannot_succeed_leaves_the_other_cells(
 
 
 @pytest.mark.parametrize("rate", ["-0.1", "nan"])
-def test_a_learning_rate_that_is_none_stops_the_plan(fgbench, tmp_path, texts, tiny, rate):
+def test_invalid_learning_rate_stops_plan(fgbench, tmp_path, texts, tiny, rate):
     answer = fgbench(
         "run", "--dataset", texts, "--classifier", f"hf:model={tiny},learning_rate={rate}", code=2
     )

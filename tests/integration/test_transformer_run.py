@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fgbench
-from run_folders import comparable
+from support.runs import comparable
 
 pytest.importorskip("torch", reason="transformer classifiers need fgbench[transformers]")
 pytest.importorskip("transformers")
@@ -45,7 +45,7 @@ def metrics(run, arm, calibrator, loss="mixup"):
     return {name: summary.mean for name, summary in found[0].metrics.items()}
 
 
-def test_the_whole_loop_with_controls_and_calibrators(tmp_path):
+def test_transformer_run_with_controls_and_calibrators(tmp_path):
     run = fgbench.run(
         out=tmp_path / "runs",
         store=tmp_path / "store",
@@ -67,7 +67,7 @@ def test_the_whole_loop_with_controls_and_calibrators(tmp_path):
     assert dropout["nll"] != plain["nll"] and abs(dropout["nll"] - plain["nll"]) < 0.3
 
 
-def test_a_cell_whose_training_fails_leaves_the_others(tmp_path):
+def test_failing_training_leaves_other_cells(tmp_path):
     run = fgbench.run(
         out=tmp_path / "runs",
         store=tmp_path / "store",
@@ -83,7 +83,7 @@ def test_a_cell_whose_training_fails_leaves_the_others(tmp_path):
 
 
 @pytest.mark.slow
-def test_several_jobs_have_the_board_of_one(tmp_path):
+def test_transformer_run_with_several_jobs_gives_same_board(tmp_path):
     """Of all cores and of one, bit by bit: sums depend on the threads, not on the processes."""
     folders = [
         fgbench.run(
@@ -113,7 +113,7 @@ def test_several_jobs_have_the_board_of_one(tmp_path):
     ("dataset", "classes", "least"),
     [("tc", 2, 0.75), ("banking77:intents=[age_limit,atm_support,card_arrival]", 3, 0.9)],
 )
-def test_real_data(tmp_path, real_data, dataset, classes, least):
+def test_transformer_run_on_real_data(tmp_path, real_data, dataset, classes, least):
     run = fgbench.run(
         out=tmp_path / "runs",
         store=tmp_path / "store",

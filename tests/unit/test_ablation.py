@@ -110,7 +110,7 @@ pairs = st.lists(
 
 
 @given(pairs)
-def test_coefficients_and_pearsons_interval_are_those_of_scipy(drawn):
+def test_correlations_match_scipy(drawn):
     x, y = zip(*drawn, strict=True)
     found = correlation("pearson", x, y)
     expected = scipy.stats.pearsonr(x, y)
@@ -121,13 +121,13 @@ def test_coefficients_and_pearsons_interval_are_those_of_scipy(drawn):
     assert ranks.value == pytest.approx(scipy.stats.spearmanr(x, y).statistic, abs=1e-12)
 
 
-def test_ties_have_their_mean_rank():
+def test_spearman_ties_match_scipy():
     x, y = [1, 1, 2, 3, 3, 5], [2, 1, 2, 2, 4, 3]
     expected = scipy.stats.spearmanr(x, y).statistic
     assert correlation("spearman", x, y).value == pytest.approx(expected)
 
 
-def test_spearmans_interval_covers_as_often_as_it_says():
+def test_spearman_interval_coverage():
     rng = np.random.default_rng(0)
     true = 0.6
     rho = 6 / np.pi * np.arcsin(true / 2)  # of a bivariate normal
@@ -141,7 +141,7 @@ def test_spearmans_interval_covers_as_often_as_it_says():
 
 
 @pytest.mark.parametrize("kind", ["pearson", "spearman"])
-def test_three_points_have_a_coefficient_and_no_interval(kind):
+def test_three_points_have_no_interval(kind):
     found = correlation(kind, [1.0, 2.0, 4.0], [1.0, 3.0, 2.0])
     assert found.value is not None
     assert found.ci95 is None
@@ -149,33 +149,33 @@ def test_three_points_have_a_coefficient_and_no_interval(kind):
 
 
 @pytest.mark.parametrize(("x", "y"), [([1.0, 2.0], [1.0, 2.0]), ([], [])])
-def test_fewer_have_none(x, y):
+def test_fewer_than_three_points_have_no_coefficient(x, y):
     assert correlation("pearson", x, y).value is None
 
 
-def test_what_does_not_vary_correlates_with_nothing():
+def test_constant_values_have_no_correlation():
     found = correlation("pearson", [0.1 + 0.2, 0.3, 0.3, 0.3, 0.3], [1.0, 2, 3, 4, 5])
     assert found.value is None
     assert "same everywhere" in found.reason
 
 
-def test_perfect_agreement_is_no_certainty():
+def test_perfect_correlation_has_no_interval():
     found = correlation("spearman", [1.0, 2, 3, 4, 5], [1.0, 4, 9, 16, 25])
     assert found.value == pytest.approx(1)
     assert found.ci95 is None
 
 
-def test_the_smallest_correlation_that_six_points_can_show():
+def test_smallest_separable_correlation():
     assert smallest_separable(6) == pytest.approx(0.8116, abs=1e-4)  # tanh(1.95996 / √3)
     assert smallest_separable(3) is None
 
 
-def test_none_of_the_papers_coefficients_can_be_told_from_zero():
+def test_paper_coefficients_are_not_separable_from_zero():
     for found in fitg_table_5().values():
         assert found.ci95[0] < 0 < found.ci95[1]
 
 
-def test_the_papers_coefficients_agree_with_its_table_4_as_far_as_it_says():
+def test_paper_table_5_is_consistent_with_table_4():
     """A correlation matrix has no negative eigenvalue: so its gains correlate with −0.77 … 0.11."""
     acc, ece = PEARSON["accuracy", "accuracy"], PEARSON["accuracy", "ece"]
     acc2, ece2 = PEARSON["ece", "accuracy"], PEARSON["ece", "ece"]
@@ -198,7 +198,7 @@ def test_the_papers_coefficients_agree_with_its_table_4_as_far_as_it_says():
 # Points and series
 
 
-def test_the_gains_are_the_papers_percentages():
+def test_percent_gains_match_paper():
     (series,) = ablation(board())
     rises, falls = percent()
     assert [point.dataset for point in series.points] == list(NAMES)
@@ -212,7 +212,7 @@ def test_the_gains_are_the_papers_percentages():
     assert series.points[0].gain("real", "ece", "percent") is None
 
 
-def test_the_correlations_are_those_of_the_points():
+def test_series_correlations_match_points():
     (series,) = ablation(board())
     rises, falls = percent()
     accuracy = [LLM[name][0] for name in NAMES]
@@ -229,7 +229,7 @@ def test_the_correlations_are_those_of_the_points():
     assert own.value == pytest.approx(scipy.stats.pearsonr(accuracy, ece).statistic)
 
 
-def test_a_data_set_that_lacks_a_part_is_left_out_with_the_reason():
+def test_incomplete_data_set_is_left_out_with_reason():
     entries = [
         each
         for each in board()
@@ -250,7 +250,7 @@ def test_a_data_set_that_lacks_a_part_is_left_out_with_the_reason():
     assert series.find("accuracy", "accuracy", "baseline", "percent", "pearson").ci95 is None
 
 
-def test_other_rows_of_a_data_set_are_another_data_set():
+def test_data_set_with_other_digest_is_left_out():
     entries = [each for each in board() if each.classifier.name != "llm"]
     other = DatasetRecord(name="tc", digest="0" * 64, n_train=5, n_validation=5, n_test=5)
     (series,) = ablation([*entries, entry("tc", "llm", "baseline", LLM["tc"], dataset=other)])
@@ -259,7 +259,7 @@ def test_other_rows_of_a_data_set_are_another_data_set():
     assert "no interval exists" in ablation_text([series])
 
 
-def test_the_controls_are_those_of_the_same_seeds():
+def test_gains_use_controls_with_same_seeds():
     entries = [
         entry("tc", "llm", "baseline", (0.8, 0.1)),
         entry("tc", "bert-base", "baseline", [(0.5, 0.3), (0.9, 0.1)], seeds=(0, 1)),
@@ -272,7 +272,7 @@ def test_the_controls_are_those_of_the_same_seeds():
     assert point.gain("real", "ece", "absolute") == pytest.approx(0.1)
 
 
-def test_settings_and_language_models_are_never_averaged():
+def test_one_series_per_setting_and_language_model():
     entries = [each for each in board(arms=("synthesis", "synthesis+")) if each.generator]
     entries += [entry(name, "bert-base", "baseline", BEFORE[name]) for name in NAMES]
     for confidence in ("tpu", "nvu"):
@@ -287,7 +287,7 @@ def test_settings_and_language_models_are_never_averaged():
     }
 
 
-def test_calibrated_entries_play_no_part():
+def test_calibrated_entries_are_ignored():
     calibrated = [
         each.model_copy(update={"calibrator": PartRecord(name="temperature"), "id": f"t{each.id}"})
         for each in board()
@@ -295,7 +295,7 @@ def test_calibrated_entries_play_no_part():
     assert to_value(ablation([*board(), *calibrated])) == to_value(ablation(board()))
 
 
-def test_the_top_label_ece_stands_in_where_a_data_set_has_more_classes():
+def test_top_label_ece_replaces_positive_ece_for_multiclass():
     entries = board(("arxiv", "se"))
     assert ablation(entries)[0].ece == "ece_positive"
     changed = [
@@ -316,7 +316,7 @@ def test_the_top_label_ece_stands_in_where_a_data_set_has_more_classes():
 @pytest.mark.parametrize(
     ("kept", "said"), [("llm", "no gain to correlate with"), ("bert-base", "named 'llm'")]
 )
-def test_nothing_to_correlate_is_said(kept, said):
+def test_nothing_to_correlate_is_an_error(kept, said):
     with pytest.raises(LeaderboardError, match=said):
         ablation([each for each in board() if each.classifier.name == kept])
 
@@ -324,7 +324,7 @@ def test_nothing_to_correlate_is_said(kept, said):
 # The text, the JSON, the command
 
 
-def test_the_text_is_80_columns_wide_and_says_what_so_few_can_show():
+def test_ablation_text_fits_80_columns_and_reports_power():
     text = ablation_text(ablation(board(controls=("baseline", "real"))))
     assert max(map(len, text.splitlines())) <= 80
     flat = " ".join(text.split())
@@ -333,7 +333,7 @@ def test_the_text_is_80_columns_wide_and_says_what_so_few_can_show():
     assert "0 of these 5 intervals leave out 0" in flat
 
 
-def test_three_data_sets_have_no_interval_and_the_text_says_so():
+def test_ablation_text_reports_missing_interval():
     text = " ".join(ablation_text(ablation(board(NAMES[:3]))).split())
     assert "n = 3: no interval exists for fewer than 4 data sets" in text
     assert "[no interval]" in text
@@ -350,7 +350,7 @@ def boards(tmp_path):
     return [str(path) for path in paths]
 
 
-def test_the_command_reads_several_boards(boards, capsys):
+def test_ablation_command_reads_several_boards(boards, capsys):
     assert run_command(["report", "--ablation", "--json", *boards, boards[0]]) == 0
     value = json.loads(capsys.readouterr().out)
     (series,) = value["series"]
@@ -359,7 +359,7 @@ def test_the_command_reads_several_boards(boards, capsys):
     assert len(value["fitg_table_5"]) == 5
 
 
-def test_the_command_writes_a_file(boards, tmp_path, capsys):
+def test_ablation_command_writes_file(boards, tmp_path, capsys):
     target = tmp_path / "ablation.txt"
     assert run_command(["report", "--ablation", *boards, "-o", str(target)]) == 0
     assert capsys.readouterr().out.strip() == str(target)
@@ -367,12 +367,12 @@ def test_the_command_writes_a_file(boards, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("arguments", [["--json"], ["--llm", "x"], ["--ece", "ece"]])
-def test_its_options_need_the_ablation(boards, arguments, capsys):
+def test_ablation_options_require_ablation(boards, arguments, capsys):
     assert run_command(["report", boards[0], *arguments]) == 2
     assert "--ablation" in capsys.readouterr().err
 
 
-def test_boards_that_contradict_each_other_are_refused(boards, tmp_path):
+def test_contradicting_boards_are_refused(boards, tmp_path):
     other = tmp_path / "other.json"
     changed = entry("tc", "llm", "baseline", (0.1, 0.1))
     write_board(Leaderboard(name="other", created="", entries=[changed]), other)

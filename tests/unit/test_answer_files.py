@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from chat_probe import Echo, failed, request, requests, said
 from fgbench import Answers, TokenChoice, UnansweredError
 from fgbench.errors import StoreError
-from fgbench.store.answer_files import as_database, export_answers, import_answers
-from fgbench.store.answers import AnswerStore
+from fgbench.llm.answers import AnswerStore
+from fgbench.llm.files import as_database, export_answers, import_answers
+from support.chat import Echo, failed, request, requests, said
 
 
 def filled(path):
@@ -45,7 +45,7 @@ def other(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["answers.jsonl", "answers.jsonl.gz"])
-def test_what_is_exported_and_imported_exports_to_the_same_bytes(tmp_path, store, other, name):
+def test_answers_export_import_round_trip_is_byte_identical(tmp_path, store, other, name):
     first, second = tmp_path / name, tmp_path / f"again-{name}"
     assert export_answers(store, first) == len(store) == 8
     assert import_answers(other, first) == (8, 8)
@@ -55,7 +55,7 @@ def test_what_is_exported_and_imported_exports_to_the_same_bytes(tmp_path, store
     assert import_answers(other, first) == (0, 8), "importing again adds nothing"
 
 
-def test_the_order_of_asking_does_not_show(tmp_path, store, other):
+def test_export_does_not_depend_on_request_order(tmp_path, store, other):
     records = list(store.records())
     other.put_all(iter(records[::-1]))
     export_answers(store, tmp_path / "a.jsonl")
@@ -91,7 +91,7 @@ def changed(path, number, change):
         lambda value: value.update(digest=None),
     ],
 )
-def test_a_changed_line_is_refused_with_its_number(tmp_path, store, other, change):
+def test_import_refuses_changed_line_with_its_number(tmp_path, store, other, change):
     path = tmp_path / "x.jsonl"
     export_answers(store, path)
     changed(path, 4, change)
@@ -100,7 +100,7 @@ def test_a_changed_line_is_refused_with_its_number(tmp_path, store, other, chang
     assert len(other) == 0, "all or nothing"
 
 
-def test_lines_that_are_missing_or_none_are_told(tmp_path, store, other):
+def test_import_reports_missing_and_malformed_lines(tmp_path, store, other):
     path = tmp_path / "x.jsonl"
     export_answers(store, path)
     whole = path.read_bytes()
@@ -120,7 +120,7 @@ def test_lines_that_are_missing_or_none_are_told(tmp_path, store, other):
         import_answers(other, tmp_path / "nowhere.jsonl")
 
 
-def test_a_damaged_archive_is_told(tmp_path, store, other):
+def test_import_refuses_corrupt_archive(tmp_path, store, other):
     path = tmp_path / "x.jsonl.gz"
     export_answers(store, path)
     whole = path.read_bytes()
@@ -132,7 +132,7 @@ def test_a_damaged_archive_is_told(tmp_path, store, other):
     assert len(gzip.decompress(whole).splitlines()) >= 9
 
 
-def test_a_good_answer_that_is_there_stays(tmp_path, store, other):
+def test_import_keeps_existing_good_answer(tmp_path, store, other):
     model = Echo({"text 0": [said("mine")]})
     list(Answers(other).ask(model, requests(1)))
     export_answers(store, tmp_path / "x.jsonl")
@@ -141,7 +141,7 @@ def test_a_good_answer_that_is_there_stays(tmp_path, store, other):
     assert found.text == "mine"
 
 
-def test_a_replay_reads_exports_and_stores(tmp_path, store):
+def test_replay_reads_exports_and_stores(tmp_path, store):
     export_answers(store, tmp_path / "x.jsonl.gz")
     for path in (tmp_path / "x.jsonl.gz", store.path):
         scratch = tmp_path / path.suffix[1:]
@@ -155,12 +155,12 @@ def test_a_replay_reads_exports_and_stores(tmp_path, store):
             replay.close()
 
 
-def test_importing_another_stores_own_file(store, other):
+def test_import_of_another_stores_database(store, other):
     assert import_answers(other, store.path) == (8, 8)
     assert list(other.records()) == list(store.records())
 
 
-def test_files_of_something_else_are_left_alone(tmp_path, store):
+def test_unrelated_files_are_not_overwritten(tmp_path, store):
     path = tmp_path / "answers.sqlite"
     path.write_bytes(b"no database at all" * 100)
     with pytest.raises(StoreError, match=r"answers\.sqlite: not a file of answers"):
@@ -180,13 +180,13 @@ def test_files_of_something_else_are_left_alone(tmp_path, store):
         store.get([bytes(32)])
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+def test_unwritable_answer_folder_is_an_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match=r"answers\.sqlite cannot be used: .*--store"):
         AnswerStore(tmp_path / "file" / "answers.sqlite").get([bytes(32)])
 
 
-def test_a_replay_where_nothing_can_be_written(store):
+def test_replay_works_in_read_only_folder(store):
     """A store's file on a read-only medium: its folder gives no room for a log."""
     store.close()
     replay = AnswerStore(store.path, read_only=True)
@@ -195,13 +195,13 @@ def test_a_replay_where_nothing_can_be_written(store):
     replay.close()
 
 
-def test_processes_may_make_the_file_at_once(tmp_path):
+def test_concurrent_processes_create_one_database(tmp_path):
     code = """
 import sys; from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from chat_probe import Echo, requests
+from support.chat import Echo, requests
 from fgbench import Answers
-from fgbench.store.answers import AnswerStore
+from fgbench.llm.answers import AnswerStore
 for turn in range(5):
     store = AnswerStore(Path(sys.argv[1]) / f"{turn}.sqlite")
     assert sum(1 for _ in Answers(store).ask(Echo(), requests(20))) == 20

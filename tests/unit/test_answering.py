@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat_probe import Echo, failed, request, requests, said
 from fgbench import Answers, ChatRequest, Message, PluginError, Sampling, UnansweredError
 from fgbench.digests import digest
 from fgbench.errors import ConfigurationError, StoreError
-from fgbench.store.answer_keys import request_keys
-from fgbench.store.answers import AnswerStore
-from fgbench.store.spending import Caps, Ledger
+from fgbench.llm.answers import AnswerStore
+from fgbench.llm.budget import Caps, Ledger
+from fgbench.llm.keys import request_keys
+from support.chat import Echo, failed, request, requests, said
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def texts(answers):
     return [answer.text for answer in answers]
 
 
-def test_answers_come_in_order_once_and_with_their_cost(store):
+def test_answers_are_in_request_order_with_cost(store):
     model = Echo()
     asked = requests(5)
     found = list(Answers(store).ask(model, asked))
@@ -40,7 +40,7 @@ def test_answers_come_in_order_once_and_with_their_cost(store):
     assert model.calls == 1, "a model that has nothing to answer is left alone"
 
 
-def test_equal_requests_of_one_ask_are_sent_once(store):
+def test_equal_requests_are_sent_once(store):
     model = Echo()
     asked = [request("a"), request("b"), request("a"), request("a", draw=1)]
     found = list(Answers(store).ask(model, asked))
@@ -48,7 +48,7 @@ def test_equal_requests_of_one_ask_are_sent_once(store):
     assert found[0] == found[2]
 
 
-def test_what_was_read_back_is_what_was_said(store):
+def test_stored_answer_equals_original(store):
     from fgbench import TokenChoice
 
     whole = said(
@@ -62,7 +62,7 @@ def test_what_was_read_back_is_what_was_said(store):
     assert replace(found, usage=whole.usage) == whole
 
 
-def test_what_no_file_can_hold_is_replaced(store):
+def test_unstorable_characters_are_replaced(store):
     from fgbench import TokenChoice
 
     odd = said("a\ud800b", tokens=(TokenChoice("\udc00", float("-inf")),))
@@ -71,7 +71,7 @@ def test_what_no_file_can_hold_is_replaced(store):
     assert found.tokens[0].logprob == -9999.0
 
 
-def test_refusals_are_told_and_asked_again_until_there_is_an_answer(store):
+def test_refused_requests_are_sent_again_until_answered(store):
     model = Echo({"a": [said("I cannot"), said("I cannot"), said("fine")]})
     refused = str.startswith
     for expected in ("refusal", "refusal", None, None):
@@ -83,7 +83,7 @@ def test_refusals_are_told_and_asked_again_until_there_is_an_answer(store):
     assert model.sent["a"] == 3
 
 
-def test_failures_that_stay_are_answers_of_a_kind_and_asked_again_in_another_run(store):
+def test_final_failures_are_returned_and_asked_again_next_time(store):
     model = Echo({"a": [failed("prompt too long")]})
     (found,) = Answers(store).ask(model, [request("a")])
     assert (found.text, found.failure, found.ok) == (None, "prompt too long", False)
@@ -91,7 +91,7 @@ def test_failures_that_stay_are_answers_of_a_kind_and_asked_again_in_another_run
     assert found.ok
 
 
-def test_passing_failures_end_the_ask_and_the_rest_is_kept(store):
+def test_transient_failures_end_ask_and_keep_answers(store):
     model = Echo({"text 1": [failed("timeout", transient=True)],
                   "text 3": [failed("HTTP 503", transient=True)]})  # fmt: skip
     with pytest.raises(UnansweredError) as caught:
@@ -106,7 +106,7 @@ def test_passing_failures_end_the_ask_and_the_rest_is_kept(store):
     assert model.sent["text 1"] == 2
 
 
-def test_an_engine_that_breaks_down_leaves_what_it_delivered(store):
+def test_answers_delivered_before_engine_error_are_kept(store):
     class Broken(Echo):
         def reply(self, item):
             if item.messages[-1].content == "text 3":
@@ -172,12 +172,12 @@ class SwallowingModel(Echo):
         (SwallowingModel, "twice"),
     ],
 )
-def test_a_model_that_breaks_its_contract_is_told_apart(store, broken, words):
+def test_model_contract_violation_is_named(store, broken, words):
     with pytest.raises(PluginError, match=words):
         Answers(store).ask(broken(), requests(3))
 
 
-def test_the_first_answer_stays_whoever_asks(store):
+def test_first_stored_answer_wins(store):
     """Two readers at once: both send, one answer is kept, both get that one."""
     barrier = threading.Barrier(2)
 
@@ -203,7 +203,7 @@ def test_the_first_answer_stays_whoever_asks(store):
     assert one in (["one"], ["two"])
 
 
-def test_answers_delivered_from_other_threads(store):
+def test_answers_may_be_delivered_from_other_threads(store):
     class Threaded(Echo):
         def answer(self, requests, spending, deliver):
             with ThreadPoolExecutor(8) as pool:
@@ -213,7 +213,7 @@ def test_answers_delivered_from_other_threads(store):
     assert found == [f"re: text {n}" for n in range(200)]
 
 
-def test_in_memory_needs_no_file(tmp_path, monkeypatch):
+def test_in_memory_store_writes_no_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = Echo()
     answers = Answers.in_memory()
@@ -222,7 +222,7 @@ def test_in_memory_needs_no_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_replay_asks_nothing_and_tells_what_is_missing(store):
+def test_replay_sends_nothing_and_reports_missing_answers(store):
     model = Echo({"b": [said("no")]})
     refuses = {"is_refusal": lambda text: text == "no"}
     known = [request("a"), request("b")]
@@ -237,7 +237,7 @@ def test_a_replay_asks_nothing_and_tells_what_is_missing(store):
     assert model.calls == 1
 
 
-def test_a_replay_does_not_take_a_passing_failure_for_an_answer(store):
+def test_replay_ignores_stored_transient_failures(store):
     model = Echo({"a": [failed("timeout", transient=True)]})
     with pytest.raises(UnansweredError):
         Answers(store).ask(model, [request("a")])
@@ -245,7 +245,7 @@ def test_a_replay_does_not_take_a_passing_failure_for_an_answer(store):
         Answers(store, replay="FILE").ask(model, [request("a")])
 
 
-def test_a_cap_on_cost_wants_a_price(store):
+def test_cost_cap_requires_prices(store):
     model = Echo()
     model.price = None
     answers = Answers(store, ledger=Ledger(store, "r", Caps(cost_usd=1.0)))
@@ -255,7 +255,7 @@ def test_a_cap_on_cost_wants_a_price(store):
     assert found.usage.cost_usd == 0.0
 
 
-def test_a_full_disk_keeps_what_was_stored(store):
+def test_full_disk_keeps_stored_answers(store):
     list(Answers(store).ask(Echo(), requests(3)))
     with store.reading() as connection:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
@@ -297,13 +297,13 @@ identities = st.dictionaries(st.text(min_size=1), st.text() | st.integers(), max
 
 
 @given(identities, chat_requests)
-def test_a_key_is_the_digest_of_the_model_and_the_request(identity, asked):
+def test_answer_key_is_digest_of_model_and_request(identity, asked):
     expected = digest({"model": identity, **asked.to_value()})
     assert request_keys(identity, [asked]).hex() == expected
 
 
 @given(identities, st.lists(chat_requests, min_size=2, max_size=4))
-def test_keys_do_not_depend_on_what_else_is_asked(identity, asked):
+def test_answer_key_does_not_depend_on_other_requests(identity, asked):
     keys = request_keys(identity, asked)
     alone = b"".join(request_keys(identity, [item]) for item in asked)
     assert keys == alone
@@ -312,7 +312,7 @@ def test_keys_do_not_depend_on_what_else_is_asked(identity, asked):
 
 
 @given(chat_requests, st.data())
-def test_any_change_changes_the_key(asked, data):
+def test_any_request_change_changes_answer_key(asked, data):
     """Whatever field of a request, of its sampling, or of the identity is another."""
     other = data.draw(
         st.sampled_from(

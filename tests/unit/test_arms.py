@@ -39,7 +39,7 @@ TRAIN = ["train 0", "train 1", "train 2", "train 3"]
 VALIDATION = ["val 0", "val 2", "val 4", "val 6"]
 
 
-def test_the_six_arms_are_what_the_design_says():
+def test_six_arms_have_specified_compositions():
     assert texts("baseline") == TRAIN
     assert texts("real") == TRAIN + VALIDATION
     assert texts("synthesis") == [*TRAIN, "val 0", "val 6", "new two", "new four"]
@@ -48,18 +48,18 @@ def test_the_six_arms_are_what_the_design_says():
     assert texts("random-bins") == [*TRAIN, *VALIDATION, "new two", "new four"]
 
 
-def test_the_matched_arms_have_the_same_size():
+def test_matched_arms_have_equal_size():
     assert len(texts("synthesis")) == len(texts("real"))
     assert len(texts("synthesis+")) == len(texts("resample")) == len(texts("random-bins"))
 
 
-def test_with_a_shortage_synthesis_replaces_only_what_it_has_made():
+def test_synthesis_replaces_only_as_many_rows_as_generated():
     short = [sample(4, "new four")]
     assert texts("synthesis", short) == [*TRAIN, "val 0", "val 2", "val 6", "new four"]
     assert texts("resample", short) == [*TRAIN, *VALIDATION, "val 4"]
 
 
-def test_only_hard_labels_of_the_sources_enter_and_soft_ones_are_kept_beside_them():
+def test_soft_labels_are_kept_beside_hard_labels():
     result = training_set(dataset(), compose("synthesis+", SELECTION, TARGETED, ACCEPTED))
     assert result.labels[-2:].tolist() == [1, 1]
     assert result.synthetic.tolist() == [False] * 8 + [True] * 2
@@ -80,7 +80,7 @@ def test_numeric_inputs_are_stacked():
     assert training_set(data, composition).inputs.ravel().tolist() == [0, 1, 10, 12, 14, 16, 0.5]
 
 
-def test_strict_halves_are_disjoint_cover_everything_and_keep_the_classes_even():
+def test_strict_halves_are_disjoint_complete_and_stratified():
     labels = np.array([0] * 31 + [1] * 10 + [2] * 3)
     chosen = selection_rows(labels, "strict", 0)
     held_out = calibration_rows(labels, "strict", 0)
@@ -92,7 +92,7 @@ def test_strict_halves_are_disjoint_cover_everything_and_keep_the_classes_even()
     assert selection_rows(labels, "strict", 0).tolist() == chosen.tolist()
 
 
-def test_under_the_paper_protocol_both_are_the_whole_validation_split():
+def test_paper_protocol_uses_whole_validation_split_twice():
     labels = np.array([0, 1, 0, 1])
     assert selection_rows(labels, "paper", 3).tolist() == [0, 1, 2, 3]
     assert calibration_rows(labels, "paper", 3).tolist() == [0, 1, 2, 3]

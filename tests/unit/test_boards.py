@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from fgbench.cards import DataFolder
-from fgbench.config import ARMS, Suite
 from fgbench.errors import LeaderboardError
 from fgbench.leaderboard import files
 from fgbench.leaderboard.bundled import board_path, bundled_boards, bundled_suite
@@ -18,10 +17,12 @@ from fgbench.leaderboard.checksums import board_checksum, entry_checksums
 from fgbench.leaderboard.files import read_board
 from fgbench.leaderboard.models import entry_id
 from fgbench.leaderboard.verify import verify_board
-from fgbench.matrix.cells import expand
-from fgbench.matrix.resolve import resolve
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.loop.arms import ARMS
+from fgbench.plan.cells import expand
+from fgbench.plan.resolve import resolve
+from fgbench.plan.suite import Suite
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 from fgbench_datasets import CARDS
 
 DATASETS = ("tc", "subj", "banking77", "se", "arxiv", "medical")
@@ -54,7 +55,7 @@ def row(entry):
 # The paper's Tables 2 and 4
 
 
-def test_the_paper_has_eleven_rows_on_six_data_sets_with_two_figures_each(paper):
+def test_paper_board_has_eleven_rows_on_six_data_sets(paper):
     assert {(e.dataset.name, row(e)) for e in paper.entries} == {
         (name, each) for name in DATASETS for each in ROWS
     }
@@ -67,7 +68,7 @@ def test_the_paper_has_eleven_rows_on_six_data_sets_with_two_figures_each(paper)
         assert entry.settings["number_of_seeds"] == 3
 
 
-def test_published_figures_say_where_they_stand_and_claim_nothing_else(paper):
+def test_published_figures_cite_source_only(paper):
     places = set()
     for entry in paper.entries:
         assert "EMNLP" in entry.published.source
@@ -85,8 +86,9 @@ def test_published_figures_say_where_they_stand_and_claim_nothing_else(paper):
     assert len(places) == 66
 
 
-def test_the_figures_are_those_that_are_quoted_as_printed(paper):
+def test_paper_board_matches_printed_figures(paper):
     pattern = r"Printed: ACC (\S+) \((\S+)\), ECE (\S+) \((\S+)\): "
+    assert paper.entries
     for entry in paper.entries:
         printed = re.match(pattern, entry.published.notes)
         accuracy, ece = entry.metrics["accuracy"], entry.metrics["ece_positive"]
@@ -95,7 +97,7 @@ def test_the_figures_are_those_that_are_quoted_as_printed(paper):
         ]  # fmt: skip
 
 
-def test_the_headline_figures_of_the_paper_follow(figures):
+def test_paper_headline_figures_follow_from_board(figures):
     before, after = ("baseline", None, "none"), ("synthesis+", 20, "none")
     gain = figures["banking77", after, "accuracy"][0] / figures["banking77", before, "accuracy"][0]
     assert round(gain - 1, 2) == 0.34
@@ -114,7 +116,7 @@ def test_the_headline_figures_of_the_paper_follow(figures):
         assert all(arm.startswith("synthesis") for arm, _, _ in best[name][1])
 
 
-def test_the_highlighted_entries_lower_the_ece_by_21_to_33_percent_on_four_data_sets(paper):
+def test_highlighted_entries_lower_ece_by_21_to_33_percent(paper):
     """The paper says so of all; B77 and Medical are less."""
     baseline = {e.dataset.name: e for e in paper.entries if row(e) == ("baseline", None, "none")}
     changes = {}
@@ -128,20 +130,21 @@ def test_the_highlighted_entries_lower_the_ece_by_21_to_33_percent_on_four_data_
     assert inside == {"tc", "subj", "se", "arxiv"}
 
 
-def test_three_accuracies_over_80_texts_can_have_the_means_that_are_printed(figures):
+def test_printed_means_are_possible_for_80_texts(figures):
     """A slip of the pen would show here: means of three shares of 80 are multiples of 1/240."""
     for each in ROWS:
         mean, _ = figures["banking77", each, "accuracy"]
         assert abs(round(mean * 240) / 240 - mean) <= 0.0005 + 1e-9
 
 
-def test_temperature_scaling_leaves_the_printed_accuracies_as_they_are(figures):
+def test_temperature_scaling_keeps_printed_accuracies(figures):
     for name in DATASETS:
         scaled = figures[name, ("baseline", None, "temperature"), "accuracy"][0]
         assert scaled == figures[name, ("baseline", None, "none"), "accuracy"][0]
 
 
-def test_the_sizes_are_those_that_the_cards_quote_from_the_paper(paper):
+def test_paper_board_sizes_match_cards(paper):
+    assert {entry.dataset.name for entry in paper.entries} == set(DATASETS)
     for entry in paper.entries:
         text = (CARDS / f"{entry.dataset.name}.toml").read_text(encoding="utf-8")
         printed = tomllib.loads(text)["paper"]
@@ -231,7 +234,7 @@ def suite_of(name, **changes):
     return Suite.build(Suite.read(path) | changes, where=str(path))
 
 
-def test_the_suite_has_the_papers_axes_and_our_controls():
+def test_paper_suite_axes():
     suite = suite_of("paper-table4")
     assert suite.name == "paper-table4"
     assert [table["name"] for table in suite.datasets] == list(DATASETS)
@@ -243,7 +246,7 @@ def test_the_suite_has_the_papers_axes_and_our_controls():
     assert (suite.protocol, suite.selector, suite.threshold) == ("paper", "threshold", 0.03)
 
 
-def test_the_suite_has_a_cell_for_each_row_of_the_paper(tmp_path, all_data):
+def test_paper_suite_covers_every_paper_row(tmp_path, all_data):
     plugin = tmp_path / "stand_ins.py"
     plugin.write_text(STAND_INS)
     registry = Registry.load([str(plugin)])
@@ -260,7 +263,7 @@ def test_the_suite_has_a_cell_for_each_row_of_the_paper(tmp_path, all_data):
     assert all("trains on the validation split" in refusal.reason for refusal in refused)
 
 
-def test_the_parts_of_the_suite_are_set_as_the_paper_says(paper):
+def test_paper_suite_part_settings(paper):
     registry = Registry.load([])
     classifier = registry.part_class("classifier", "bert-base")
     generator = registry.part_class("generator", "llama2-vllm")
@@ -277,7 +280,7 @@ def test_the_parts_of_the_suite_are_set_as_the_paper_says(paper):
 @pytest.mark.skipif(
     bool(find_spec("torch") and find_spec("vllm")), reason="torch and vllm are both installed"
 )
-def test_without_its_engines_the_plan_ends_with_a_sentence(fgbench, real_data):
+def test_paper_suite_plan_without_engines_is_one_error(fgbench, real_data):
     suite = bundled_suite("paper-table4")
     answer = fgbench("plan", suite, "--data-dir", real_data, code=2)
     assert re.fullmatch(r"Error: .*(torch|transformers|bert-base|vllm).*\n", answer.stderr)
@@ -287,14 +290,14 @@ def test_without_its_engines_the_plan_ends_with_a_sentence(fgbench, real_data):
 
 
 @pytest.mark.slow
-def test_every_number_of_quick_follows_from_the_predictions_beside_it():
+def test_quick_board_verifies():
     result = verify_board(board_path(Path("quick")), Registry.load([]))
     assert result.problems == []
     assert (result.entries, result.files) == (72, 216)
     assert result.numbers > 5000
 
 
-def test_quick_is_small_enough_to_be_committed():
+def test_quick_board_size():
     files = [path for path in board_path(Path("quick")).parent.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 4_000_000
     named = {
@@ -306,7 +309,7 @@ def test_quick_is_small_enough_to_be_committed():
     assert {path.relative_to(folder).as_posix() for path in files if path.suffix == ".npz"} == named
 
 
-def test_quick_is_what_its_suite_asks_for():
+def test_quick_board_matches_its_suite():
     suite, board = suite_of("quick"), read_board(board_path(Path("quick")))
     rows = {
         (entry.dataset.name, entry.arm, entry.bins, entry.calibrator.name)
@@ -325,7 +328,7 @@ def test_quick_is_what_its_suite_asks_for():
         assert set(entry.metrics) == {table["name"] for table in suite.metrics}
 
 
-def test_quick_was_run_on_the_data_that_the_loaders_give_today(real_data):
+def test_quick_board_digests_match_loaders(real_data):
     registry = Registry.load([])
     digests = {
         entry.dataset.name: entry.dataset.digest
@@ -339,7 +342,7 @@ def test_quick_was_run_on_the_data_that_the_loaders_give_today(real_data):
 # Bundled boards by name
 
 
-def test_every_bundled_board_has_a_suite_and_its_own_name():
+def test_bundled_boards_have_suite_and_matching_name():
     boards = bundled_boards()
     assert set(boards) == {"paper-table4", "quick"}
     for name, path in boards.items():
@@ -349,7 +352,7 @@ def test_every_bundled_board_has_a_suite_and_its_own_name():
         assert Suite.read(bundled_suite(name))["name"] == name
 
 
-def test_a_name_is_a_bundled_board_unless_there_is_such_a_file(tmp_path, monkeypatch):
+def test_existing_file_wins_over_bundled_board_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert board_path(Path("quick")) == bundled_boards()["quick"]
     (tmp_path / "quick").mkdir()  # of the board's page, say
@@ -365,13 +368,13 @@ def test_a_name_is_a_bundled_board_unless_there_is_such_a_file(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("name", ["quick", "paper-table4"])
-def test_the_quick_way_to_read_a_board_and_the_patient_one_agree(name):
+def test_fast_and_slow_board_parsers_agree(name):
     text = bundled_boards()[name].read_bytes()
     assert files.parse_board(text, name) == files._patiently(text, name)
 
 
 @pytest.mark.parametrize("change", [{"schema": None}, {"schema_": "fgbench.leaderboard/1"}])
-def test_a_board_that_does_not_say_its_schema_is_refused(change):
+def test_board_without_schema_is_refused(change):
     board = json.loads(bundled_boards()["quick"].read_bytes()) | {"entries": []}
     del board["schema"]
     board |= {key: value for key, value in change.items() if value is not None}

@@ -13,12 +13,12 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
 
-from calibrator_data import nll, overconfident
 from fgbench import DataError, Predictions
 from fgbench_plugins.calibrators.identity import Identity
 from fgbench_plugins.calibrators.isotonic import Isotonic
 from fgbench_plugins.calibrators.platt import Platt
 from fgbench_plugins.calibrators.temperature import Temperature
+from support.calibrators import nll, overconfident
 
 ALL = [Identity, Temperature, Platt, Isotonic]
 
@@ -58,7 +58,7 @@ def margin(predictions):
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
-def test_temperature_is_that_of_scikit_learn_and_near_the_truth(n_classes):
+def test_temperature_matches_scikit_learn_and_truth(n_classes):
     held_out = overconfident(4000, n_classes, 3.0)
     calibrator = fitted(Temperature, held_out)
     decision = (
@@ -81,7 +81,7 @@ def test_temperature_stays_within_its_bounds(labels, expected):
 
 @pytest.mark.parametrize("margin", [0.01, 1.0, 50.0, 300.0])
 @pytest.mark.parametrize(("right", "expected"), [(True, 0.01), (False, 100.0)])
-def test_temperature_goes_to_its_bound_however_far_apart_the_logits_are(margin, right, expected):
+def test_temperature_reaches_bound_for_extreme_logits(margin, right, expected):
     labels = np.array([0, 1, 2, 0])
     logits = margin * np.eye(3)[labels if right else (labels + 1) % 3]
     held_out = Predictions(logits, labels)
@@ -89,7 +89,7 @@ def test_temperature_goes_to_its_bound_however_far_apart_the_logits_are(margin, 
 
 
 @given(st.floats(0.05, 20), st.integers(2, 6), st.integers(0, 1000))
-def test_scaled_logits_have_a_scaled_temperature(factor, n_classes, seed):
+def test_temperature_scales_with_logits(factor, n_classes, seed):
     held_out = overconfident(60, n_classes, 1.0, seed)
     scaled = held_out.with_logits(held_out.logits * np.float32(factor))
     first, second = (fitted(Temperature, each).temperature_ for each in (held_out, scaled))
@@ -97,7 +97,7 @@ def test_scaled_logits_have_a_scaled_temperature(factor, n_classes, seed):
         assert second == pytest.approx(float(np.float32(factor)) * first, rel=1e-4)
 
 
-def test_temperature_of_indifferent_logits_is_one():
+def test_temperature_of_constant_logits_is_one():
     held_out = Predictions(np.zeros((4, 3)), np.array([0, 1, 2, 0]))
     assert fitted(Temperature, held_out).temperature_ == pytest.approx(1.0)
 
@@ -108,7 +108,7 @@ def test_temperature_can_be_fitted_on_one_class():
     assert 0.01 <= fitted(Temperature, one).temperature_ <= 100
 
 
-def test_platt_is_that_of_scikit_learn():
+def test_platt_matches_scikit_learn():
     held_out, test = overconfident(500, 2, 3.0), overconfident(100, 2, 3.0, seed=1)
     theirs = scikit_learn("sigmoid", margin(held_out), held_out.labels)
     ours = fitted(Platt, held_out).transform(test.without_labels())
@@ -116,7 +116,7 @@ def test_platt_is_that_of_scikit_learn():
 
 
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
-def test_with_more_classes_they_are_those_of_scikit_learn(method):
+def test_multiclass_calibrators_match_scikit_learn(method):
     held_out, test = (overconfident(800, 4, 3.0, seed=seed) for seed in (0, 1))
     log_odds = [np.log(p) - np.log1p(-p) for p in (held_out.probabilities(), test.probabilities())]
     theirs = scikit_learn(method, log_odds[0], held_out.labels, 4)
@@ -126,14 +126,14 @@ def test_with_more_classes_they_are_those_of_scikit_learn(method):
     np.testing.assert_allclose(ours, theirs.predict_proba(log_odds[1]), atol=2e-5)
 
 
-def test_platt_of_two_rows_is_worked_out_by_hand():
+def test_platt_of_two_rows_by_hand():
     """Targets 2/3 and 1/3 at scores ±s: a·s = ln 2, b = 0."""
     held_out = Predictions(np.array([[0, -3.0], [0, 3.0]]), np.array([0, 1]))
     result = fitted(Platt, held_out).transform(held_out).probabilities()[:, 1]
     np.testing.assert_allclose(result, [1 / 3, 2 / 3], atol=1e-5)
 
 
-def test_isotonic_is_that_of_scikit_learn():
+def test_isotonic_matches_scikit_learn():
     held_out, test = overconfident(500, 2, 3.0), overconfident(300, 2, 5.0, seed=1)
     theirs = IsotonicRegression(out_of_bounds="clip").fit(margin(held_out)[:, 0], held_out.labels)
     ours = fitted(Isotonic, held_out).transform(test.without_labels())
@@ -143,7 +143,7 @@ def test_isotonic_is_that_of_scikit_learn():
 
 
 @pytest.mark.parametrize("n_classes", [3, 4])
-def test_with_more_classes_isotonic_is_one_against_the_rest_over_the_sum(n_classes):
+def test_multiclass_isotonic_is_normalized_one_vs_rest(n_classes):
     held_out = overconfident(600, n_classes, 2.0)
     probabilities = held_out.probabilities()
     log_odds = np.log(probabilities) - np.log1p(-probabilities)
@@ -168,7 +168,7 @@ def test_calibration_lowers_the_nll_of_overconfident_predictions(kind, n_classes
 
 
 @pytest.mark.parametrize("kind", [Platt, Isotonic])
-def test_a_class_that_is_not_held_out_gets_a_small_constant(kind):
+def test_class_absent_from_held_out_gets_small_constant(kind):
     held_out = overconfident(300, 3, 1.0)
     two = held_out.take(np.flatnonzero(held_out.labels != 2))
     probabilities = fitted(kind, two).transform(held_out).probabilities()
@@ -176,20 +176,20 @@ def test_a_class_that_is_not_held_out_gets_a_small_constant(kind):
 
 
 @pytest.mark.parametrize("kind", [Platt, Isotonic])
-def test_held_out_rows_of_one_class_are_refused(kind):
+def test_single_class_held_out_is_refused(kind):
     with pytest.raises(DataError, match=r"all 3 held-out rows have the label 1, but it needs two"):
         kind().fit(Predictions(np.zeros((3, 2)), np.ones(3, dtype=int)))
 
 
 @pytest.mark.parametrize("kind", [Temperature, Platt, Isotonic])
-def test_rows_without_labels_are_refused(kind):
+def test_unlabeled_held_out_is_refused(kind):
     with pytest.raises(DataError, match="needs labeled"):
         kind().fit(overconfident(5, 2, 1.0).without_labels())
     with pytest.raises(DataError, match="needs labeled"):
         kind().fit(overconfident(5, 2, 1.0).take([]))
 
 
-def test_isotonic_keeps_logits_finite_where_it_is_certain():
+def test_isotonic_logits_are_finite_at_certainty():
     held_out = Predictions(np.array([[9.0, 0], [8, 0], [0, 8], [0, 9]]), np.array([0, 0, 1, 1]))
     result = fitted(Isotonic, held_out).transform(held_out)
     assert np.isfinite(result.logits).all()
@@ -200,7 +200,7 @@ def test_isotonic_keeps_logits_finite_where_it_is_certain():
 
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_impossible_classes_are_legal(kind, n_classes):
+def test_minus_infinity_logits_are_accepted(kind, n_classes):
     held_out = overconfident(50, n_classes, 1.0)
     logits = held_out.logits.copy()
     logits[::7, 0] = -np.inf
@@ -214,7 +214,7 @@ def test_impossible_classes_are_legal(kind, n_classes):
     hnp.arrays(np.float32, (12, 3), elements=st.floats(-50, 50, width=32)),
     hnp.arrays(np.int64, 12, elements=st.integers(0, 2)),
 )
-def test_those_that_promise_it_keep_the_predicted_class(logits, labels):
+def test_accuracy_preserving_calibrators_keep_predicted_class(logits, labels):
     held_out = Predictions(logits, labels)
     for kind in (Identity, Temperature):
         assert kind.preserves_accuracy
@@ -223,7 +223,7 @@ def test_those_that_promise_it_keep_the_predicted_class(logits, labels):
         assert (kept == result.max(axis=1)).all()
 
 
-def test_none_changes_nothing():
+def test_none_calibrator_is_identity():
     predictions = overconfident(5, 2, 1.0)
     assert fitted(Identity, predictions).transform(predictions) is predictions
 

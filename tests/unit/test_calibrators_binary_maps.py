@@ -13,10 +13,10 @@ from hypothesis.extra import numpy as hnp
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from calibrator_data import at_scores, fitted, formulaic, nll, overconfident
 from fgbench import DataError, Predictions
 from fgbench_plugins.calibrators.beta import Beta
 from fgbench_plugins.calibrators.histogram import HistogramBinning
+from support.calibrators import at_scores, fitted, formulaic, nll, overconfident
 
 AT = np.array([-6, -3, -1, 0, 0.5, 2, 4, 8])
 
@@ -25,7 +25,7 @@ def positive(calibrator, predictions):
     return calibrator.transform(predictions.without_labels()).probabilities()[:, 1]
 
 
-def test_histogram_has_the_values_of_probmetrics():
+def test_histogram_matches_stored_probmetrics_values():
     calibrator = fitted(HistogramBinning(bins=8), formulaic(400, 2))
     theirs = [0.02, 0.04, 0.22, 0.68, 0.68, 0.72, 0.94, 0.98]
     np.testing.assert_allclose(positive(calibrator, at_scores(AT)), theirs, atol=1e-6)
@@ -47,7 +47,7 @@ def test_histogram_by_hand():
     st.integers(1, 40),
     st.integers(0, 1000),
 )
-def test_in_each_bin_the_calibrated_mean_is_the_share_also_with_ties(scores, bins, seed):
+def test_histogram_bin_mean_is_class_share(scores, bins, seed):
     labels = np.random.default_rng(seed).integers(0, 2, 40)
     labels[:2] = 0, 1
     held_out = Predictions(at_scores(scores).logits, labels)
@@ -59,19 +59,19 @@ def test_in_each_bin_the_calibrated_mean_is_the_share_also_with_ties(scores, bin
         assert len(np.unique(result[scores == score])) == 1
 
 
-def test_one_bin_gives_everyone_the_base_rate():
+def test_one_bin_histogram_is_base_rate():
     held_out = overconfident(300, 3, 3.0)
     result = fitted(HistogramBinning(bins=1), held_out).transform(held_out).probabilities()
     rates = np.bincount(held_out.labels) / 300
     np.testing.assert_allclose(result, np.tile(rates, (300, 1)), atol=1e-6)
 
 
-def test_fewer_rows_than_bins_are_refused():
+def test_histogram_refuses_fewer_rows_than_bins():
     with pytest.raises(DataError, match=r"calibrator histogram: 10 held-out rows cannot fill 15 b"):
         HistogramBinning().fit(overconfident(10, 2, 1.0))
 
 
-def test_beta_has_the_values_of_betacal_and_netcal():
+def test_beta_matches_stored_betacal_and_netcal_values():
     """Within what their optimisers leave: betacal's stops early, netcal's is nearer."""
     calibrator = fitted(Beta(), formulaic(400, 2))
     betacal = [0.00206043, 0.06415942, 0.36771392, 0.57893771]
@@ -93,7 +93,7 @@ def test_beta_is_logistic_regression_on_two_logarithms():
     np.testing.assert_allclose(ours, theirs.predict_proba(inputs)[:, 1], atol=2e-5)
 
 
-def test_beta_finds_its_own_map_again():
+def test_beta_recovers_its_own_map():
     rng = np.random.default_rng(0)
     scores = rng.normal(scale=3, size=100_000)
     p = expit(scores)
@@ -111,7 +111,7 @@ def test_beta_of_calibrated_predictions_is_nearly_the_identity():
 
 
 @given(hnp.arrays(np.float64, 30, elements=st.floats(-20, 20)), st.integers(0, 1000))
-def test_beta_keeps_the_ranking_of_two_classes(scores, seed):
+def test_beta_keeps_binary_ranking(scores, seed):
     labels = np.random.default_rng(seed).integers(0, 2, 30)
     labels[:2] = 0, 1
     calibrator = fitted(Beta(), Predictions(at_scores(scores).logits, labels))
@@ -135,7 +135,7 @@ def test_beta_of_separable_rows_is_finite():
 
 
 @pytest.mark.parametrize("kind", [HistogramBinning, Beta])
-def test_classes_can_be_renamed(kind):
+def test_binary_maps_are_equivariant_to_class_order(kind):
     held_out, order = overconfident(400, 4, 2.0), np.array([2, 0, 3, 1])
     renamed = Predictions(held_out.logits[:, order], np.argsort(order)[held_out.labels])
     first = fitted(kind(), held_out).transform(held_out).probabilities()
@@ -145,7 +145,7 @@ def test_classes_can_be_renamed(kind):
 
 @pytest.mark.parametrize("kind", [HistogramBinning, Beta])
 @pytest.mark.parametrize("n_classes", [2, 5])
-def test_they_lower_the_nll_of_overconfident_predictions(kind, n_classes):
+def test_binary_maps_lower_nll_of_overconfident_predictions(kind, n_classes):
     held_out, test = (overconfident(3000, n_classes, 4.0, seed) for seed in (0, 1))
     result = fitted(kind(), held_out).transform(test.without_labels())
     assert nll(result, test.labels) < nll(test, test.labels) - 0.1
@@ -153,7 +153,7 @@ def test_they_lower_the_nll_of_overconfident_predictions(kind, n_classes):
 
 
 @pytest.mark.parametrize("kind", [HistogramBinning, Beta])
-def test_one_class_or_no_label_is_refused(kind):
+def test_binary_maps_refuse_single_class_or_unlabeled(kind):
     held_out = overconfident(30, 2, 1.0)
     with pytest.raises(DataError, match="all 30 held-out rows have the label 1, but it needs two"):
         kind().fit(Predictions(held_out.logits, np.ones(30, dtype=int)))
@@ -162,7 +162,7 @@ def test_one_class_or_no_label_is_refused(kind):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_probmetrics_agrees_now():
+def test_histogram_matches_installed_probmetrics():
     peers = pytest.importorskip("probmetrics.calibrators", reason="probmetrics is not installed")
     held_out, test = overconfident(997, 2, 3.0), overconfident(300, 2, 3.0, seed=1)
     theirs = peers.BinaryHistogramBinningCalibrator(n_bins=10, strategy="quantile")
@@ -174,7 +174,7 @@ def test_probmetrics_agrees_now():
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_netcal_and_betacal_agree_now():
+def test_beta_matches_installed_netcal_and_betacal():
     held_out, test = overconfident(997, 2, 3.0), overconfident(300, 2, 3.0, seed=1)
     ours = positive(fitted(Beta(), held_out), test)
     netcal = pytest.importorskip("netcal.scaling", reason="netcal is not installed")

@@ -8,10 +8,10 @@ from hypothesis.extra import numpy as hnp
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from calibrator_data import at_scores, fitted, nll, overconfident
 from fgbench import DataError, Predictions, calibration
 from fgbench_plugins.calibrators import consistency
 from fgbench_plugins.calibrators.consistency import Consistency
+from support.calibrators import at_scores, fitted, nll, overconfident
 
 
 def exact_share(logits, k, noise):
@@ -27,7 +27,7 @@ def ece(predictions, labels):
 
 
 @pytest.mark.parametrize("margin", [-3.0, -0.2, 0.0, 1.0, 4.0])
-def test_two_classes_have_the_closed_form_and_it_is_the_integral(margin):
+def test_binary_consistency_closed_form_is_integral(margin):
     calibrator = Consistency()
     calibrator.noise_ = 1.7
     share = calibrator.transform(at_scores([margin])).probabilities()[0, 1]
@@ -35,7 +35,7 @@ def test_two_classes_have_the_closed_form_and_it_is_the_integral(margin):
     assert share == pytest.approx(exact_share(np.array([0, margin]), 1, 1.7), abs=1e-6)
 
 
-def test_shares_of_many_draws_are_the_integral():
+def test_many_draws_approach_integral():
     logits = np.array([[2.0, 1.0, -1.0], [0.5, 0.4, 0.3], [-2.0, 3.0, 2.5]])
     calibrator = Consistency(draws=200_000)
     calibrator.noise_ = 1.3
@@ -44,7 +44,7 @@ def test_shares_of_many_draws_are_the_integral():
     np.testing.assert_allclose(shares, expected, atol=4 * 0.5 / np.sqrt(200_000))
 
 
-def test_a_thousand_draws_are_within_their_binomial_error():
+def test_thousand_draws_are_within_binomial_error():
     logits = overconfident(8, 4, 2.0).logits
     calibrator = Consistency()
     calibrator.noise_ = 2.0
@@ -54,7 +54,7 @@ def test_a_thousand_draws_are_within_their_binomial_error():
     assert np.abs(errors).max() < 5
 
 
-def test_one_pass_gives_the_share_of_the_top_label_for_every_noise():
+def test_shares_for_every_noise_match_direct_count():
     logits = overconfident(40, 5, 2.0).logits.astype(float)
     noise = np.random.default_rng(0).standard_normal((300, 5))
     fast = consistency._drawn_confidences(logits, noise)
@@ -66,7 +66,7 @@ def test_one_pass_gives_the_share_of_the_top_label_for_every_noise():
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 10])
-def test_the_noise_is_that_of_the_least_ece_of_the_held_out_rows(n_classes):
+def test_noise_minimizes_held_out_ece(n_classes):
     held_out = overconfident(800, n_classes, 3.0)
     calibrator = fitted(Consistency(draws=300), held_out)
     least = ece(calibrator.transform(held_out), held_out.labels)
@@ -79,7 +79,7 @@ def test_the_noise_is_that_of_the_least_ece_of_the_held_out_rows(n_classes):
 
 
 @pytest.mark.parametrize("n_classes", [2, 5])
-def test_it_lowers_ece_and_nll_of_overconfident_predictions(n_classes):
+def test_consistency_lowers_ece_and_nll(n_classes):
     held_out, test = (overconfident(3000, n_classes, 4.0, seed) for seed in (0, 1))
     result = fitted(Consistency(), held_out).transform(test.without_labels())
     assert nll(result, test.labels) < nll(test, test.labels) - 0.1
@@ -88,7 +88,7 @@ def test_it_lowers_ece_and_nll_of_overconfident_predictions(n_classes):
 
 
 @given(hnp.arrays(np.float32, (12, 4), elements=st.floats(-30, 30, width=16)), st.integers(0, 80))
-def test_the_predicted_class_stays(logits, at):
+def test_consistency_keeps_predicted_class(logits, at):
     top_two = np.sort(logits, axis=1)[:, -2:]
     logits = logits[top_two[:, 1] > top_two[:, 0]]
     calibrator = Consistency(draws=20)
@@ -97,13 +97,13 @@ def test_the_predicted_class_stays(logits, at):
     assert (result.logits.argmax(axis=1) == logits.argmax(axis=1)).all()
 
 
-def test_two_classes_keep_their_ranking():
+def test_consistency_keeps_binary_ranking():
     calibrator = fitted(Consistency(), overconfident(200, 2, 2.0))
     logits = calibrator.transform(at_scores(np.linspace(-8, 8, 50))).logits
     assert (np.diff(logits[:, 1] - logits[:, 0]) > 0).all()
 
 
-def test_classes_can_be_renamed_up_to_the_draws():
+def test_consistency_is_equivariant_to_class_order():
     held_out, order = overconfident(400, 4, 2.0), np.array([2, 0, 3, 1])
     calibrator = Consistency()
     calibrator.noise_ = 2.0
@@ -112,13 +112,13 @@ def test_classes_can_be_renamed_up_to_the_draws():
     assert np.abs(second - first[:, order]).max() < 6 * np.sqrt(0.25 * 2 / 1000)
 
 
-def test_held_out_rows_that_are_all_right_get_the_least_noise_that_makes_them_certain():
+def test_all_correct_held_out_gets_smallest_noise():
     held_out = Predictions(8 * np.eye(3)[np.arange(30) % 3], np.arange(30) % 3)
     calibrator = fitted(Consistency(), held_out)
     assert calibrator.noise_ == pytest.approx(0.01)
     assert np.isfinite(calibrator.transform(held_out).logits).all()
 
 
-def test_unlabelled_rows_are_refused():
+def test_consistency_refuses_unlabeled_rows():
     with pytest.raises(DataError, match="calibrator consistency: needs labeled held-out"):
         Consistency().fit(overconfident(5, 2, 1.0).without_labels())

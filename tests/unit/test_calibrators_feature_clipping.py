@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from calibrator_data import draw, fitted
 from fgbench import DataError, Predictions, calibration
 from fgbench_plugins.calibrators.feature_clipping import FeatureClipping, LinearHead
+from support.calibrators import draw, fitted
 
 
 def head(d=6, n_classes=3):
@@ -32,7 +32,7 @@ def judged(logits, labels):
     return right.mean(), diagram.expected_calibration_error
 
 
-def test_the_head_is_found_again():
+def test_linear_head_is_recovered():
     held_out = predictions(200)
     found = LinearHead(held_out.features, held_out.logits.astype(float))
     np.testing.assert_allclose(
@@ -42,7 +42,7 @@ def test_the_head_is_found_again():
     )
 
 
-def test_the_limit_is_that_of_a_plain_search_over_all_two_thousand():
+def test_limit_matches_exhaustive_search():
     held_out = predictions(300)
     weights, bias = head()
     accuracy, least = judged(held_out.logits.astype(float), held_out.labels)
@@ -57,7 +57,7 @@ def test_the_limit_is_that_of_a_plain_search_over_all_two_thousand():
     assert np.isfinite(best)
 
 
-def test_transform_clamps_the_features():
+def test_transform_clips_features():
     calibrator, test = fitted(FeatureClipping(), predictions(300)), predictions(100, seed=1)
     weights, bias = head()
     expected = np.clip(test.features, -calibrator.limit_, calibrator.limit_) @ weights + bias
@@ -65,7 +65,7 @@ def test_transform_clamps_the_features():
     np.testing.assert_allclose(result.probabilities(), softmax(expected, axis=1), atol=1e-5)
 
 
-def test_where_the_truth_ignores_what_is_beyond_a_limit_it_finds_the_limit():
+def test_true_limit_is_recovered():
     weights, bias = head()
     held_out, test = (
         replace(
@@ -84,13 +84,13 @@ def test_where_the_truth_ignores_what_is_beyond_a_limit_it_finds_the_limit():
     assert after[1] < before[1] / 2
 
 
-def test_calibrated_predictions_are_left_nearly_alone():
+def test_feature_clipping_nearly_keeps_calibrated_predictions():
     held_out = predictions(4000, heat=1.0)
     result = fitted(FeatureClipping(), held_out).transform(held_out)
     assert np.abs(result.probabilities() - held_out.probabilities()).mean() < 0.01
 
 
-def test_logits_that_are_not_linear_in_the_features_are_refused():
+def test_nonlinear_logits_are_refused():
     held_out = predictions(300)
     curved = held_out.with_logits(held_out.logits + 0.3 * held_out.features[:, :1] ** 2 * [1, 0, 0])
     with pytest.raises(DataError, match="logits are not a linear function of its features"):
@@ -103,7 +103,7 @@ def test_too_few_rows_for_the_head_are_refused():
     FeatureClipping().fit(predictions(17))
 
 
-def test_features_that_leave_the_head_open_are_refused():
+def test_rank_deficient_features_are_refused():
     """Two features that are always equal: how the head shares between them cannot be known, and
     it makes no difference; one that is constant: it does."""
     held_out = predictions(400, heat=3.0)
@@ -114,7 +114,7 @@ def test_features_that_leave_the_head_open_are_refused():
         FeatureClipping().fit(replace(held_out, features=constant))
 
 
-def test_missing_and_broken_features_are_refused():
+def test_missing_or_nonfinite_features_are_refused():
     held_out = predictions(100)
     with pytest.raises(DataError, match="these predictions have no features"):
         FeatureClipping().fit(replace(held_out, features=None))
@@ -124,7 +124,7 @@ def test_missing_and_broken_features_are_refused():
         FeatureClipping().fit(replace(held_out, features=broken))
 
 
-def test_a_head_that_the_classifier_gives_needs_no_search_and_no_rows():
+def test_head_from_classifier_is_used():
     """Here the features sum to 1, as behind layer normalisation: rows cannot tell the head."""
     plain, (weights, bias) = predictions(400, heat=3.0), head()
     features = plain.features - plain.features.mean(axis=1, keepdims=True) + 1 / 6

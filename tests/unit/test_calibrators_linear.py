@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from calibrator_data import fitted, formulaic, nll, overconfident
 from fgbench import DataError, Predictions
 from fgbench_plugins.calibrators.linear import Dirichlet, MatrixScaling, VectorScaling
+from support.calibrators import fitted, formulaic, nll, overconfident
 
 AT = Predictions(
     np.array([[0, 0, 0], [2, 0, 0], [0, 3, -1], [-2, 1, 4], [6, 1, 1]], dtype=float),
@@ -49,7 +49,7 @@ def made(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_they_have_the_minimum_of_another_optimiser(kind):
+def test_linear_calibrators_reach_reference_minimum(kind):
     ours = fitted(made(kind), formulaic(400, 3)).transform(AT).probabilities()
     np.testing.assert_allclose(ours, REFERENCE[kind], atol=5e-6)
 
@@ -64,7 +64,7 @@ def test_unregularised_matrix_scaling_is_logistic_regression_on_logits(n_classes
     np.testing.assert_allclose(ours.probabilities(), expected, atol=2e-5)
 
 
-def test_vector_finds_its_own_map_again():
+def test_vector_scaling_recovers_its_own_map():
     weights, bias = np.array([0.5, 0.8, 1.2]), np.array([0.4, -0.6, 0.2])
     truth = overconfident(60_000, 3, 1.0)
     held_out = truth.with_logits((truth.logits - bias) / weights)
@@ -86,13 +86,13 @@ def test_dirichlet_undoes_a_confusion_that_vector_scaling_cannot():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_of_calibrated_predictions_it_is_nearly_the_identity(kind):
+def test_linear_calibrators_nearly_keep_calibrated_predictions(kind):
     held_out = overconfident(20_000, 3, 1.0)
     result = fitted(kind(), held_out).transform(held_out)
     assert np.abs(result.probabilities() - held_out.probabilities()).mean() < 0.01
 
 
-def test_strong_regularisation_leaves_the_diagonal_alone():
+def test_strong_regularization_shrinks_off_diagonal():
     held_out = overconfident(500, 4, 2.0)
     calibrator = fitted(Dirichlet(regularization=1e6), held_out)
     assert np.abs(calibrator.weights_ - np.diag(np.diag(calibrator.weights_))).max() < 1e-4
@@ -100,7 +100,7 @@ def test_strong_regularisation_leaves_the_diagonal_alone():
     assert (np.diag(calibrator.weights_) < 0.8).all()
 
 
-def test_regularisation_is_chosen_strong_for_few_rows_and_weak_where_it_is_called_for():
+def test_regularization_is_chosen_by_cross_validation():
     few = fitted(Dirichlet(), overconfident(60, 5, 2.0))
     mixing = np.eye(3) + 2 * np.roll(np.eye(3), 1, axis=1)
     many = overconfident(5000, 3, 1.0)
@@ -119,7 +119,7 @@ def test_dirichlet_depends_on_probabilities_alone():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_classes_can_be_renamed(kind):
+def test_linear_calibrators_are_equivariant_to_class_order(kind):
     held_out, order = overconfident(600, 4, 2.0), np.array([2, 0, 3, 1])
     renamed = Predictions(held_out.logits[:, order], np.argsort(order)[held_out.labels])
     first = fitted(kind(), held_out).transform(held_out).probabilities()
@@ -129,14 +129,14 @@ def test_classes_can_be_renamed(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n_classes", [2, 5])
-def test_they_lower_the_nll_of_overconfident_predictions(kind, n_classes):
+def test_linear_calibrators_lower_nll_of_overconfident_predictions(kind, n_classes):
     held_out, test = (overconfident(3000, n_classes, 4.0, seed) for seed in (0, 1))
     result = fitted(kind(), held_out).transform(test.without_labels())
     assert nll(result, test.labels) < nll(test, test.labels) - 0.1
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_class_that_is_not_held_out_becomes_improbable_and_stays_possible(kind):
+def test_class_absent_from_held_out_stays_possible(kind):
     held_out = overconfident(300, 3, 1.0)
     two = held_out.take(np.flatnonzero(held_out.labels != 2))
     result = fitted(kind(), two).transform(held_out).probabilities()[:, 2]
@@ -154,7 +154,7 @@ def test_separable_rows_give_finite_logits(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_class_or_no_label_is_refused(kind):
+def test_linear_calibrators_refuse_single_class_or_unlabeled(kind):
     held_out = overconfident(30, 2, 1.0)
     with pytest.raises(DataError, match="all 30 held-out rows have the label 1, but it needs two"):
         kind().fit(Predictions(held_out.logits, np.ones(30, dtype=int)))
@@ -170,7 +170,7 @@ def test_too_few_rows_for_cross_validation_are_refused(kind):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_probmetrics_agrees_now():
+def test_linear_calibrators_match_installed_probmetrics():
     """It has no regularisation, works in float32, and sees log-probabilities."""
     peers = pytest.importorskip("probmetrics.calibrators", reason="probmetrics is not installed")
     held_out, test = (overconfident(1000, 3, 3.0, seed) for seed in (0, 1))

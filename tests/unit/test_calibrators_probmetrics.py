@@ -5,11 +5,11 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from calibrator_data import fitted, nll, overconfident
 from fgbench import DataError, PluginError
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 from fgbench.testing import check_calibrator
+from support.calibrators import fitted, nll, overconfident
 
 INSTALLED = all(find_spec(name) for name in ("probmetrics", "numba"))
 needs_it = pytest.mark.skipif(not INSTALLED, reason="probmetrics (with numba) is not installed")
@@ -20,7 +20,7 @@ def made(reference):
 
 
 @pytest.mark.skipif(INSTALLED, reason="probmetrics is installed")
-def test_without_the_extra_one_sentence_says_what_to_install():
+def test_missing_extra_error_names_install_command():
     with pytest.raises(
         PluginError, match=r"is not installed: pip install 'fgbench\[probmetrics\]'"
     ):
@@ -30,7 +30,7 @@ def test_without_the_extra_one_sentence_says_what_to_install():
 @needs_it
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("method", ["sms", "svs"])
-def test_it_keeps_the_contract_and_gives_what_probmetrics_gives(method):
+def test_probmetrics_calibrator_contract_and_values(method):
     from probmetrics.calibrators import get_calibrator
 
     check_calibrator(made(f"probmetrics:method={method}"))
@@ -45,7 +45,7 @@ def test_it_keeps_the_contract_and_gives_what_probmetrics_gives(method):
 
 @needs_it
 @pytest.mark.filterwarnings("ignore")
-def test_a_class_that_is_not_held_out_stays_possible():
+def test_class_absent_from_held_out_stays_possible():
     held_out = overconfident(300, 3, 1.0)
     two = held_out.take(np.flatnonzero(held_out.labels != 2))
     result = fitted(made("probmetrics"), two).transform(held_out).probabilities()
@@ -54,7 +54,7 @@ def test_a_class_that_is_not_held_out_stays_possible():
 
 
 @needs_it
-def test_one_class_is_refused():
+def test_probmetrics_calibrator_refuses_single_class():
     held_out = overconfident(50, 2, 1.0)
     one = held_out.take(np.flatnonzero(held_out.labels == 1))
     with pytest.raises(DataError, match="held-out rows have the label 1, but it needs two"):

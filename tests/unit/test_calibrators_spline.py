@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from calibrator_data import at_scores, fitted, formulaic, nll, overconfident
 from fgbench import DataError, Predictions
 from fgbench_plugins.calibrators.spline import Spline, recalibration
+from support.calibrators import at_scores, fitted, formulaic, nll, overconfident
 
 AT = np.array([-3, -2, -1, 0, 0.5, 1, 2, 3])
 REFERENCE = [0.048361, 0.12798, 0.317402, 0.636297, 0.768734, 0.79262, 0.761939, 0.769139]
@@ -31,12 +31,12 @@ def natural_basis(x, knots):
     return np.column_stack([np.ones_like(x), x, *(d(k) - d(-2) for k in range(len(knots) - 2))])
 
 
-def test_it_has_the_values_of_probmetrics():
+def test_spline_matches_stored_probmetrics_values():
     ours = positive(fitted(Spline(), formulaic(400, 2)), at_scores(AT))
     np.testing.assert_allclose(ours, REFERENCE, atol=1 / 400)
 
 
-def test_it_is_the_least_squares_fit_in_another_basis_of_natural_splines():
+def test_spline_is_least_squares_natural_spline():
     rng = np.random.default_rng(0)
     scores = np.sort(rng.uniform(0.05, 0.95, 500))
     hits = rng.random(500) < scores**2
@@ -50,7 +50,7 @@ def test_it_is_the_least_squares_fit_in_another_basis_of_natural_splines():
     np.testing.assert_allclose(ours, scores + slope @ weights, atol=1e-6)
 
 
-def test_it_finds_a_known_map_again():
+def test_spline_recovers_known_map():
     rng = np.random.default_rng(1)
     p = rng.uniform(size=100_000)
     truth = 0.1 + 0.8 * p**2
@@ -63,7 +63,7 @@ def test_it_finds_a_known_map_again():
 
 @pytest.mark.parametrize("target", ["classes", "top-label"])
 @pytest.mark.parametrize("n_classes", [2, 4])
-def test_of_calibrated_predictions_it_is_nearly_the_identity(target, n_classes):
+def test_spline_nearly_keeps_calibrated_predictions(target, n_classes):
     held_out = overconfident(20_000, n_classes, 1.0)
     result = fitted(Spline(target=target), held_out).transform(held_out).probabilities()
     assert np.abs(result - held_out.probabilities()).mean() < 0.01
@@ -71,14 +71,14 @@ def test_of_calibrated_predictions_it_is_nearly_the_identity(target, n_classes):
 
 @pytest.mark.parametrize("target", ["classes", "top-label"])
 @pytest.mark.parametrize("n_classes", [2, 5])
-def test_it_lowers_the_nll_of_overconfident_predictions(target, n_classes):
+def test_spline_lowers_nll_of_overconfident_predictions(target, n_classes):
     held_out, test = (overconfident(3000, n_classes, 4.0, seed) for seed in (0, 1))
     result = fitted(Spline(target=target), held_out).transform(test.without_labels())
     assert nll(result, test.labels) < nll(test, test.labels) - 0.1
     np.testing.assert_allclose(result.probabilities().sum(axis=1), 1, atol=1e-12)
 
 
-def test_top_label_changes_the_confidence_and_leaves_the_others_in_proportion():
+def test_top_label_spline_keeps_proportions_of_other_classes():
     held_out = overconfident(2000, 4, 2.0)
     before = held_out.probabilities()
     after = fitted(Spline(target="top-label"), held_out).transform(held_out).probabilities()
@@ -92,7 +92,7 @@ def test_top_label_changes_the_confidence_and_leaves_the_others_in_proportion():
     np.testing.assert_allclose(before, after, atol=1e-5)
 
 
-def test_the_order_of_equal_scores_does_not_matter():
+def test_spline_does_not_depend_on_order_of_ties():
     rng = np.random.default_rng(0)
     scores, hits = rng.integers(1, 5, 200) / 5, rng.random(200) < 0.5
     order = rng.permutation(200)
@@ -101,12 +101,12 @@ def test_the_order_of_equal_scores_does_not_matter():
     np.testing.assert_allclose(recalibration(scores[order], hits[order], 6)(at), first, atol=1e-12)
 
 
-def test_identical_scores_become_the_base_rate():
+def test_spline_of_identical_scores_is_base_rate():
     held_out = Predictions(at_scores(np.full(50, 1.0)).logits, np.arange(50) % 5 // 4)
     np.testing.assert_allclose(positive(fitted(Spline(), held_out), held_out), 0.2, atol=1e-6)
 
 
-def test_classes_can_be_renamed():
+def test_spline_is_equivariant_to_class_order():
     held_out, order = overconfident(400, 4, 2.0), np.array([2, 0, 3, 1])
     renamed = Predictions(held_out.logits[:, order], np.argsort(order)[held_out.labels])
     first = fitted(Spline(), held_out).transform(held_out).probabilities()
@@ -114,7 +114,7 @@ def test_classes_can_be_renamed():
     np.testing.assert_allclose(second, first[:, order], atol=1e-5)
 
 
-def test_too_few_rows_and_one_class_are_refused():
+def test_spline_refuses_too_few_rows_and_single_class():
     with pytest.raises(DataError, match="calibrator spline: 5 held-out rows cannot determine 6"):
         Spline().fit(overconfident(5, 2, 1.0))
     with pytest.raises(DataError, match="all 9 held-out rows have the label 1"):
@@ -124,7 +124,7 @@ def test_too_few_rows_and_one_class_are_refused():
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_probmetrics_agrees_now():
+def test_spline_matches_installed_probmetrics():
     peers = pytest.importorskip("probmetrics.calibrators", reason="probmetrics is not installed")
     held_out = overconfident(50_000, 2, 3.0)
     theirs = peers.CDFSplineCalibrator()

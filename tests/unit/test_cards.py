@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fgbench import Card, DataError, DataFolder
-from fgbench.registry import Registry
+from fgbench.plugins.registry import Registry
 from fgbench_datasets import CARDS
 
 MINE = """
@@ -60,21 +60,21 @@ def folder_of(
 
 
 @pytest.mark.parametrize("path", sorted(CARDS.glob("*.toml")), ids=lambda path: path.stem)
-def test_every_card_of_the_registry_is_valid_and_named_as_its_file(path: Path) -> None:
+def test_every_card_is_valid_and_named_after_its_file(path: Path) -> None:
     card = Card.read(path)
     assert card.name == path.stem
     assert all(label.description for label in card.labels)
 
 
 @pytest.mark.parametrize("name", ["tc", "subj", "banking77", "se", "arxiv", "medical"])
-def test_the_papers_six_default_to_bert_and_state_its_sizes(name: str) -> None:
+def test_paper_cards_default_to_bert_and_state_sizes(name: str) -> None:
     loader = Registry.load().part_class("dataset", name)
     card = loader.card()
     assert card is not None and card.paper is not None and card.sources
     assert loader.default_classifier == card.default_classifier == "bert-base"
 
 
-def test_a_third_partys_card_is_read_from_any_path(tmp_path: Path) -> None:
+def test_third_party_card_is_read_from_path(tmp_path: Path) -> None:
     card = Card.read(write_card(tmp_path))
     assert card.label_names == ("no", "yes")
     assert card.folder_name == "mine"
@@ -93,7 +93,7 @@ def test_a_third_partys_card_is_read_from_any_path(tmp_path: Path) -> None:
         ('name = "mine"', 'name = "mine', "cannot be read as TOML"),
     ],
 )
-def test_a_wrong_card_is_refused_with_file_and_key(
+def test_invalid_card_error_names_file_and_key(
     tmp_path: Path, old: str, new: str, problem: str
 ) -> None:
     path = write_card(tmp_path, **{old: new})
@@ -103,12 +103,12 @@ def test_a_wrong_card_is_refused_with_file_and_key(
     assert problem in str(caught.value)
 
 
-def test_an_unknown_label_is_refused_with_the_nearest(tmp_path: Path) -> None:
+def test_unknown_label_error_suggests_nearest(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="Did you mean 'yes'"):
         Card.read(write_card(tmp_path)).label("yess")
 
 
-def test_the_users_folder_comes_before_the_cache(tmp_path: Path) -> None:
+def test_user_folder_precedes_cache(tmp_path: Path) -> None:
     card = Card.read(write_card(tmp_path, b"right"))
     folder = folder_of(tmp_path, own=b"right", cached=b"right")
     assert folder.path(card, "all") == tmp_path / "own" / "mine" / "all.csv"
@@ -117,7 +117,7 @@ def test_the_users_folder_comes_before_the_cache(tmp_path: Path) -> None:
     assert folder.warnings == []
 
 
-def test_a_users_file_that_differs_is_used_with_one_warning(tmp_path: Path) -> None:
+def test_differing_user_file_is_used_with_warning(tmp_path: Path) -> None:
     card = Card.read(write_card(tmp_path, b"right"))
     folder = folder_of(tmp_path, own=b"other")
     assert folder.path(card, "all") == folder.path(card, "all")
@@ -125,13 +125,13 @@ def test_a_users_file_that_differs_is_used_with_one_warning(tmp_path: Path) -> N
     assert "not comparable" in folder.warnings[0]
 
 
-def test_a_fetched_file_that_differs_is_refused(tmp_path: Path) -> None:
+def test_differing_fetched_file_is_refused(tmp_path: Path) -> None:
     card = Card.read(write_card(tmp_path, b"right"))
     with pytest.raises(DataError, match=r"damaged.*fgbench data fetch mine"):
         folder_of(tmp_path, cached=b"other").path(card, "all")
 
 
-def test_an_unconfirmed_digest_warns_but_the_record_of_the_fetch_binds(tmp_path: Path) -> None:
+def test_unconfirmed_digest_warns_and_recorded_digest_is_enforced(tmp_path: Path) -> None:
     card = Card.read(
         write_card(tmp_path, b"reported", **{"filename =": "confirmed = false\nfilename ="})
     )
@@ -145,7 +145,7 @@ def test_an_unconfirmed_digest_warns_but_the_record_of_the_fetch_binds(tmp_path:
         folder.path(card, "all")
 
 
-def test_a_missing_file_is_an_error_that_says_both_ways(tmp_path: Path) -> None:
+def test_missing_file_error_names_fetch_and_folder(tmp_path: Path) -> None:
     card = Card.read(write_card(tmp_path))
     for folder in (DataFolder(None, tmp_path), folder_of(tmp_path)):
         with pytest.raises(DataError) as caught:
@@ -156,9 +156,7 @@ def test_a_missing_file_is_an_error_that_says_both_ways(tmp_path: Path) -> None:
         DataFolder(None, tmp_path).path(card, "all")
 
 
-def test_the_option_goes_before_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_data_option_overrides_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FGBENCH_DATA", str(tmp_path / "env"))
     monkeypatch.setenv("FGBENCH_CACHE", str(tmp_path / "cache"))
     assert DataFolder.from_environment().data_dir == tmp_path / "env"

@@ -39,7 +39,7 @@ def messages(request):
     return data.splits["train"], data.splits["test"], request.param
 
 
-def test_tfidf_logreg_gives_the_probabilities_of_scikit_learn(messages):
+def test_tfidf_logreg_matches_scikit_learn(messages):
     train, test, n_classes = messages
     ours = fit(TfidfLogisticRegression(C=1.0, max_n=2), train.inputs, train.labels, n_classes)
     theirs = make_pipeline(
@@ -53,7 +53,7 @@ def test_tfidf_logreg_gives_the_probabilities_of_scikit_learn(messages):
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_logreg_gives_the_probabilities_of_scikit_learn(n_classes):
+def test_logreg_matches_scikit_learn(n_classes):
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(200, 3)) * [1, 50, 0.01]
     labels = rng.integers(n_classes, size=200)
@@ -64,7 +64,7 @@ def test_logreg_gives_the_probabilities_of_scikit_learn(n_classes):
     )
 
 
-def test_a_weaker_penalty_is_more_confident(messages):
+def test_weaker_penalty_raises_confidence(messages):
     train, test, n_classes = messages
     confidence = [
         softmax(
@@ -82,7 +82,7 @@ def test_a_weaker_penalty_is_more_confident(messages):
 
 
 @pytest.mark.parametrize("present", [[0, 2], [1, 2, 3]])
-def test_a_class_without_training_rows_has_a_finite_and_very_low_logit(present):
+def test_class_without_training_rows_has_low_finite_logit(present):
     texts = [f"word{label} common" for label in present for _ in range(5)]
     labels = [label for label in present for _ in range(5)]
     result = logits(fit(TfidfLogisticRegression(), texts, labels, 5), texts)
@@ -93,7 +93,7 @@ def test_a_class_without_training_rows_has_a_finite_and_very_low_logit(present):
     assert softmax(result, axis=1)[:, absent].max() < 1e-10
 
 
-def test_training_that_does_not_converge_warns_nobody_and_repeats_itself():
+def test_unconverged_training_is_silent_and_reproducible():
     texts = ["alpha beta", "beta gamma", "gamma delta", "delta alpha"] * 3
     labels = [0, 1, 0, 1] * 3
     first, second = (
@@ -104,7 +104,7 @@ def test_training_that_does_not_converge_warns_nobody_and_repeats_itself():
 
 
 @pytest.mark.parametrize("texts", [["", "?", "a", "!!"], ["  "] * 4])
-def test_texts_without_words_are_refused(texts):
+def test_training_texts_without_words_are_refused(texts):
     with pytest.raises(DataError, match="none of the 4 training texts has a word"):
         fit(TfidfLogisticRegression(), texts, [0, 1, 0, 1], 2)
 
@@ -112,12 +112,12 @@ def test_texts_without_words_are_refused(texts):
 @pytest.mark.parametrize(
     ("min_df", "error"), [(3, DataError), (50, (DataError, ConfigurationError))]
 )
-def test_a_min_df_that_leaves_no_word_is_refused(min_df, error):
+def test_min_df_without_remaining_words_is_refused(min_df, error):
     with pytest.raises(error, match="min_df"):
         fit(TfidfLogisticRegression(min_df=min_df), ["ab cd", "ef gh", "ij kl"], [0, 1, 0], 2)
 
 
-def test_one_class_is_refused():
+def test_single_class_training_is_refused():
     with pytest.raises(DataError, match="same label"):
         fit(TfidfLogisticRegression(), ["ab", "cd"], [1, 1], 2)
 
@@ -128,7 +128,7 @@ def test_any_unicode_can_be_predicted():
     assert np.isfinite(result).all()
 
 
-def test_parameters_are_checked():
+def test_classifier_parameters_are_validated():
     create = TfidfLogisticRegression.create
     with pytest.raises(ConfigurationError, match="max_n=1 is less than min_n=2"):
         create({"min_n": 2, "max_n": 1}, name="tfidf-logreg")

@@ -4,8 +4,9 @@ import tomllib
 
 import pytest
 
-from fgbench.config import ARMS, Suite
 from fgbench.errors import ConfigurationError
+from fgbench.loop.arms import ARMS
+from fgbench.plan.suite import Suite
 
 
 def read(tmp_path, text):
@@ -14,7 +15,7 @@ def read(tmp_path, text):
     return Suite.build(Suite.read(path), where="suite")
 
 
-def test_a_suite_spans_a_matrix(tmp_path):
+def test_suite_expands_to_matrix(tmp_path):
     suite = read(
         tmp_path,
         """
@@ -47,19 +48,19 @@ def test_a_suite_spans_a_matrix(tmp_path):
         ("datasets = [", "not valid TOML"),
     ],
 )
-def test_a_wrong_suite_is_one_sentence_with_file_and_key(tmp_path, text, message):
+def test_invalid_suite_error_names_file_and_key(tmp_path, text, message):
     with pytest.raises(ConfigurationError) as caught:
         read(tmp_path, text)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value).strip() or "TOML" in message
 
 
-def test_a_suite_that_is_not_there(tmp_path):
+def test_missing_suite_file_is_an_error(tmp_path):
     with pytest.raises(ConfigurationError, match="there is no such file"):
         Suite.read(tmp_path / "none.toml")
 
 
-def test_a_resolved_suite_reads_back(tmp_path):
+def test_resolved_suite_round_trips(tmp_path):
     suite = Suite.build({"dataset": "csv:path='a b.csv',text=t", "limit": 5})
     path = tmp_path / "suite.toml"
     path.write_text(suite.to_toml())

@@ -21,8 +21,8 @@ from fgbench import (
     Relabeling,
     Split,
 )
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 from fgbench.testing import (
     check_calibrator,
     check_classifier,
@@ -40,12 +40,12 @@ def built_in(kind, reference):
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
-def test_the_embedded_data_sets_keep_the_contract(name):
+def test_embedded_data_sets_conform(name):
     check_dataset(built_in("dataset", name))
 
 
 @pytest.mark.parametrize("name", ["logreg", "tfidf-logreg"])
-def test_the_scikit_learn_classifiers_keep_the_contract(name):
+def test_scikit_learn_classifiers_conform(name):
     check_classifier(built_in("classifier", name))
 
 
@@ -58,19 +58,19 @@ def test_the_scikit_learn_classifiers_keep_the_contract(name):
         ("truncated-normal", "logistic-1d"),
     ],
 )
-def test_the_embedded_generators_keep_the_contract(generator, dataset):
+def test_embedded_generators_conform(generator, dataset):
     check_generator(built_in("generator", generator), built_in("dataset", dataset))
 
 
 @pytest.mark.parametrize("name", REGISTRY.names("calibrator"))
-def test_every_calibrator_keeps_the_contract(name):
+def test_every_calibrator_conforms(name):
     if REGISTRY.find("calibrator", name).extra:
         pytest.skip("it needs an extra; its own tests check it")
     check_calibrator(built_in("calibrator", name))
 
 
 @pytest.mark.parametrize("name", REGISTRY.names("metric"))
-def test_every_metric_keeps_the_contract(name):
+def test_every_metric_conforms(name):
     check_metric(built_in("metric", name))
 
 
@@ -124,7 +124,7 @@ def test_parts_of_every_kind_have_versions_needs_and_parameters(part, problem):
         check_calibrator(part())
 
 
-def test_a_part_of_another_kind_is_told_apart():
+def test_part_of_wrong_kind_is_reported():
     with pytest.raises(PluginError, match=r"Sound is not a fgbench\.Metric"):
         check_metric(Sound())
 
@@ -214,7 +214,7 @@ class DeafSampler(NoPosterior):
         (DeafSampler, "sample does not follow the posterior"),
     ],
 )
-def test_a_broken_data_set_is_found(loader, problem):
+def test_broken_data_set_is_reported(loader, problem):
     check_dataset(Lines())
     with pytest.raises(PluginError, match=f"dataset {loader.__name__}: .*{problem}"):
         check_dataset(loader())
@@ -336,7 +336,7 @@ class OtherHead(BentHead):
         (Overwrites, "changes the training set"),
     ],
 )
-def test_a_broken_classifier_is_found(classifier, problem):
+def test_broken_classifier_is_reported(classifier, problem):
     check_classifier(Centroids())
     with pytest.raises(PluginError, match=f"classifier {classifier.__name__}: .*{problem}"):
         check_classifier(classifier())
@@ -455,13 +455,13 @@ class Edits(Repeats):
         (Edits, "changes the training split"),
     ],
 )
-def test_a_broken_generator_is_found(generator, problem):
+def test_broken_generator_is_reported(generator, problem):
     check_generator(Repeats(), Lines())
     with pytest.raises(PluginError, match=f"generator {generator.__name__}: .*{problem}"):
         check_generator(generator(), Lines())
 
 
-def test_a_generator_is_checked_with_a_data_set_that_suits_it():
+def test_generator_is_checked_with_compatible_data_set():
     with pytest.raises(PluginError, match="it needs 'text', which this data set does not provide"):
         check_generator(Repeats(), built_in("dataset", "logistic-1d"))
 
@@ -523,7 +523,7 @@ class Ranks(Sound):
     ("calibrator", "problem"),
     [
         (Truth, "transform looks at the labels"),
-        (BreaksPromise, "it says that it preserves accuracy, and changed"),
+        (BreaksPromise, "declares preserves_accuracy but changed"),
         (HalfTheRows, r"logits of shape \(100, 2\), not \(200, 2\)"),
         (NotANumber, "unusable predictions: the logits contain NaN"),
         (NotANumberAtTheEnds, "unusable predictions: the logits contain NaN"),
@@ -532,7 +532,7 @@ class Ranks(Sound):
         (Ranks, "other logits when the rows stand in another order"),
     ],
 )
-def test_a_broken_calibrator_is_found(calibrator, problem):
+def test_broken_calibrator_is_reported(calibrator, problem):
     check_calibrator(Sound())
     with pytest.raises(PluginError, match=f"calibrator {calibrator.__name__}: .*{problem}"):
         check_calibrator(calibrator())
@@ -614,7 +614,7 @@ class Normalises(Confidence):
         (Normalises, "changes the weights"),
     ],
 )
-def test_a_broken_metric_is_found(metric, problem):
+def test_broken_metric_is_reported(metric, problem):
     check_metric(Confidence())
     with pytest.raises(PluginError, match=f"metric {metric.__name__}: .*{problem}"):
         check_metric(metric())

@@ -5,8 +5,8 @@ import pytest
 
 from fgbench.calibration.statistics import compare, evaluate_metrics, summarise
 from fgbench.data import Predictions
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 
 pytestmark = pytest.mark.slow
 
@@ -43,12 +43,12 @@ def coverage(request):
 
 
 @pytest.mark.parametrize("name", ["accuracy", "nll", "brier"])
-def test_intervals_of_means_hold_the_truth_as_often_as_they_say(coverage, name):
+def test_mean_metric_interval_coverage(coverage, name):
     assert 0.92 <= coverage[name] <= 0.98  # 95 % and two and a half standard errors
 
 
 @pytest.mark.parametrize("name", ["ece", "ece_positive", "ece_mass"])
-def test_intervals_of_binned_errors_hold_the_truth_at_least_as_often(coverage, name):
+def test_binned_error_interval_coverage(coverage, name):
     assert coverage[name] >= 0.93
 
 
@@ -72,5 +72,5 @@ def alarms():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_paired_test_cries_wolf_no_more_often_than_it_may(alarms, name):
+def test_paired_test_false_positive_rate(alarms, name):
     assert alarms[name] <= 0.06

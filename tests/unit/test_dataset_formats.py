@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from fgbench import ConfigurationError, DataError, DataFolder, Dataset
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 
 REGISTRY = Registry.load()
 
@@ -87,12 +87,12 @@ def test_tc_refuses_bytes_that_are_not_utf_8_with_their_line(tmp_path: Path) -> 
     assert "complaints-data.csv line 41: byte 0xE9 is not valid utf-8" in error("tc", tmp_path)
 
 
-def test_a_field_of_many_megabytes_is_read(tmp_path: Path) -> None:
+def test_tc_reads_field_of_many_megabytes(tmp_path: Path) -> None:
     write(tmp_path / "tc/complaints-data.csv", tweets(f"7,{'long ' * 100_000},0,food\n"))
     assert max(map(len, texts(load("tc", tmp_path)))) > 131_072
 
 
-def test_an_empty_file_and_a_single_class_are_refused(tmp_path: Path) -> None:
+def test_tc_refuses_empty_file_and_single_class(tmp_path: Path) -> None:
     write(tmp_path / "tc/complaints-data.csv", "")
     assert "empty" in error("tc", tmp_path)
     write(tmp_path / "tc/complaints-data.csv", "".join(f"{i},t{i},1,food\n" for i in range(20)))
@@ -102,7 +102,7 @@ def test_an_empty_file_and_a_single_class_are_refused(tmp_path: Path) -> None:
 # Subjectivity and customer reviews: one file a class, one sentence a line.
 
 
-def test_subj_decodes_windows_1252_and_keeps_its_ellipsis_in_the_line(tmp_path: Path) -> None:
+def test_subj_decodes_windows_1252(tmp_path: Path) -> None:
     write(tmp_path / "subj/subj.objective", "".join(f"fact {i} .\n" for i in range(20)))
     opinions = b"".join(b"opinion %d .\n" % i for i in range(20))
     write(tmp_path / "subj/subj.subjective", opinions + b"a clich\xe9 \x85 or two \n\n \n")
@@ -118,7 +118,7 @@ def test_subj_refuses_a_byte_that_windows_1252_does_not_have(tmp_path: Path) -> 
     assert "subj.subjective line 2: byte 0x81 is not valid cp1252" in message
 
 
-def test_se_skips_blank_lines_and_keeps_equal_sentences_on_one_side(tmp_path: Path) -> None:
+def test_se_skips_blank_lines_and_keeps_duplicates_in_one_split(tmp_path: Path) -> None:
     write(tmp_path / "cr/custrev.pos", "great !\n" * 7 + "".join(f"good {i}\n" for i in range(30)))
     write(tmp_path / "cr/custrev.neg", "\n" + "".join(f"bad {i}\n" for i in range(30)) + "\n")
     dataset = load("se", tmp_path)
@@ -139,7 +139,7 @@ def banking(data: Path, extra: str = "") -> None:
     write(data / "banking77/test.csv", "\n".join(["category,text", *swapped]))
 
 
-def test_banking77_takes_the_asked_intents_in_their_order(tmp_path: Path) -> None:
+def test_banking77_keeps_order_of_requested_intents(tmp_path: Path) -> None:
     banking(tmp_path)
     dataset = load("banking77:intents=[pin_blocked,age_limit]", tmp_path)
     assert dataset.label_names == ("pin_blocked", "age_limit")
@@ -177,7 +177,7 @@ def test_banking77_refuses_a_missing_column_and_a_missing_header(tmp_path: Path)
         ("[all,age_limit]", "unknown class 'all'"),
     ],
 )
-def test_intents_are_checked_when_the_loader_is_made(value: str, problem: str) -> None:
+def test_banking77_checks_intents_at_construction(value: str, problem: str) -> None:
     with pytest.raises(ConfigurationError, match=problem):
         REGISTRY.create("dataset", PartReference.parse(f"banking77:intents={value}"))
 
@@ -217,7 +217,7 @@ def test_arxiv_draws_the_same_sample_for_the_same_seed_only(tmp_path: Path) -> N
     assert load("arxiv", tmp_path).digest != load("arxiv:split_seed=1", tmp_path).digest
 
 
-def test_arxiv_names_the_line_inside_of_the_archive(tmp_path: Path) -> None:
+def test_arxiv_error_names_line_inside_archive(tmp_path: Path) -> None:
     archive = tmp_path / "arxiv/ArXiv-10.zip"
     write_zip(archive, "arxiv100.csv", papers("t,a,biology\n", n=1))
     assert "ArXiv-10.zip/arxiv100.csv line 11: 'biology' is not one of" in error("arxiv", tmp_path)
@@ -225,7 +225,7 @@ def test_arxiv_names_the_line_inside_of_the_archive(tmp_path: Path) -> None:
     assert "line 11: empty title" in error("arxiv", tmp_path)
 
 
-def test_an_archive_that_is_none_or_lacks_the_file_is_refused(tmp_path: Path) -> None:
+def test_invalid_or_incomplete_archive_is_refused(tmp_path: Path) -> None:
     archive = tmp_path / "arxiv/ArXiv-10.zip"
     write(archive, "no archive")
     assert "corrupt archive" in error("arxiv", tmp_path)
@@ -287,7 +287,7 @@ def medical(data: Path, extra: str = "", n: int = 6) -> Path:
     return data
 
 
-def test_medical_tells_the_evidences_as_text_without_the_diagnosis(tmp_path: Path) -> None:
+def test_medical_text_contains_evidence_but_not_diagnosis(tmp_path: Path) -> None:
     codes = "['E_91', 'E_55_@_V_2', 'E_56_@_4', 'E_55_@_V_1', 'E_204_@_V_10']"
     medical(tmp_path, patient("Influenza", "7", "F", codes))
     dataset = load("medical", tmp_path)
@@ -300,7 +300,7 @@ def test_medical_tells_the_evidences_as_text_without_the_diagnosis(tmp_path: Pat
     assert [len(split) for split in dataset.splits.values()] == [13, 13, 13]
 
 
-def test_medical_limits_each_class_of_each_file_by_seed(tmp_path: Path) -> None:
+def test_medical_samples_each_class_of_each_file_by_seed(tmp_path: Path) -> None:
     medical(tmp_path)
     dataset = load("medical:limit_per_class=4,pathologies=[URTI,Influenza]", tmp_path)
     for split in dataset.splits.values():
@@ -334,7 +334,7 @@ def test_medical_refuses_a_malformed_patient_with_the_line(
     assert problem in message
 
 
-def test_medical_refuses_evidences_in_another_form(tmp_path: Path) -> None:
+def test_medical_refuses_malformed_evidence(tmp_path: Path) -> None:
     path = medical(tmp_path) / "medical/release_evidences.json"
     path.write_text('{"E_91": {"question_en": "?"}}')
     assert "evidence 'E_91' is not in the official form" in error("medical", tmp_path)
@@ -342,13 +342,13 @@ def test_medical_refuses_evidences_in_another_form(tmp_path: Path) -> None:
     assert "release_evidences.json line 2: not valid JSON" in error("medical", tmp_path)
 
 
-def test_a_missing_source_says_both_ways(tmp_path: Path) -> None:
+def test_missing_source_error_names_fetch_and_folder(tmp_path: Path) -> None:
     for name in ("tc", "subj", "banking77", "se", "arxiv", "medical"):
         message = error(name, tmp_path)
         assert f"fgbench data fetch {name}" in message and str(tmp_path) in message
 
 
-def test_a_file_that_is_not_the_cards_is_read_with_a_warning(tmp_path: Path) -> None:
+def test_file_with_other_digest_is_read_with_warning(tmp_path: Path) -> None:
     banking(tmp_path)
     folder = DataFolder(tmp_path, tmp_path / "cache")
     REGISTRY.create("dataset", PartReference("banking77")).load(folder)

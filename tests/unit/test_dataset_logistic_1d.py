@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fgbench import DataFolder, Dataset
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 
 REGISTRY = Registry.load()
 
@@ -25,7 +25,7 @@ def load(reference: str = "logistic-1d") -> Dataset:
     return dataset
 
 
-def test_the_training_split_is_the_papers_three_hundred_points() -> None:
+def test_training_split_is_papers_300_points() -> None:
     dataset = load()
     assert [len(split) for split in dataset.splits.values()] == [300, 300, 1000]
     assert dataset.provides == {"numeric", "binary", "posterior"}
@@ -33,7 +33,7 @@ def test_the_training_split_is_the_papers_three_hundred_points() -> None:
         assert np.abs(split.inputs).max() <= 10
 
 
-def test_the_posterior_is_the_papers_formula() -> None:
+def test_posterior_matches_papers_formula() -> None:
     split = load().splits["test"]
     x = np.asarray(split.inputs)[:, 0]
     assert split.posterior is not None
@@ -52,23 +52,23 @@ def test_labels_follow_the_posterior() -> None:
 
 
 @given(st.floats(1e-6, 1 - 1e-6))
-def test_a_sample_has_the_asked_posterior(p: float) -> None:
+def test_sample_has_requested_posterior(p: float) -> None:
     loader = create()
     points = loader.sample([np.array([1 - p, p])], np.random.default_rng(0))
     np.testing.assert_allclose(loader.posterior(np.array(points))[0, 1], p, rtol=1e-6)
 
 
-def test_certainty_is_sampled_at_the_edge_of_the_line() -> None:
+def test_certainty_is_sampled_at_domain_edge() -> None:
     asked = [np.array([0.0, 1.0]), np.array([1.0, 0.0])]
     assert create().sample(asked, np.random.default_rng(0)) == [(10.0,), (-10.0,)]
 
 
 @pytest.mark.parametrize("changed", ["draw_seed=1", "train_size=301"])
-def test_the_draw_depends_on_its_seed_and_sizes(changed: str) -> None:
+def test_data_depend_on_seed_and_sizes(changed: str) -> None:
     assert load().digest == load().digest
     assert load().digest != load(f"logistic-1d:{changed}").digest
 
 
-def test_the_test_split_is_the_same_whatever_the_training_size() -> None:
+def test_test_split_does_not_depend_on_training_size() -> None:
     small, large = load("logistic-1d:train_size=50"), load()
     np.testing.assert_array_equal(small.splits["test"].inputs, large.splits["test"].inputs)

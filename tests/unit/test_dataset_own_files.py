@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fgbench import ConfigurationError, DataError, DataFolder, Dataset
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 
 REGISTRY = Registry.load()
 FOLDER = DataFolder(None, Path("unused"))
@@ -42,7 +42,7 @@ def write_jsonl(folder: Path, rows: list[object]) -> Path:
 ROWS = [f"text {i},{'good' if i % 2 else 'bad'}" for i in range(50)]
 
 
-def test_a_csv_is_split_by_seed_and_labelled_in_sorted_order(tmp_path: Path) -> None:
+def test_csv_is_split_by_seed_with_sorted_labels(tmp_path: Path) -> None:
     path = write_csv(tmp_path, ROWS)
     dataset = load(f"csv:path={path},text=text,label=label")
     assert dataset.name == "reviews"
@@ -51,7 +51,7 @@ def test_a_csv_is_split_by_seed_and_labelled_in_sorted_order(tmp_path: Path) -> 
     assert dataset.digest == load(f"csv:path={path},text=text,label=label").digest
 
 
-def test_columns_delimiter_labels_and_descriptions_are_the_users(tmp_path: Path) -> None:
+def test_csv_columns_delimiter_and_labels_are_configurable(tmp_path: Path) -> None:
     rows = [f"x;{i % 3};text {i}" for i in range(60)]
     path = write_csv(tmp_path, rows, header="id;stars;review")
     dataset = load(
@@ -63,13 +63,13 @@ def test_columns_delimiter_labels_and_descriptions_are_the_users(tmp_path: Path)
     assert dataset.task == "a review"
 
 
-def test_whole_numbers_sort_by_value(tmp_path: Path) -> None:
+def test_integer_labels_sort_by_value(tmp_path: Path) -> None:
     path = write_csv(tmp_path, [f"text {i},{(i % 12) - 1}" for i in range(120)])
     names = load(f"csv:path={path},text=text,label=label").label_names
     assert names == ("-1", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10")
 
 
-def test_a_split_column_is_kept_and_a_missing_validation_cut_from_train(tmp_path: Path) -> None:
+def test_split_column_is_used_and_missing_validation_cut_from_train(tmp_path: Path) -> None:
     parts = ["Train"] * 40 + ["test"] * 10
     rows = [f"{row},{part}" for row, part in zip(ROWS, parts, strict=True)]
     reference = f"csv:path={write_csv(tmp_path, rows, 'text,label,part')},text=text,label=label"
@@ -91,14 +91,14 @@ def test_a_split_column_is_kept_and_a_missing_validation_cut_from_train(tmp_path
         ("fine,goood", "label 'goood' is not one of bad, good"),
     ],
 )
-def test_a_malformed_row_of_a_csv_is_refused(tmp_path: Path, row: str, problem: str) -> None:
+def test_malformed_csv_row_is_refused(tmp_path: Path, row: str, problem: str) -> None:
     path = write_csv(tmp_path, ['"three\nlines\nhere",good', *ROWS, row])
     message = error(f"csv:path={path},text=text,label=label,labels=[bad,good]")
     assert message.startswith(f"{path} line 55: ")
     assert problem in message
 
 
-def test_missing_files_columns_and_classes_are_refused(tmp_path: Path) -> None:
+def test_missing_file_column_or_class_is_refused(tmp_path: Path) -> None:
     path = write_csv(tmp_path, ROWS)
     assert "no such file" in error(f"csv:path={path}x,text=text,label=label")
     assert "is a folder" in error(f"csv:path={tmp_path},text=text,label=label")
@@ -113,7 +113,7 @@ def test_missing_files_columns_and_classes_are_refused(tmp_path: Path) -> None:
         load("csv:path=a,text=a,label=b,encoding=utf-9")
 
 
-def test_the_encoding_is_the_users_and_a_wrong_one_is_found_by_line(tmp_path: Path) -> None:
+def test_encoding_is_configurable_and_errors_name_line(tmp_path: Path) -> None:
     path = tmp_path / "reviews.csv"
     path.write_bytes("\n".join(["text,label", *ROWS, "caf\u00e9,good"]).encode("utf-16"))
     reference = f"csv:path={path},text=text,label=label"
@@ -123,7 +123,7 @@ def test_the_encoding_is_the_users_and_a_wrong_one_is_found_by_line(tmp_path: Pa
     assert "line 52: byte 0xE9 is not valid utf-8" in error(reference)
 
 
-def test_json_lines_take_texts_and_whole_numbers_as_labels(tmp_path: Path) -> None:
+def test_json_lines_accept_text_and_integer_labels(tmp_path: Path) -> None:
     rows = [{"t": f"a\u2028line {i}", "y": i % 2, "more": [1]} for i in range(50)]
     dataset = load(f"jsonl:path={write_jsonl(tmp_path, [*rows, ''])},text=t,label=y")
     assert dataset.label_names == ("0", "1")
@@ -143,7 +143,7 @@ def test_json_lines_take_texts_and_whole_numbers_as_labels(tmp_path: Path) -> No
         ({"t": "", "y": 1}, "empty text (t)"),
     ],
 )
-def test_a_malformed_line_of_json_is_refused(tmp_path: Path, row: object, problem: str) -> None:
+def test_malformed_json_line_is_refused(tmp_path: Path, row: object, problem: str) -> None:
     rows: list[object] = [{"t": f"text {i}", "y": i % 2} for i in range(9)]
     path = write_jsonl(tmp_path, [*rows, "", row])
     message = error(f"jsonl:path={path},text=t,label=y")

@@ -28,7 +28,7 @@ def sample(asked, found, *, said=0.5, verdict="accepted", judge="baseline_probab
     } | more
 
 
-def test_asked_against_found():
+def test_fidelity_compares_requested_and_measured_probability():
     samples = [
         sample(0.2, 0.4, said=0.3),
         sample(0.6, 0.6, said=0.5),
@@ -49,7 +49,7 @@ def test_asked_against_found():
     assert record.candidates.error == pytest.approx((0.2 + 0.0 + 0.7) / 3)
 
 
-def test_a_copy_of_its_source_obeys_nothing_however_well_it_correlates():
+def test_copied_source_has_no_controllability():
     rng = np.random.default_rng(0)
     said = rng.uniform(0.1, 0.9, 200)
     asked = said + rng.uniform(-0.05, 0.05, 200)
@@ -60,7 +60,7 @@ def test_a_copy_of_its_source_obeys_nothing_however_well_it_correlates():
     assert accepted.error == pytest.approx(accepted.unchanged_error)
 
 
-def test_undefined_figures_say_why():
+def test_undefined_diagnostics_have_reasons():
     (record,) = fidelity([sample(0.4, 0.3), sample(0.4, 0.5)]).values()
     assert record.accepted.correlation is None
     assert record.accepted.slope is None
@@ -71,7 +71,7 @@ def test_undefined_figures_say_why():
     assert record.accepted.undefined["error"] == "no input to judge"
 
 
-def test_every_judge_has_its_own_record():
+def test_each_judge_is_reported_separately():
     rows = [
         sample(0.4, 0.5, judge=name)
         for name in ("achieved_probabilities", "relabeled_probabilities", "claimed_probabilities")
@@ -80,7 +80,7 @@ def test_every_judge_has_its_own_record():
     assert fidelity(rows)["posterior"].accepted.shift_slope is None
 
 
-def test_with_more_classes_the_one_asked_for_most_counts():
+def test_multiclass_fidelity_uses_most_requested_class():
     row = {
         "asked_probabilities": [0.1, 0.6, 0.3],
         "bin_probabilities": [0.1, 0.5, 0.4],
@@ -101,7 +101,7 @@ def labelled(source, relabeled, says=None, number=0, raw="reply"):
     }
 
 
-def test_agreement_of_relabelling():
+def test_relabeling_agreement():
     rows = [
         labelled(0, 0, 0.1, number=3),
         labelled(0, 1, 0.9, number=3),
@@ -121,7 +121,7 @@ def test_agreement_of_relabelling():
     assert record.kappa == pytest.approx(0.5)
 
 
-def test_kappa_is_that_of_scikit_learn():
+def test_kappa_matches_scikit_learn():
     from sklearn.metrics import cohen_kappa_score
 
     rng = np.random.default_rng(1)
@@ -131,7 +131,7 @@ def test_kappa_is_that_of_scikit_learn():
     assert ours == pytest.approx(cohen_kappa_score(first, second))
 
 
-def test_relabelling_without_labels_or_baseline_says_why():
+def test_relabeling_without_labels_or_baseline_has_reason():
     assert relabelling([]).undefined["share"] == "no candidate was relabelled"
     record = relabelling([labelled(0, 0)])
     assert record.share == 1
@@ -148,7 +148,7 @@ def test_distinct_n():
     assert distinct([["one"]], 2) is None
 
 
-def test_similarity_is_the_jaccard_index_of_bigrams():
+def test_similarity_is_bigram_jaccard_index():
     a, b = bigrams(words("a b c d")), bigrams(words("a b c e"))
     assert jaccard(a, b) == pytest.approx(2 / 4)
     assert jaccard(frozenset(), frozenset()) is None
@@ -160,7 +160,7 @@ def test_similarity_is_the_jaccard_index_of_bigrams():
     assert drawn == pytest.approx(1 - 0.5 * 10_000 / 19_900, abs=0.02)
 
 
-def test_variety_stands_beside_that_of_the_sources():
+def test_diversity_is_reported_beside_sources():
     sources = ["a b c d", "e f g h", "i j k l"]
     texts = ["a b c d", "a b c d", "i j x y z z"]
     record = diversity(texts, [sources[0], sources[1], sources[2]], [0, 0, 1], seed=0)
@@ -174,14 +174,14 @@ def test_variety_stands_beside_that_of_the_sources():
     assert record == diversity(texts, sources, [0, 0, 1], seed=0)
 
 
-def test_a_source_of_two_texts_counts_once_among_the_sources():
+def test_repeated_source_counts_once():
     record = diversity(["a b", "c d"], ["x y z", "x y z"], [0, 0], seed=0)
     assert (record.texts.n, record.sources.n) == (2, 1)
     assert record.sources.self_similarity is None
     assert record.undefined["neighbour_similarity"] == "no two sources of a class"
 
 
-def test_more_texts_of_one_kind_are_as_distinct_as_few():
+def test_distinct_n_does_not_depend_on_sample_size():
     """Distinct-n falls with the number of texts; cut to the same size, like kinds are alike."""
     rng = np.random.default_rng(2)
     vocabulary = [f"w{number}" for number in range(400)]
@@ -196,7 +196,7 @@ def probabilities(values, labels):
     return Predictions(np.log(np.column_stack([1 - p, p])), np.array(labels))
 
 
-def test_the_shift_of_a_bin_is_that_of_the_same_test_points():
+def test_bin_shift_follows_same_test_points():
     # On the selection split P(y=1) = .25 comes true in 0 of 4 (asked down to 0 → .05), and .85 in
     # 2 of 4 (asked down to .55, not across the boundary).
     selection = probabilities([0.25] * 4 + [0.85] * 4, [0] * 4 + [1, 1, 0, 0])
@@ -231,7 +231,7 @@ def test_the_shift_of_a_bin_is_that_of_the_same_test_points():
     assert movements([[low, high]], [None])["lower"].beyond_real is None
 
 
-def test_bins_are_weighed_by_their_test_points():
+def test_bin_shifts_are_weighted_by_test_points():
     selection = probabilities([0.8] * 4 + [0.95] * 4, [1, 1, 0, 0, 1, 1, 0, 0])
     targets = target_bins(selection, bins=10, selector="threshold", threshold=0.03, alpha=0.05)
     baseline = probabilities([0.85, 0.85, 0.85, 0.95], [1, 1, 1, 1])
@@ -241,7 +241,7 @@ def test_bins_are_weighed_by_their_test_points():
     assert found.change == pytest.approx((-0.1 * 3 + 0.04) / 4)
 
 
-def test_with_more_classes_the_predicted_one_is_followed():
+def test_multiclass_shift_follows_predicted_class():
     p = np.array([[0.7, 0.2, 0.1]] * 4)
     selection = Predictions(np.log(p), np.array([0, 1, 1, 2]))
     targets = target_bins(selection, bins=10, selector="threshold", threshold=0.03, alpha=0.05)
@@ -253,7 +253,7 @@ def test_with_more_classes_the_predicted_one_is_followed():
     assert shift.accuracy_after == 0.5
 
 
-def test_a_bin_without_test_points_has_no_shift():
+def test_empty_bin_has_no_shift():
     selection = probabilities([0.8] * 4, [1, 1, 0, 0])
     targets = target_bins(selection, bins=10, selector="threshold", threshold=0.03, alpha=0.05)
     test = probabilities([0.1, 0.2], [0, 0])
@@ -263,7 +263,7 @@ def test_a_bin_without_test_points_has_no_shift():
     assert movements([[shift]], [None]) == {}
 
 
-def test_influences_summed_up():
+def test_influence_summary():
     summary = summarise_influences([-0.2, None, 0.1, -0.1])
     assert (summary.n, summary.helpful) == (3, pytest.approx(2 / 3))
     assert summary.total == pytest.approx(-0.2)

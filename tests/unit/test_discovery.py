@@ -3,10 +3,10 @@
 import sys
 from importlib import metadata
 
-from fgbench.discovery import _by_library, installed_plugins
+from fgbench.plugins.discovery import _by_library, installed_plugins
 
 
-def test_the_same_entry_points_as_the_standard_library_for_every_group_here():
+def test_entry_points_match_standard_library():
     groups = metadata.entry_points().groups
     assert "fgbench" in groups
     for group in groups:
@@ -17,7 +17,7 @@ def test_the_same_entry_points_as_the_standard_library_for_every_group_here():
         assert found == expected, group
 
 
-def test_a_distribution_on_the_path_is_found_and_the_first_of_a_name_wins(tmp_path, monkeypatch):
+def test_first_distribution_on_path_wins(tmp_path, monkeypatch):
     for folder, value in (("one", "first"), ("two", "second")):
         info = tmp_path / folder / "My_Plugin-1.0.dist-info"
         info.mkdir(parents=True)
@@ -32,7 +32,7 @@ def test_a_distribution_on_the_path_is_found_and_the_first_of_a_name_wins(tmp_pa
     assert found == [each for each in _by_library("fgbench") if each.name == "mine"]
 
 
-def test_an_archive_on_the_path_is_searched_too(tmp_path, monkeypatch):
+def test_archives_on_path_are_searched(tmp_path, monkeypatch):
     import zipfile
 
     with zipfile.ZipFile(tmp_path / "plugin.zip", "w") as archive:

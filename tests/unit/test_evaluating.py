@@ -24,7 +24,7 @@ def write_csv(path, header, rows):
     return path
 
 
-def test_csv_npz_and_arrays_say_the_same(predictions, tmp_path, fgbench):
+def test_csv_npz_and_arrays_give_equal_metrics(predictions, tmp_path, fgbench):
     p, y = predictions
     expected = evaluate(p, y)
     one = write_csv(tmp_path / "one.csv", "label,p", zip(y, p, strict=True))
@@ -40,7 +40,7 @@ def test_csv_npz_and_arrays_say_the_same(predictions, tmp_path, fgbench):
             assert found[name]["ci95"] == pytest.approx(list(each.ci95), abs=1e-9), name
 
 
-def test_the_table_fits_eighty_columns_and_the_grid_is_whole(predictions, tmp_path, fgbench):
+def test_evaluate_table_fits_80_columns_and_grid_is_complete(predictions, tmp_path, fgbench):
     p, y = predictions
     np.savez(tmp_path / "p.npz", logits=np.log(np.stack([1 - p, p], 1) + 1e-9), labels=y)
     done = fgbench("evaluate", tmp_path / "p.npz", "--full", "--replicates", "50")
@@ -52,7 +52,7 @@ def test_the_table_fits_eighty_columns_and_the_grid_is_whole(predictions, tmp_pa
     assert len(value["grid"]) == len(BIN_COUNTS) * len(FAMILIES) + len(OTHERS)
 
 
-def test_grid_and_metrics_agree_where_they_measure_the_same(predictions):
+def test_grid_agrees_with_metrics(predictions):
     p, y = predictions
     grid, metrics = measure(predictions_from_probabilities(p, y)), evaluate(p, y)
     for name in ("ece", "ece_mass", "mce", "classwise_ece"):
@@ -61,7 +61,7 @@ def test_grid_and_metrics_agree_where_they_measure_the_same(predictions):
         assert grid[name] == pytest.approx(metrics[name].mean, rel=1e-9)
 
 
-def test_mean_confidences_split_by_right_and_wrong():
+def test_mean_confidence_of_correct_and_wrong_predictions():
     grid = measure(predictions_from_probabilities([0.9, 0.8, 0.3, 0.4], [1, 0, 0, 0]))
     assert grid["confidence_right"] == pytest.approx((0.9 + 0.7 + 0.6) / 3)
     assert grid["confidence_wrong"] == pytest.approx(0.8)
@@ -83,7 +83,7 @@ def test_mean_confidences_split_by_right_and_wrong():
         ("label,a,b\na,0.5,0.6\n", "sums to 1.1"),
     ],
 )
-def test_bad_csv_is_refused_with_its_place(tmp_path, text, message):
+def test_invalid_csv_error_names_line(tmp_path, text, message):
     path = tmp_path / "p.csv"
     path.write_text(text, "utf-8")
     with pytest.raises(DataError, match=message):
@@ -103,7 +103,7 @@ def test_bad_csv_is_refused_with_its_place(tmp_path, text, message):
         ({"logits": np.zeros((0, 2)), "labels": np.zeros(0, int)}, "no predictions"),
     ],
 )
-def test_bad_arrays_are_refused_in_one_sentence(tmp_path, arrays, message, fgbench):
+def test_invalid_arrays_are_refused(tmp_path, arrays, message, fgbench):
     np.savez(tmp_path / "p.npz", **arrays)
     done = fgbench("evaluate", tmp_path / "p.npz", code=2)
     assert done.stderr.count("\n") == 1
@@ -120,7 +120,7 @@ def test_pickles_and_other_files_are_refused(tmp_path):
             read_predictions(tmp_path / name)
 
 
-def test_one_class_and_identical_predictions_have_values_or_reasons(tmp_path, fgbench):
+def test_single_class_metrics_have_values_or_reasons(tmp_path, fgbench):
     np.savez(tmp_path / "p.npz", probabilities=np.full(50, 0.7), labels=np.ones(50, int))
     value = json.loads(fgbench("evaluate", tmp_path / "p.npz", "--json").stdout)
     assert value["metrics"]["ece_positive"]["value"] == pytest.approx(0.3)

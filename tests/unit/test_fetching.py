@@ -142,7 +142,7 @@ def leftovers(cache: Path) -> set[str]:
 WHOLE = {"file.bin", "file.bin.fetched.json"}
 
 
-def test_a_file_is_fetched_once_and_then_present(server: Server, tmp_path: Path) -> None:
+def test_file_is_fetched_once(server: Server, tmp_path: Path) -> None:
     card, listener = card_of(server, bytes=len(BODY)), Listener()
     assert fetch(card, tmp_path, listener=listener).status == "fetched"
     assert (tmp_path / "mine/file.bin").read_bytes() == BODY
@@ -154,7 +154,7 @@ def test_a_file_is_fetched_once_and_then_present(server: Server, tmp_path: Path)
     DataFolder(None, tmp_path).path(card, "all")
 
 
-def test_a_reset_in_the_body_is_resumed_where_it_broke(server: Server, tmp_path: Path) -> None:
+def test_connection_reset_is_resumed(server: Server, tmp_path: Path) -> None:
     server.faults = ["reset", "reset"]
     assert fetch(card_of(server), tmp_path).status == "fetched"
     assert server.seen == [None, "bytes=256000-", "bytes=384000-"]
@@ -162,7 +162,7 @@ def test_a_reset_in_the_body_is_resumed_where_it_broke(server: Server, tmp_path:
     assert leftovers(tmp_path) == WHOLE
 
 
-def test_an_interrupted_fetch_is_resumed_by_the_next(server: Server, tmp_path: Path) -> None:
+def test_interrupted_fetch_is_resumed_by_next_fetch(server: Server, tmp_path: Path) -> None:
     server.faults = ["reset"] * QUICK.attempts
     card = card_of(server)
     with pytest.raises(DataError, match=r"ended after .* in 3 attempts. Fetch again later"):
@@ -172,21 +172,19 @@ def test_an_interrupted_fetch_is_resumed_by_the_next(server: Server, tmp_path: P
     assert server.sent == len(BODY)
 
 
-def test_a_server_that_ignores_range_starts_anew(server: Server, tmp_path: Path) -> None:
+def test_server_ignoring_range_restarts_download(server: Server, tmp_path: Path) -> None:
     server.faults = ["reset", "ignore-range"]
     fetch(card_of(server), tmp_path)
     assert (tmp_path / "mine/file.bin").read_bytes() == BODY
 
 
-def test_a_server_that_sends_another_range_starts_anew(server: Server, tmp_path: Path) -> None:
+def test_server_sending_wrong_range_restarts_download(server: Server, tmp_path: Path) -> None:
     server.faults = ["reset", "wrong-range"]
     fetch(card_of(server), tmp_path)
     assert (tmp_path / "mine/file.bin").read_bytes() == BODY
 
 
-def test_a_file_that_changed_between_attempts_is_not_patched(
-    server: Server, tmp_path: Path
-) -> None:
+def test_changed_remote_file_restarts_download(server: Server, tmp_path: Path) -> None:
     server.faults, server.body, server.etag = ["reset"] * 3, b"old" * 50000, '"v0"'
     card = card_of(server, sha256=None)
     with pytest.raises(DataError):
@@ -196,9 +194,7 @@ def test_a_file_that_changed_between_attempts_is_not_patched(
     assert (tmp_path / "mine/file.bin").read_bytes() == BODY
 
 
-def test_a_stale_part_without_validator_is_found_out_by_the_digest(
-    server: Server, tmp_path: Path
-) -> None:
+def test_stale_part_is_detected_by_digest(server: Server, tmp_path: Path) -> None:
     server.faults, server.body, server.etag = ["reset"] * 3, b"old" * 50000, ""
     card = card_of(server)
     with pytest.raises(DataError):
@@ -208,7 +204,7 @@ def test_a_stale_part_without_validator_is_found_out_by_the_digest(
     assert (tmp_path / "mine/file.bin").read_bytes() == BODY
 
 
-def test_a_complete_part_needs_only_its_name(server: Server, tmp_path: Path) -> None:
+def test_complete_part_is_renamed_without_download(server: Server, tmp_path: Path) -> None:
     card = card_of(server)
     fetch(card, tmp_path)
     whole = tmp_path / "mine/file.bin"
@@ -219,7 +215,7 @@ def test_a_complete_part_needs_only_its_name(server: Server, tmp_path: Path) -> 
     assert server.sent == len(BODY)
 
 
-def test_a_part_longer_than_the_file_is_dropped(server: Server, tmp_path: Path) -> None:
+def test_part_longer_than_file_is_discarded(server: Server, tmp_path: Path) -> None:
     card = card_of(server)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/file.bin.part").write_bytes(BODY + b"more")
@@ -229,16 +225,14 @@ def test_a_part_longer_than_the_file_is_dropped(server: Server, tmp_path: Path) 
     assert (tmp_path / "mine/file.bin").read_bytes() == BODY
 
 
-def test_a_wrong_digest_leaves_nothing_behind(server: Server, tmp_path: Path) -> None:
+def test_wrong_digest_leaves_no_file(server: Server, tmp_path: Path) -> None:
     server.body = b"something else"
     with pytest.raises(DataError, match=r"has SHA-256 .* instead of .* It was removed"):
         fetch(card_of(server), tmp_path)
     assert leftovers(tmp_path) == set()
 
 
-def test_a_file_of_the_wrong_size_is_refused_before_it_comes(
-    server: Server, tmp_path: Path
-) -> None:
+def test_wrong_size_is_refused_before_download(server: Server, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the server offers 512,000 bytes, the card says 7"):
         fetch(card_of(server, bytes=7), tmp_path)
     server.faults = ["no-length"]
@@ -248,14 +242,14 @@ def test_a_file_of_the_wrong_size_is_refused_before_it_comes(
 
 
 @pytest.mark.parametrize("status", ["404", "403"])
-def test_a_client_error_is_final(server: Server, tmp_path: Path, status: str) -> None:
+def test_client_error_is_not_retried(server: Server, tmp_path: Path, status: str) -> None:
     server.faults = [status]
     with pytest.raises(DataError, match=f"the server answers {status}.*--data-dir"):
         fetch(card_of(server), tmp_path)
     assert len(server.seen) == 1
 
 
-def test_a_busy_server_is_asked_again_but_not_for_ever(server: Server, tmp_path: Path) -> None:
+def test_busy_server_is_retried_a_limited_number_of_times(server: Server, tmp_path: Path) -> None:
     server.faults = ["503", "429"]
     assert fetch(card_of(server), tmp_path).status == "fetched"
     server.faults = ["500"] * 9
@@ -264,14 +258,12 @@ def test_a_busy_server_is_asked_again_but_not_for_ever(server: Server, tmp_path:
     assert (tmp_path / "mine/file.bin").read_bytes() == BODY
 
 
-def test_a_server_that_is_not_there_is_one_sentence(server: Server, tmp_path: Path) -> None:
+def test_unreachable_server_is_one_error(server: Server, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be reached"):
         fetch(card_of(server, url="http://127.0.0.1:1/file"), tmp_path)
 
 
-def test_what_a_first_download_gave_is_recorded_and_a_change_is_warned_of(
-    server: Server, tmp_path: Path
-) -> None:
+def test_first_digest_is_recorded_and_changes_warn(server: Server, tmp_path: Path) -> None:
     card = card_of(server, sha256="0" * 64, confirmed=False)
     first = fetch(card, tmp_path)
     assert first.warning is not None and "unconfirmed" in first.warning
@@ -284,7 +276,7 @@ def test_what_a_first_download_gave_is_recorded_and_a_change_is_warned_of(
     assert "unconfirmed" in folder.warnings[0]
 
 
-def test_a_page_in_place_of_an_archive_is_refused(server: Server, tmp_path: Path) -> None:
+def test_html_instead_of_archive_is_refused(server: Server, tmp_path: Path) -> None:
     card = card_of(server, filename="file.zip", sha256=None)
     server.body = b"<html>Please sign in</html>"
     with pytest.raises(DataError, match="is not a zip archive"):
@@ -296,13 +288,13 @@ def test_a_page_in_place_of_an_archive_is_refused(server: Server, tmp_path: Path
     assert fetch(card, tmp_path).status == "fetched"
 
 
-def test_a_damaged_file_is_fetched_again(server: Server, tmp_path: Path) -> None:
+def test_corrupt_file_is_fetched_again(server: Server, tmp_path: Path) -> None:
     fetch(card_of(server), tmp_path)
     (tmp_path / "mine/file.bin").write_bytes(b"rotten")
     assert fetch(card_of(server), tmp_path).status == "fetched"
 
 
-def test_the_users_own_file_is_left_alone(server: Server, tmp_path: Path) -> None:
+def test_user_file_is_not_modified(server: Server, tmp_path: Path) -> None:
     (tmp_path / "own/mine").mkdir(parents=True)
     (tmp_path / "own/mine/file.bin").write_bytes(b"mine")
     folder = DataFolder(tmp_path / "own", tmp_path / "cache")
@@ -310,7 +302,7 @@ def test_the_users_own_file_is_left_alone(server: Server, tmp_path: Path) -> Non
     assert server.seen == []
 
 
-def test_two_fetches_at_once_download_once(server: Server, tmp_path: Path) -> None:
+def test_concurrent_fetches_download_once(server: Server, tmp_path: Path) -> None:
     card, results = card_of(server), []
     threads = [
         threading.Thread(target=lambda: results.append(fetch(card, tmp_path).status))
@@ -324,7 +316,7 @@ def test_two_fetches_at_once_download_once(server: Server, tmp_path: Path) -> No
     assert server.sent == len(BODY)
 
 
-def test_a_full_disk_is_one_sentence_and_not_tried_again(
+def test_full_disk_is_one_error_without_retry(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Full(io.RawIOBase):
@@ -342,7 +334,7 @@ def test_a_full_disk_is_one_sentence_and_not_tried_again(
     assert len(server.seen) == 1
 
 
-def test_a_cache_that_cannot_be_written_is_one_sentence(server: Server, tmp_path: Path) -> None:
+def test_unwritable_cache_is_one_error(server: Server, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(StoreError, match=r"cannot be written.*FGBENCH_CACHE"):
         fetch(card_of(server), tmp_path / "cache")

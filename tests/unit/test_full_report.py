@@ -7,7 +7,7 @@ import pytest
 from fgbench.calibration import ece, top_label
 from fgbench.calibration.grid import BIN_COUNTS, FAMILIES, OTHERS
 from fgbench.leaderboard.files import read_board, read_predictions
-from synthetic_run import make_run
+from support.boards import make_run
 
 
 def rows_of(path):
@@ -15,7 +15,7 @@ def rows_of(path):
         return list(csv.DictReader(stream))
 
 
-def test_every_entry_and_seed_is_measured_before_and_after_temperature(tmp_path, fgbench):
+def test_full_grid_covers_every_entry_and_seed(tmp_path, fgbench):
     run = tmp_path / "run"
     make_run(run)
     done = fgbench("report", run, "--full")
@@ -40,13 +40,13 @@ def test_every_entry_and_seed_is_measured_before_and_after_temperature(tmp_path,
     assert value == pytest.approx(ece(confidence, correct, bins=50), rel=1e-9)
 
 
-def test_a_text_that_looks_like_a_formula_is_no_formula_in_a_spreadsheet(tmp_path, fgbench):
+def test_grid_csv_escapes_spreadsheet_formulas(tmp_path, fgbench):
     run = tmp_path / "run"
     make_run(run, dataset='=HYPERLINK("x")')
     fgbench("report", run, "--full", "-o", tmp_path / "grid.csv")
     assert {row["dataset"] for row in rows_of(tmp_path / "grid.csv")} == {'\'=HYPERLINK("x")'}
 
 
-def test_two_reports_at_once_are_refused(tmp_path, fgbench):
+def test_full_and_ablation_together_are_refused(tmp_path, fgbench):
     done = fgbench("report", tmp_path, "--full", "--ablation", code=2)
     assert "--full and --ablation are two reports" in done.stderr

@@ -9,8 +9,8 @@ import pytest
 from fgbench import Candidate, DatasetLoader, GenerationResult, Generator, Relabeling, Usage
 from fgbench.data import Dataset, Split
 from fgbench.errors import PluginError
-from fgbench.loop.duplicates import DuplicateIndex, even_out
-from fgbench.loop.generation import few_shot_examples, synthesise
+from fgbench.loop.filling import few_shot_examples, synthesise
+from fgbench.loop.leakage import DuplicateIndex, even_out
 from fgbench.loop.targeting import Source, TargetBin, Targets
 
 
@@ -98,7 +98,7 @@ def scripted(**attributes):
     return generator
 
 
-def test_each_source_gets_one_accepted_text_and_its_lineage():
+def test_each_source_gets_one_accepted_text_with_lineage():
     generator = scripted()
     outcome = run(generator)
     assert outcome.summary()["accepted"] == outcome.summary()["requested"] == 3
@@ -113,7 +113,7 @@ def test_each_source_gets_one_accepted_text_and_its_lineage():
     assert generator.closed == 1
 
 
-def test_only_texts_with_the_sources_own_label_are_kept():
+def test_texts_with_other_label_than_source_are_rejected():
     generator = scripted(label=lambda text: 0 if text.split()[2] == "0" else 1)  # first draws fail
     outcome = run(generator)
     assert len(outcome.accepted) == 3
@@ -121,7 +121,7 @@ def test_only_texts_with_the_sources_own_label_are_kept():
     assert outcome.rejected_by == {"other label": 3}
 
 
-def test_another_source_of_the_same_bin_fills_in_and_a_shortage_is_recorded():
+def test_shortage_is_filled_from_same_bin_and_recorded():
     # Source 0 (bin 3) and source 2 (alone in bin 5) never give a good text; source 1 always does.
     generator = scripted(label=lambda text: int(text.split()[1] == "1"))
     outcome = run(generator)
@@ -149,13 +149,13 @@ def test_surplus_candidates_are_kept_apart_from_rejections():
         ("always the same", "test", "repeats a synthetic one"),
     ],
 )
-def test_texts_that_may_not_be_used_are_counted_by_reason(text, drop, reason):
+def test_rejected_texts_are_counted_by_reason(text, drop, reason):
     outcome = run(scripted(text=lambda request, turn: text), drop=drop, retries=0)
     assert outcome.rejected_by[reason] >= 2
     assert len(outcome.accepted) == (1 if reason == "repeats a synthetic one" else 0)
 
 
-def test_numbers_may_repeat_one_another_but_not_the_test_split():
+def test_numeric_inputs_may_repeat_except_test_rows():
     outcome = run(scripted(text=lambda request, turn: (2.5,)), numeric=True)
     assert len(outcome.accepted) == 3
     outcome = run(scripted(text=lambda request, turn: (2.8,)), numeric=True)
@@ -168,7 +168,7 @@ def test_numbers_may_repeat_one_another_but_not_the_test_split():
     ("made", "numeric"),
     [((1.0,), False), (7, False), ("2.5", True), ((1.0, 2.0), True), ((float("nan"),), True)],
 )
-def test_an_input_of_another_kind_than_the_data_sets_is_refused(made, numeric):
+def test_input_of_wrong_kind_is_refused(made, numeric):
     generator = scripted(text=lambda request, turn: made)
     with pytest.raises(PluginError, match=r"Scripted: generate gave .* which is no "):
         run(generator, numeric=numeric)
@@ -191,7 +191,7 @@ def test_near_duplicates_that_are_not_dropped_are_counted():
     assert run(generator).near_duplicates_of_training == 3
 
 
-def test_an_unusable_answer_is_a_rejection_not_a_label():
+def test_unusable_answer_is_rejected():
     class Mute(Scripted):
         def relabel(self, requests):
             return [Relabeling(None, rejection="unparsable") for _ in requests]
@@ -202,7 +202,7 @@ def test_an_unusable_answer_is_a_rejection_not_a_label():
     assert outcome.summary()["shortage"] == 3
 
 
-def test_a_generator_that_breaks_its_contract_is_named():
+def test_generator_contract_violation_is_named():
     class Short(Scripted):
         def generate(self, requests):
             return super().generate(requests)[:-1]
@@ -213,7 +213,7 @@ def test_a_generator_that_breaks_its_contract_is_named():
     assert generator.closed == 1
 
 
-def test_the_generator_sees_training_texts_and_sources_only():
+def test_generator_sees_only_training_texts_and_sources():
     generator = scripted()
     run(generator)
     seen = [*generator.task.training.inputs, *(request.source for request in generator.requests)]
@@ -224,7 +224,7 @@ def test_the_generator_sees_training_texts_and_sources_only():
     assert not set(seen) & {validation[row] for row in (0, 2, 4, 6)}, "the calibration half"
 
 
-def test_nothing_targeted_asks_for_nothing():
+def test_no_targets_send_no_requests():
     outcome = run(Scripted(), targets=Targets("targeted", (), ()))
     assert outcome.summary()["requested"] == 0
     assert outcome.samples == []
@@ -250,7 +250,7 @@ def brute_force(index_texts, candidate):
     return any(len(own & shingles(text)) / len(own | shingles(text)) >= 0.8 for text in index_texts)
 
 
-def test_near_duplicates_are_those_that_brute_force_finds():
+def test_near_duplicates_match_brute_force():
     rng = np.random.default_rng(0)
     words = ["alpha", "beta", "gamma", "delta", "card", "bank", "late", "refund", "my", "the"]
     texts = [" ".join(rng.choice(words, rng.integers(1, 12))) for _ in range(200)]
@@ -267,19 +267,19 @@ def test_near_duplicates_are_those_that_brute_force_finds():
     assert 100 < found < 1400
 
 
-def test_numbers_are_duplicates_when_they_are_equal():
+def test_equal_numbers_are_duplicates():
     index = DuplicateIndex(np.array([[1.0, 2.0], [3.0, 4.0]]))
     assert index.repeats((3.0, 4.0))
     assert not index.repeats((3.0, 4.1))
 
 
-def test_rows_that_fit_calibrators_are_guarded_like_the_test_split():
+def test_calibration_rows_are_guarded_like_test_rows():
     calibration_row = dataset().splits["validation"].inputs[2]  # not among ROWS
     outcome = run(scripted(text=lambda request, turn: calibration_row), retries=0)
     assert outcome.rejected_by == {"near duplicate of calibration": 3}
 
 
-def test_a_bin_is_told_whole_even_if_only_a_part_of_it_is_asked_for():
+def test_generator_sees_all_inputs_of_bin():
     targets = Targets("random", (TargetBin(3, 3, 0.7, 0.1, (0, 1, 3)),), (source(1, 3),))
     generator = scripted()
     run(generator, targets=targets)

@@ -65,7 +65,7 @@ def messages(request):
 
 
 @given(st.text(alphabet="ab’' .,!?é日-\n\t", max_size=60))
-def test_tokens_give_back_the_text_up_to_white_space(text):
+def test_tokens_round_trip_up_to_white_space(text):
     assert detokenize(tokenize(text)) == " ".join(text.split())
 
 
@@ -76,7 +76,7 @@ def test_tokens_keep_case_spacing_and_apostrophes():
     assert len(tokenize("ab " * 100_000)) < MAX_CHARACTERS
 
 
-def test_the_trigram_model_says_what_it_has_read():
+def test_trigram_model_reproduces_training_text():
     model = TrigramModel([tokenize("the cat sat"), tokenize("the cat ran")])
     uniform = Uniforms(np.random.default_rng(0))
     drawn = [model.draw([" the", " cat"], uniform) for _ in range(400)]
@@ -85,7 +85,7 @@ def test_the_trigram_model_says_what_it_has_read():
     assert not model.joins(" cat", " the", " ran")
 
 
-def test_candidates_come_near_the_asked_probability_and_vary(messages):
+def test_candidates_approach_requested_probability_and_vary(messages):
     generator, data, n_classes = messages
     rng = np.random.default_rng(0)
     asked = 0.8 * rng.dirichlet(np.ones(n_classes), 100) + 0.2 / n_classes
@@ -120,7 +120,7 @@ def test_candidates_are_anchored_on_the_source(messages):
     assert own > 2 * others
 
 
-def test_claims_and_labels_are_those_of_the_reference_model(messages):
+def test_claims_and_labels_match_reference_model(messages):
     generator, data, n_classes = messages
     request = ask(data.splits["validation"].inputs[0], *(1 / n_classes,) * n_classes)
     (result,) = generator.generate([request])
@@ -130,7 +130,7 @@ def test_claims_and_labels_are_those_of_the_reference_model(messages):
         assert item.label == np.argmax(item.probabilities)
 
 
-def test_answers_depend_on_request_and_seed_alone(messages):
+def test_candidates_depend_only_on_request_and_seed(messages):
     generator, data, n_classes = messages
     train = data.splits["train"]
     uniform = (1 / n_classes,) * n_classes
@@ -147,7 +147,7 @@ def test_answers_depend_on_request_and_seed_alone(messages):
 
 @settings(max_examples=30, deadline=None)
 @given(source=st.text(max_size=80))
-def test_any_source_is_answered(source):
+def test_any_source_gets_an_answer(source):
     data = Split(["good day to you", "bad night to all", "good luck", "bad luck"], [0, 1, 0, 1])
     (result,) = prepared(data).generate([ask(source, 0.5, 0.5)])
     assert result.candidates
@@ -159,7 +159,7 @@ def test_any_source_is_answered(source):
 @pytest.mark.parametrize(
     "source", ["", "   ", "good", "unseen", "?", "x" * 100_000, "日本 " * 50_000]
 )
-def test_odd_sources(source):
+def test_unusual_sources_get_candidates(source):
     data = Split(["good day to you", "bad night to all", "good luck", "bad luck"], [0, 1, 0, 1])
     (result,) = prepared(data).generate([ask(source, 0.2, 0.8)])
     assert all(
@@ -180,6 +180,6 @@ def test_rare_and_missing_classes(labels):
             assert label.label in labels
 
 
-def test_texts_without_a_letter_can_be_trained_on():
+def test_training_texts_without_letters_are_accepted():
     generator = prepared(Split(["", "?!", "", "..."], [0, 0, 1, 1]))
     assert len(generator.generate([ask("?", 0.5, 0.5)])) == 1

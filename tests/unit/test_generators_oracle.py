@@ -47,7 +47,7 @@ def texts(results):
     return [[candidate.input for candidate in result.candidates] for result in results]
 
 
-def test_candidates_have_the_asked_posterior_and_claim_what_they_have():
+def test_candidates_have_requested_posterior_and_claim_it():
     generator, loader = prepared(candidates=4)
     asked = np.linspace(0.05, 0.95, 19)
     results = generator.generate([ask(1 - q, q, source_id=i) for i, q in enumerate(asked)])
@@ -59,7 +59,7 @@ def test_candidates_have_the_asked_posterior_and_claim_what_they_have():
         np.testing.assert_allclose(claims, achieved)
 
 
-def test_drawn_labels_occur_at_the_posterior_rate():
+def test_drawn_labels_follow_posterior():
     generator, _ = prepared(candidates=1)
     requests = [ask(0.3, 0.7, source_id=i, draw=d) for i in range(100) for d in range(10)]
     answers = generator.generate(requests)
@@ -74,7 +74,7 @@ def test_drawn_labels_occur_at_the_posterior_rate():
     assert all(item.probabilities[1] == pytest.approx(0.7, abs=0.005) for item in labels)
 
 
-def test_argmax_labels_have_no_doubt():
+def test_argmax_labels_are_certain():
     generator, _ = prepared(candidates=1, relabel_by="argmax")
     requests = [ask(0.4, 0.6, source_id=i) for i in range(50)]
     answers = generator.generate(requests)
@@ -87,7 +87,7 @@ def test_argmax_labels_have_no_doubt():
     assert {item.label for item in labels} == {1}
 
 
-def test_answers_depend_on_request_and_seed_alone():
+def test_candidates_depend_only_on_request_and_seed():
     requests = [ask(0.5, 0.5, source_id=i, draw=i % 2) for i in range(6)]
     first = texts(prepared()[0].generate(requests))
     assert first == texts(prepared()[0].generate(requests[::-1]))[::-1]
@@ -97,7 +97,7 @@ def test_answers_depend_on_request_and_seed_alone():
     assert texts(prepared()[0].generate([ask(0.5, 0.5, draw=5)])) != first[:1]
 
 
-def test_the_wanted_label_is_not_looked_at():
+def test_wanted_label_does_not_affect_candidates():
     generator, _ = prepared()
     zero, one = ask(0.5, 0.5, label=0), ask(0.5, 0.5, label=1)
     assert texts(generator.generate([zero])) == texts(generator.generate([one]))
@@ -106,13 +106,13 @@ def test_the_wanted_label_is_not_looked_at():
     assert labels[0] == labels[1]
 
 
-def test_more_classes():
+def test_oracle_supports_multiclass():
     generator, loader = prepared(classes=4)
     (result,) = generator.generate([ask(0.1, 0.2, 0.3, 0.4)])
     achieved = loader.posterior([candidate.input for candidate in result.candidates])
     assert np.abs(achieved - [0.1, 0.2, 0.3, 0.4]).max() < 0.025
 
 
-def test_nothing_asked_nothing_answered():
+def test_no_requests_give_no_candidates():
     generator, _ = prepared()
     assert generator.generate([]) == generator.relabel([]) == []

@@ -46,7 +46,7 @@ def request(members, source_id=0, draw=0):
 MEMBERS = [(-0.4,), (0.1,), (0.3,), (0.9,), (1.6,)]
 
 
-def test_draws_follow_the_left_truncated_normal_of_the_bin():
+def test_draws_follow_left_truncated_normal():
     values = np.array(MEMBERS)
     drawn = draw_left_truncated(values, 5000, np.random.default_rng(0))[:, 0]
     mean, deviation = values.mean(), values.std()
@@ -65,12 +65,12 @@ def test_each_feature_has_its_own_distribution():
 
 
 @pytest.mark.parametrize("members", [[], [(1.5,)], [(1.5,), (1.5,)]])
-def test_a_bin_without_spread_gives_its_value(members):
+def test_constant_bin_gives_its_value(members):
     (result,) = prepared().generate([request(members)])
     assert {candidate.input for candidate in result.candidates} == {(1.5,)}
 
 
-def test_drawn_labels_follow_the_model_of_the_training_split():
+def test_drawn_labels_follow_reference_model():
     generator = prepared(candidates=1)
     requests = [request(MEMBERS, source_id=i) for i in range(600)]
     answers = [answer.candidates[0] for answer in generator.generate(requests)]
@@ -83,7 +83,7 @@ def test_drawn_labels_follow_the_model_of_the_training_split():
     assert abs(sum(item.label for item in labels) - claimed.sum()) < error
 
 
-def test_answers_depend_on_request_and_seed_alone():
+def test_candidates_depend_only_on_request_and_seed():
     requests = [request(MEMBERS, source_id=i) for i in range(4)]
     first = prepared().generate(requests)
     assert first == prepared().generate(requests[::-1])[::-1]
@@ -91,7 +91,7 @@ def test_answers_depend_on_request_and_seed_alone():
     assert len({result.candidates[0].input for result in first}) == 4
 
 
-def test_argmax_gives_the_more_probable_class():
+def test_argmax_label_is_more_probable_class():
     generator = prepared(relabel_by="argmax")
     asked = request(MEMBERS)
     labels = generator.relabel([RelabelRequest((8.0,), asked), RelabelRequest((-8.0,), asked)])

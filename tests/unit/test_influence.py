@@ -67,23 +67,23 @@ def retrained(classes, weight):
 
 
 @pytest.mark.parametrize("classes", [2, 4])
-def test_it_is_the_derivative_of_the_loss_by_the_weight_of_a_row(classes):
+def test_influence_is_derivative_of_loss_by_row_weight(classes):
     slope = retrained(classes, 1e-3) / 1e-3
     np.testing.assert_allclose(estimated(classes), slope, rtol=0.01, atol=5e-6)
 
 
 @pytest.mark.parametrize("classes", [2, 4])
-def test_it_foretells_what_adding_a_row_does(classes):
+def test_influence_predicts_effect_of_adding_row(classes):
     found, true = estimated(classes), retrained(classes, 1.0)
     assert np.corrcoef(found, true)[0, 1] > 0.98
     assert np.polyfit(found, true, 1)[0] == pytest.approx(1, abs=0.2)
 
 
-def test_sparse_features_give_the_same():
+def test_sparse_and_dense_features_give_equal_influence():
     np.testing.assert_allclose(estimated(3, csr_matrix), estimated(3), rtol=1e-5, atol=1e-9)
 
 
-def test_a_class_that_was_never_learnt_has_no_influence():
+def test_untrained_class_has_no_influence():
     x, y = rows(60, 2, 0)
     p = np.column_stack([fitted(x, y).predict_proba(x), np.zeros(60)])
     lean = residuals(p[:20], np.r_[y[:19], 2])
@@ -92,7 +92,7 @@ def test_a_class_that_was_never_learnt_has_no_influence():
     assert np.isfinite(got).tolist() == [True, True, False]
 
 
-def test_a_head_without_penalty_is_damped():
+def test_unpenalized_head_is_damped():
     x, y = rows(60, 2, 0)
     p = np.full((60, 2), 0.5)  # no minimum of anything
     solved = sensitivity(x, p, mean_gradient(x, residuals(p, y)), None)
@@ -113,7 +113,7 @@ def training(texts, labels):
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("penalty", [0.3, 20.0])
-def test_the_head_of_a_logistic_regression_is_at_its_minimum(classes, penalty):
+def test_logistic_regression_head_is_at_its_minimum(classes, penalty):
     """The gradient of Σ cross-entropy + λ/2 ‖W‖² is zero with the λ that it says it has."""
     x, y = rows(90, classes, 5)
     model = Logreg(C=penalty)
@@ -131,7 +131,7 @@ def test_the_head_of_a_logistic_regression_is_at_its_minimum(classes, penalty):
     np.testing.assert_allclose(gradient, -head.penalty * weights[:-1], atol=5e-3)
 
 
-def test_a_text_is_judged_by_the_half_that_its_source_is_not_in(tmp_path):
+def test_text_influence_is_measured_on_the_other_half(tmp_path):
     words = [["good", "fine", "great", "nice"], ["bad", "poor", "awful", "sad"]]
     rng = np.random.default_rng(3)
     labels = np.arange(40) % 2
@@ -178,7 +178,7 @@ def test_a_text_is_judged_by_the_half_that_its_source_is_not_in(tmp_path):
     assert got["influence"][0] == pytest.approx((after - before) / 1e-3, rel=0.02)
 
 
-def test_a_single_selection_row_has_nobody_to_judge_it():
+def test_single_selection_row_has_no_influence():
     x, y = rows(30, 2, 0)
     model = Logreg()
     model.fit(TrainingSet(x, y, 2, np.eye(2)[y], np.zeros(30, bool)), loss=CrossEntropy(), seed=0)
@@ -188,7 +188,7 @@ def test_a_single_selection_row_has_nobody_to_judge_it():
     assert json.dumps(facts)
 
 
-def test_probabilities_follow_from_large_logits():
+def test_softmax_of_large_logits():
     from fgbench.loop.influence import softmax as ours
 
     logits = np.array([[1000.0, 999.0], [-1e4, 0.0]])

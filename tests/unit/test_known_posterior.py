@@ -58,7 +58,7 @@ def test_posterior_equals_bayes_over_all_messages_with_two_phrases(grammar):
     np.testing.assert_allclose(grammar.posterior(texts), expected, atol=1e-12)
 
 
-def test_every_phrase_is_read_back_from_every_frame(grammar):
+def test_every_phrase_is_parsed_from_every_frame(grammar):
     rng = np.random.default_rng(1)
     for column, (slot, phrases) in enumerate(grammar.phrases.items()):
         for index in range(len(phrases)):
@@ -69,7 +69,7 @@ def test_every_phrase_is_read_back_from_every_frame(grammar):
                 assert grammar.parse(grammar.write(evidence, rng)) == expected
 
 
-def test_messages_are_read_back_as_they_were_written(grammar):
+def test_messages_parse_back(grammar):
     rng = np.random.default_rng(2)
     evidence, _ = grammar.draw(2000, rng)
     for row in evidence.tolist():
@@ -115,13 +115,13 @@ def test_phrases_are_drawn_with_their_likelihood(grammar):
             assert np.abs(share - expected).max() < 0.02
 
 
-def test_stored_posterior_is_that_of_the_texts():
+def test_stored_posterior_matches_texts():
     data = loader(train=50, validation=50, test=50, classes=3)
     for split in data.load(None).splits.values():
         np.testing.assert_allclose(split.posterior, data.posterior(split.inputs), atol=1e-12)
 
 
-def test_scores_are_those_of_the_leaning():
+def test_phrase_scores_follow_leaning():
     grammar = HelpDeskGrammar(2, 1.0)
     scores = {phrase.text: phrase.scores for phrase in grammar.phrases["symptom"]}
     assert scores["I can't get into the shared drive"] == pytest.approx((2, 1), abs=NUANCE)
@@ -142,7 +142,7 @@ def test_texts_without_evidence_have_the_prior():
     np.testing.assert_allclose(loader(classes=4).posterior(texts), 0.25)
 
 
-def test_evidence_is_read_without_regard_to_case_spacing_and_repetition():
+def test_evidence_ignores_case_spacing_and_repetition():
     data = loader()
     plain, *others = data.posterior(
         [
@@ -166,7 +166,7 @@ def test_evidence_adds_up_in_texts_outside_the_grammar():
 
 
 @pytest.mark.parametrize(("classes", "tolerance"), [(2, 0.005), (3, 0.01), (4, 0.025)])
-def test_samples_have_the_asked_posterior(classes, tolerance):
+def test_samples_have_requested_posterior(classes, tolerance):
     data = loader(classes=classes)
     rng = np.random.default_rng(5)
     asked = 0.96 * rng.dirichlet(np.ones(classes), 150) + 0.04 / classes
@@ -175,7 +175,7 @@ def test_samples_have_the_asked_posterior(classes, tolerance):
     assert len(set(texts)) > 140
 
 
-def test_an_impossible_posterior_gets_the_nearest():
+def test_unreachable_posterior_gets_nearest():
     data = loader()
     texts = data.sample([np.array([0.0, 1.0]), np.array([1.0, 0.0])], np.random.default_rng(0))
     posterior = data.posterior(texts)
@@ -183,7 +183,7 @@ def test_an_impossible_posterior_gets_the_nearest():
     assert posterior[1, 0] > 0.99
 
 
-def test_samples_depend_on_the_random_stream_alone():
+def test_samples_depend_only_on_random_stream():
     asked = [np.array([0.3, 0.7])] * 5
     first = loader().sample(asked, np.random.default_rng(1))
     assert first == loader(draw=7).sample(asked, np.random.default_rng(1))
@@ -191,12 +191,12 @@ def test_samples_depend_on_the_random_stream_alone():
 
 
 @pytest.mark.parametrize("asked", [[0.5, 0.6], [1.0], [-0.1, 1.1], [math.nan, 0.5]])
-def test_what_is_no_probability_cannot_be_asked_for(asked):
+def test_invalid_probability_is_refused(asked):
     with pytest.raises(ConfigurationError, match="not a probability for each of 2 classes"):
         loader().sample([np.array(asked)], np.random.default_rng(0))
 
 
-def test_load_is_reproducible_and_draw_gives_other_data():
+def test_load_is_reproducible_and_draw_changes_data():
     sizes = {"train": 40, "validation": 30, "test": 20}
     first, again, other = (
         loader(**sizes).load(None),
@@ -211,7 +211,7 @@ def test_load_is_reproducible_and_draw_gives_other_data():
     assert len(set(texts)) == len(texts)
 
 
-def test_ambiguity_lowers_what_can_be_known():
+def test_ambiguity_lowers_bayes_accuracy():
     accuracies = []
     for ambiguity in (0.5, 1.0, 2.0, 4.0):
         split = loader(ambiguity=ambiguity, train=3000).load(None).splits["train"]
@@ -223,6 +223,6 @@ def test_ambiguity_lowers_what_can_be_known():
 @pytest.mark.parametrize(
     "wrong", [{"classes": 1}, {"classes": 5}, {"ambiguity": 0}, {"train": 0}, {"clases": 3}]
 )
-def test_parameters_are_checked(wrong):
+def test_known_posterior_parameters_are_validated(wrong):
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
         loader(**wrong)

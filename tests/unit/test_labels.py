@@ -56,7 +56,7 @@ def label(reply, names, **options):
         ("<think>no complaint? no, …</think>complaint", "complaint"),
     ],
 )
-def test_the_class_that_a_reply_names(reply, name):
+def test_label_named_in_reply(reply, name):
     assert label(reply, TWEETS) == TWEETS.index(name)
 
 
@@ -92,17 +92,17 @@ def test_the_class_that_a_reply_names(reply, name):
         ("positively", NO_LABEL),
     ],
 )
-def test_a_reply_without_one_class_gives_none(reply, reason):
+def test_reply_without_unique_class_gives_none(reply, reason):
     assert label(reply, REVIEWS) == reason
 
 
-def test_a_denied_class_beside_a_stated_one():
+def test_negated_class_is_ignored():
     assert label("It is positive rather than negative", REVIEWS) == 1
     assert label("positive, not negative", REVIEWS) == 1
     assert label("The review is not negative; it is clearly a very positive one", REVIEWS) == 1
 
 
-def test_the_longest_name_counts():
+def test_longest_matching_name_wins():
     assert label("card_arrival_delay", INTENTS) == 1
     assert label("The intent is card arrival delay", INTENTS) == 1
     assert label("card_arrival", INTENTS) == 0
@@ -112,7 +112,7 @@ def test_the_longest_name_counts():
     assert label("reverted_payment?", INTENTS) == 3
 
 
-def test_numbers_count_only_where_the_classes_were_numbered():
+def test_numbers_are_labels_only_for_numbered_classes():
     options = ("1", "2")
     for reply in ("2", "2.", "(2)", " 2\n", "Class 2", "Answer: 2", "2. positive", '{"label": 2}'):
         assert label(reply, REVIEWS, options=options) == 1
@@ -125,19 +125,19 @@ def test_numbers_count_only_where_the_classes_were_numbered():
     assert label("b) positive", REVIEWS, options=("A", "B")) == 1
 
 
-def test_numbers_may_be_names():
+def test_numeric_class_names():
     assert label("5", ("1", "3", "5"), options=("A", "B", "C")) == 2
     assert label('{"label": 3}', ("1", "3", "5")) == 1
 
 
-def test_a_class_may_be_answered_by_what_it_is():
+def test_class_description_is_a_valid_answer():
     good = "says something good, not something negative"
     descriptions = ("says something bad", good)
     assert label(f"{good.capitalize()}.", REVIEWS, descriptions=descriptions) == 1
     assert label(f"positive: {good}", REVIEWS, descriptions=descriptions) == 1
 
 
-def test_the_nearest_name_where_it_is_near_enough():
+def test_nearest_name_above_threshold():
     assert label("postive", REVIEWS) == NO_LABEL
     assert label("postive", REVIEWS, nearest=True) == 1
     assert label("Label: negatve", REVIEWS, nearest=True) == 0
@@ -147,7 +147,7 @@ def test_the_nearest_name_where_it_is_near_enough():
     assert label("abcx", ("abca", "abcb"), nearest=True) == AMBIGUOUS
 
 
-def test_edit_similarity_of_hand_worked_cases():
+def test_edit_similarity_by_hand():
     assert similarity("kitten", "sitting") == pytest.approx(1 - 3 / 7)
     assert similarity("flaw", "lawn") == pytest.approx(1 - 2 / 4)
     assert similarity("same", "same") == 1
@@ -157,7 +157,7 @@ def test_edit_similarity_of_hand_worked_cases():
 
 @settings(deadline=None)
 @given(st.text(max_size=80), st.booleans())
-def test_any_reply_gives_a_class_or_a_reason(reply, nearest):
+def test_any_reply_gives_class_or_reason(reply, nearest):
     found = read_label(reply, INTENTS, options=("1", "2", "3", "4"), nearest=nearest)
     assert (found.index is None) != (found.rejection is None)
     assert found.index is None or found.index in range(4)
@@ -169,7 +169,7 @@ def test_any_reply_gives_a_class_or_a_reason(reply, nearest):
     "form",
     ["{}", "{}.", '"{}"', "Label: {}", "**{}**", '{{"label": "{}"}}', "The class is {}."],
 )
-def test_every_name_is_read_in_every_form(name, form):
+def test_every_name_is_parsed_in_every_format(name, form):
     assert label(form.format(name), INTENTS) == INTENTS.index(name)
 
 
@@ -181,20 +181,20 @@ def token(text, **alternatives):
 OPTIONS = ("A", "B", "C")
 
 
-def test_probabilities_come_from_the_first_token_that_can_be_seen():
+def test_probabilities_come_from_first_visible_token():
     space = TokenChoice("▁", -0.1, (("▁", -0.1), ("B", -3.0)))
     found = label_of_tokens([space, token("A", A=0.5, B=0.3, the=0.2)], OPTIONS)
     assert (found.index, found.rejection) == (0, None)
     assert found.probabilities == pytest.approx((0.625, 0.375, 0))
 
 
-def test_spellings_of_an_option_count_together():
+def test_option_spellings_are_summed():
     found = label_of_tokens([token("B", B=0.35, A=0.3, _A=0.3, Apple=0.05)], OPTIONS)
     assert found.index == 0
     assert found.probabilities == pytest.approx((0.6 / 0.95, 0.35 / 0.95, 0))
 
 
-def test_what_log_probabilities_cannot_tell():
+def test_logprobs_without_clear_label_are_rejected():
     assert label_of_tokens(None, OPTIONS).rejection == NO_LOGPROBS
     assert label_of_tokens([], OPTIONS).rejection == NO_LOGPROBS
     assert label_of_tokens([TokenChoice("A", -0.1)], OPTIONS).rejection == NO_LOGPROBS

@@ -16,7 +16,7 @@ from fgbench.leaderboard.models import Leaderboard, entry_id
 from fgbench.leaderboard.schema import schema_text
 from fgbench.leaderboard.verify import verify_board
 from fgbench_leaderboards import BOARDS
-from synthetic_run import coordinates, make_entry, make_run, registry
+from support.boards import coordinates, make_entry, make_run, predictions, registry
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def find(board, arm, calibrator="none"):
     return next(e for e in board.entries if e.arm == arm and e.calibrator.name == calibrator)
 
 
-def test_the_committed_schema_is_that_of_the_models_and_accepts_a_board(run):
+def test_committed_schema_matches_models(run):
     folder, _ = run
     committed = (BOARDS / "leaderboard.schema.json").read_text(encoding="utf-8")
     assert committed == schema_text(), "python -m fgbench.leaderboard.schema writes it anew"
@@ -40,7 +40,7 @@ def test_the_committed_schema_is_that_of_the_models_and_accepts_a_board(run):
         jsonschema.validate(value, json.loads(committed))
 
 
-def test_a_board_is_the_same_text_after_reading_and_writing(run, tmp_path):
+def test_board_round_trips_byte_identical(run, tmp_path):
     folder, board = run
     text = (folder / "leaderboard.json").read_text(encoding="utf-8")
     assert text.endswith("}\n")
@@ -51,7 +51,7 @@ def test_a_board_is_the_same_text_after_reading_and_writing(run, tmp_path):
 
 
 @given(st.permutations([0, 1, 2]))
-def test_the_id_knows_no_order_of_seeds_and_every_coordinate_changes_it(seeds):
+def test_entry_id_depends_on_every_coordinate_but_not_seed_order(seeds):
     base = entry_id(coordinates("synthesis", seeds=(0, 1, 2)))
     assert entry_id(coordinates("synthesis", seeds=seeds)) == base
     others = [
@@ -68,7 +68,7 @@ def test_the_id_knows_no_order_of_seeds_and_every_coordinate_changes_it(seeds):
     assert len({base, *map(entry_id, others)}) == len(others) + 1
 
 
-def test_controls_are_the_plain_baseline_and_the_real_arm_of_the_same_calibrator(run):
+def test_controls_of_an_entry(run):
     _, board = run
     plain = find(board, "baseline")
     assert plain.baseline is None
@@ -84,7 +84,7 @@ def test_controls_are_the_plain_baseline_and_the_real_arm_of_the_same_calibrator
     assert find(board, "baseline", "temperature").real is None
 
 
-def test_without_a_plain_baseline_the_one_of_the_same_calibrator_is_taken(tmp_path):
+def test_calibrated_baseline_is_fallback_control(tmp_path):
     board = make_run(tmp_path, arms=("baseline", "synthesis"), calibrators=("temperature",))
     assert (
         find(board, "synthesis", "temperature").baseline
@@ -92,7 +92,7 @@ def test_without_a_plain_baseline_the_one_of_the_same_calibrator_is_taken(tmp_pa
     )
 
 
-def test_a_control_must_have_the_seeds_the_dataset_and_the_protocol(tmp_path):
+def test_control_must_share_seeds_dataset_and_protocol(tmp_path):
     synthesis, _ = make_entry(tmp_path, coordinates("synthesis", seeds=(1,)))
     for where in (
         coordinates("baseline", seeds=(0,)),
@@ -107,7 +107,7 @@ def test_a_control_must_have_the_seeds_the_dataset_and_the_protocol(tmp_path):
     assert control_of(synthesis, "baseline", [more, exact]) == exact
 
 
-def test_a_comparison_pairs_seeds_by_name_and_not_by_position(tmp_path):
+def test_comparison_pairs_seeds_by_value(tmp_path):
     synthesis, ours = make_entry(tmp_path, coordinates("synthesis", seeds=(1,)))
     baseline, theirs = make_entry(tmp_path, coordinates("baseline", seeds=(0, 1)))
     by_id = {synthesis.id: ours, baseline.id: theirs}
@@ -116,7 +116,7 @@ def test_a_comparison_pairs_seeds_by_name_and_not_by_position(tmp_path):
     assert delta == pytest.approx(ours[0].values["nll"] - theirs[1].values["nll"])
 
 
-def test_p_values_are_adjusted_over_the_board_for_each_metric(run):
+def test_p_values_are_adjusted_per_metric_over_the_board(run):
     _, board = run
     for name in ("ece", "nll"):
         records = [e.versus_baseline[name] for e in board.entries if e.versus_baseline]
@@ -124,7 +124,7 @@ def test_p_values_are_adjusted_over_the_board_for_each_metric(run):
         assert [r.p_adjusted for r in records] == pytest.approx(holm([r.p_value for r in records]))
 
 
-def test_the_order_of_entries_is_nothing(run):
+def test_board_does_not_depend_on_entry_order(run):
     _, board = run
     again = assemble(board.name, board.created, reversed(board.entries), lambda entry: None)
     assert again == board
@@ -144,7 +144,7 @@ def test_the_order_of_entries_is_nothing(run):
         (lambda text: text.replace('"n_test": 300', '"n_test": -1', 1), r"dataset\.n_test"),
     ],
 )
-def test_what_is_no_board_is_refused_with_file_and_field(run, change, message):
+def test_invalid_board_error_names_file_and_field(run, change, message):
     folder, _ = run
     text = (folder / "leaderboard.json").read_text(encoding="utf-8")
     with pytest.raises(LeaderboardError, match=message) as error:
@@ -153,7 +153,7 @@ def test_what_is_no_board_is_refused_with_file_and_field(run, change, message):
     assert "\n" not in str(error.value)
 
 
-def test_an_id_that_stands_twice_is_refused(run):
+def test_duplicate_entry_id_is_refused(run):
     _, board = run
     doubled = board.model_copy(update={"entries": [*board.entries, board.entries[0]]})
     with pytest.raises(LeaderboardError, match="twice"):
@@ -176,12 +176,10 @@ def test_nan_is_never_written(run):
         board.model_copy(update={"entries": [bad]}).to_json()
 
 
-def test_an_undefined_metric_has_a_reason_on_the_board(tmp_path, monkeypatch):
-    import synthetic_run
-
-    made = synthetic_run.predictions("baseline", "none", 0)
+def test_undefined_metric_has_reason(tmp_path, monkeypatch):
+    made = predictions("baseline", "none", 0)
     one_class = made.take((made.labels == 1).nonzero()[0])
-    monkeypatch.setattr(synthetic_run, "predictions", lambda *args, **kwargs: one_class)
+    monkeypatch.setattr("support.boards.predictions", lambda *args, **kwargs: one_class)
     entry, _ = make_entry(tmp_path, coordinates("baseline"))
     assert "auroc" not in entry.metrics
     assert "class" in entry.undefined["auroc"]
@@ -202,7 +200,7 @@ def tampered(run, tmp_path, change):
     return verify_board(folder, registry())
 
 
-def test_an_honest_run_verifies(run):
+def test_untampered_run_verifies(run):
     result = verify_board(run[0], registry())
     assert result.ok, result.problems
     assert (result.entries, result.files) == (8, 16)
@@ -230,7 +228,7 @@ def at(value, path):
         (("versus_real", "ece", "delta"), "versus_real.ece.delta"),
     ],
 )
-def test_every_tampered_number_is_named(run, tmp_path, path, place):
+def test_verify_names_every_tampered_number(run, tmp_path, path, place):
     def change(value, folder):
         entry = next(
             e
@@ -246,7 +244,7 @@ def test_every_tampered_number_is_named(run, tmp_path, path, place):
         assert len(result.problems) == 1, result.problems
 
 
-def test_a_metric_added_or_removed_is_named(run, tmp_path):
+def test_verify_names_added_or_removed_metric(run, tmp_path):
     def change(value, folder):
         metrics = value["entries"][0]["metrics"]
         metrics["made_up"] = metrics.pop("ece")
@@ -255,7 +253,7 @@ def test_a_metric_added_or_removed_is_named(run, tmp_path):
     assert any("made_up" in problem for problem in problems)
 
 
-def test_tampered_coordinates_are_named(run, tmp_path):
+def test_verify_names_tampered_coordinates(run, tmp_path):
     def change(value, folder):
         value["entries"][-1]["threshold"] = 0.5
 
@@ -263,7 +261,7 @@ def test_tampered_coordinates_are_named(run, tmp_path):
     assert any("coordinates" in problem for problem in problems)
 
 
-def test_tampered_or_missing_predictions_are_named_and_nothing_else(run, tmp_path):
+def test_verify_names_only_tampered_or_missing_predictions(run, tmp_path):
     def flip_a_label(value, folder):
         from fgbench.data import Predictions
 
@@ -283,7 +281,7 @@ def test_tampered_or_missing_predictions_are_named_and_nothing_else(run, tmp_pat
     assert "cannot be read" in problem
 
 
-def test_predictions_replaced_together_with_their_digest_are_found_by_their_numbers(run, tmp_path):
+def test_verify_detects_replaced_predictions_with_matching_digest(run, tmp_path):
     def change(value, folder):
         from fgbench.data import Predictions
         from fgbench.digests import digest_file
@@ -299,7 +297,7 @@ def test_predictions_replaced_together_with_their_digest_are_found_by_their_numb
 
 
 @pytest.mark.parametrize("path", ["../outside.npz", "/etc/passwd", "a/../../b.npz", "..\\x.npz"])
-def test_a_path_that_leaves_the_folder_is_refused(run, tmp_path, path):
+def test_path_outside_run_folder_is_refused(run, tmp_path, path):
     def change(value, folder):
         value["entries"][0]["artifacts"]["predictions"][0]["path"] = path
 
@@ -307,7 +305,7 @@ def test_a_path_that_leaves_the_folder_is_refused(run, tmp_path, path):
     assert "leaves the folder" in problem
 
 
-def test_a_link_that_leaves_the_folder_is_refused(run, tmp_path):
+def test_link_outside_run_folder_is_refused(run, tmp_path):
     def change(value, folder):
         path = folder / value["entries"][0]["artifacts"]["predictions"][0]["path"]
         path.rename(tmp_path / "outside.npz")
@@ -317,7 +315,7 @@ def test_a_link_that_leaves_the_folder_is_refused(run, tmp_path):
     assert "leaves the folder" in problem
 
 
-def test_another_version_of_a_metric_is_named(run, tmp_path):
+def test_verify_names_other_metric_version(run, tmp_path):
     def change(value, folder):
         value["entries"][0]["metric_versions"]["ece"] = "0"
 
@@ -325,6 +323,6 @@ def test_another_version_of_a_metric_is_named(run, tmp_path):
     assert "ece has version 0" in problem
 
 
-def test_a_board_without_entries_is_a_board():
+def test_empty_board_is_valid():
     empty = Leaderboard(name="empty", created="", entries=[])
     assert parse_board(empty.to_json(), "x") == empty

@@ -7,12 +7,11 @@ import shutil
 
 import pytest
 
-import synthetic_run
+from fgbench.compare.compare import compare_boards, compare_files
+from fgbench.compare.matching import changes
+from fgbench.compare.rendering import as_csv, as_markdown, as_text, as_value
 from fgbench.leaderboard.build import assemble
-from fgbench.leaderboard.compare import compare_boards, compare_files
-from fgbench.leaderboard.compare_text import as_csv, as_markdown, as_text, as_value
 from fgbench.leaderboard.files import read_board, write_board
-from fgbench.leaderboard.matching import changes
 from fgbench.leaderboard.models import (
     DatasetRecord,
     Entry,
@@ -23,7 +22,7 @@ from fgbench.leaderboard.models import (
     PublishedRecord,
     entry_id,
 )
-from synthetic_run import coordinates, make_run, registry
+from support.boards import coordinates, make_run, predictions, registry
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +30,13 @@ def boards(tmp_path_factory):
     """Two runs: `synthesis` is worse in the second, `real` is gone, `synthesis+` is new."""
     folder = tmp_path_factory.mktemp("boards")
     make_run(folder / "old", arms=("baseline", "real", "synthesis"), calibrators=("none",))
-    original = synthetic_run.predictions
 
     def worse(arm, calibrator, seed, **options):
-        made = original(arm, calibrator, seed, **options)
+        made = predictions(arm, calibrator, seed, **options)
         return made.with_logits(made.logits * (1.3 if arm == "synthesis" else 1.0))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(synthetic_run, "predictions", worse)
+        patch.setattr("support.boards.predictions", worse)
         make_run(
             folder / "new", arms=("baseline", "synthesis", "synthesis+"), calibrators=("none",)
         )
@@ -49,7 +47,7 @@ def by_arm(found):
     return {each.new.arm: each for each in found.entries}
 
 
-def test_what_is_worse_the_same_new_and_gone_is_told(boards):
+def test_compare_reports_worse_equal_new_and_removed_entries(boards):
     found = compare_files(boards / "old", boards / "new", registry())
     entries = by_arm(found)
     assert entries["baseline"].verdict == "identical"
@@ -61,7 +59,7 @@ def test_what_is_worse_the_same_new_and_gone_is_told(boards):
     assert "accuracy" not in worse  # a scaling of the logits changes no class
 
 
-def test_a_paired_difference_is_surer_than_one_from_two_intervals(boards):
+def test_paired_interval_is_narrower_than_unpaired(boards):
     paired = compare_files(boards / "old", boards / "new", registry(), metrics=["nll"])
     unpaired = compare_files(
         boards / "old", boards / "new", registry(), metrics=["nll"], paired=False
@@ -74,7 +72,7 @@ def test_a_paired_difference_is_surer_than_one_from_two_intervals(boards):
     assert (one.verdict, other.verdict) == ("worse", "noise")
 
 
-def test_the_other_way_round_worse_is_better(boards):
+def test_swapped_boards_swap_verdict(boards):
     found = compare_files(boards / "new", boards / "old", registry(), metrics=["nll"])
     (one,) = by_arm(found)["synthesis"].metrics
     assert one.verdict == "better"
@@ -82,7 +80,7 @@ def test_the_other_way_round_worse_is_better(boards):
     assert not found.regressions
 
 
-def test_a_board_is_the_same_as_itself_and_as_its_merged_copy(boards):
+def test_board_is_identical_to_its_merged_copy(boards):
     found = compare_files(boards / "old", boards / "old", registry())
     assert {each.verdict for each in found.entries} == {"identical"}
     assert not found.appeared + found.vanished + found.refused
@@ -97,7 +95,7 @@ def with_entries(board, change):
     return board.model_copy(update={"entries": entries})
 
 
-def test_entries_of_other_data_are_not_compared_and_named_in_one_sentence(boards):
+def test_entries_with_other_data_are_not_compared(boards):
     old = read_board(boards / "old")
 
     def other_data(entry):
@@ -113,7 +111,7 @@ def test_entries_of_other_data_are_not_compared_and_named_in_one_sentence(boards
     assert "3 of other data" in text
 
 
-def test_another_version_of_a_part_and_other_seeds_are_paired_and_named(boards):
+def test_entries_with_other_versions_or_seeds_are_compared(boards):
     old = read_board(boards / "old")
 
     def newer(entry):
@@ -144,7 +142,7 @@ def test_another_version_of_a_part_and_other_seeds_are_paired_and_named(boards):
     assert any(str(change) == "seeds 0, 1 → 0" for change in found.entries[0].changes)
 
 
-def test_another_version_of_a_metric_is_compared_only_where_both_can_be_recomputed(boards):
+def test_other_metric_version_is_compared_only_if_recomputable(boards):
     def other_metric(entry):
         versions = entry.metric_versions | {"ece": "0"}
         mean = entry.metrics["ece"].mean + 0.1
@@ -158,7 +156,7 @@ def test_another_version_of_a_metric_is_compared_only_where_both_can_be_recomput
         assert "version 0 of the metric before" in entry.not_compared["ece"]
 
 
-def test_the_same_predictions_with_other_numbers_are_a_case_for_verify(boards):
+def test_equal_predictions_with_other_numbers_suggest_verify(boards):
     def tampered(entry):
         mean = entry.metrics["ece"].mean + 0.1
         metrics = entry.metrics | {"ece": entry.metrics["ece"].model_copy(update={"mean": mean})}
@@ -186,7 +184,7 @@ def published(**changes):
     return Entry(**values, id=entry_id(where), metrics=metrics, provenance=Provenance())
 
 
-def test_published_figures_are_compared_by_our_interval_alone_with_what_they_are_of(boards):
+def test_published_figures_are_compared_by_our_interval(boards):
     board = assemble("paper", "", [published()], lambda entry: None)
     found = compare_boards(board, read_board(boards / "old"))
     (entry,) = found.entries
@@ -199,7 +197,7 @@ def test_published_figures_are_compared_by_our_interval_alone_with_what_they_are
     assert {each.verdict for each in back.entries} == {"identical"}
 
 
-def test_what_published_figures_could_be_several_of_is_no_pair(boards):
+def test_ambiguous_published_figures_are_not_paired(boards):
     old = read_board(boards / "old")
     twin = old.entries[0].model_copy(
         update={"loss": old.entries[0].loss.model_copy(update={"params": {"weight": 2.0}})}
@@ -215,7 +213,7 @@ EVIL = ['=HYPERLINK("http://x")', "+1", "-1", "@SUM(A1)", "\tx", "\rx", "a|b`<sc
 
 
 @pytest.mark.parametrize("text", EVIL)
-def test_text_of_data_does_no_harm_in_any_form(boards, text):
+def test_data_text_is_escaped_in_every_format(boards, text):
     old = read_board(boards / "old")
 
     def renamed(entry):
@@ -233,7 +231,7 @@ def test_text_of_data_does_no_harm_in_any_form(boards, text):
     assert json.loads(json.dumps(as_value(found)))["entries"][0]["label"].startswith(text)
 
 
-def test_the_text_fits_80_columns_and_markdown_and_csv_hold_every_metric(boards):
+def test_compare_text_fits_80_columns_and_tables_are_complete(boards):
     found = compare_files(boards / "old", boards / "new", registry())
     for text in (as_text(found), as_text(found, everything=True)):
         assert max(map(len, text.splitlines())) <= 80
@@ -244,12 +242,12 @@ def test_the_text_fits_80_columns_and_markdown_and_csv_hold_every_metric(boards)
     assert as_markdown(found).count("\n| ") == compared + 1
 
 
-def test_nothing_is_compared_between_empty_boards_and_it_is_said():
+def test_comparing_empty_boards_reports_nothing_to_compare():
     empty = assemble("none", "", [], lambda entry: None)
     assert "0 entries compared; 0 appeared" in as_text(compare_boards(empty, empty))
 
 
-def test_missing_predictions_leave_the_stored_intervals(boards, tmp_path):
+def test_missing_predictions_fall_back_to_stored_intervals(boards, tmp_path):
     shutil.copytree(boards / "new", tmp_path / "new")
     shutil.rmtree(tmp_path / "new" / "predictions")
     found = compare_files(boards / "old", tmp_path / "new", registry(), metrics=["nll"])
@@ -257,7 +255,7 @@ def test_missing_predictions_leave_the_stored_intervals(boards, tmp_path):
     assert one.how == "unpaired"
 
 
-def test_changes_of_an_entry_with_itself_are_none(boards, tmp_path):
+def test_entry_has_no_changes_from_itself(boards, tmp_path):
     board = read_board(boards / "old")
     write_board(board, tmp_path / "copy.json")
     again = read_board(tmp_path / "copy.json")

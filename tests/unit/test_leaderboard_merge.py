@@ -12,7 +12,7 @@ from fgbench.leaderboard.files import read_board
 from fgbench.leaderboard.merge import merge_boards
 from fgbench.leaderboard.models import Provenance
 from fgbench.leaderboard.verify import verify_board
-from synthetic_run import coordinates, make_entry, make_run, registry
+from support.boards import coordinates, make_entry, make_run, registry
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def runs(tmp_path_factory):
     return folder
 
 
-def test_runs_merged_are_compared_with_each_other_and_verify(runs, tmp_path):
+def test_merged_runs_are_compared_and_verify(runs, tmp_path):
     output = tmp_path / "board.json"
     merged = merge_boards([runs / "controls", runs / "synthesis"], output, registry())
     together = read_board(runs / "all")
@@ -38,7 +38,7 @@ def test_runs_merged_are_compared_with_each_other_and_verify(runs, tmp_path):
     assert verify_board(tmp_path.with_name("elsewhere") / "board.json", registry()).ok
 
 
-def test_merging_is_idempotent_and_knows_no_order(runs, tmp_path):
+def test_merging_is_idempotent_and_order_independent(runs, tmp_path):
     a, b = runs / "controls", runs / "synthesis"
     output = tmp_path / "board.json"
     merge_boards([a, b], output, registry())
@@ -51,7 +51,7 @@ def test_merging_is_idempotent_and_knows_no_order(runs, tmp_path):
     assert output.read_bytes() == first
 
 
-def test_of_equal_entries_the_earlier_is_kept(tmp_path):
+def test_earlier_of_equal_entries_is_kept(tmp_path):
     where = coordinates("baseline")
     for name, started in (("late", "2026-05-05"), ("early", "2026-01-01")):
         provenance = Provenance(fgbench="0.1.0", python="3.12", started=started)
@@ -71,7 +71,7 @@ def changed(runs, tmp_path, change):
     return copy
 
 
-def test_entries_of_one_id_with_other_numbers_are_refused_naming_both(runs, tmp_path):
+def test_conflicting_entries_are_refused_naming_both(runs, tmp_path):
     def change(entry):
         entry["metrics"]["ece"]["mean"] += 1e-3
 
@@ -84,7 +84,7 @@ def test_entries_of_one_id_with_other_numbers_are_refused_naming_both(runs, tmp_
     assert not output.exists()
 
 
-def test_a_changed_id_or_changed_predictions_are_refused(runs, tmp_path):
+def test_changed_id_or_predictions_are_refused(runs, tmp_path):
     def change(entry):
         entry["arm"] = "resample"
 
@@ -98,7 +98,7 @@ def test_a_changed_id_or_changed_predictions_are_refused(runs, tmp_path):
     assert not (tmp_path / "board.json").exists()
 
 
-def test_a_build_adds_to_the_board_that_is_there_unless_told_to_replace_it(runs, tmp_path):
+def test_build_extends_existing_board_unless_replace(runs, tmp_path):
     output = tmp_path / "board.json"
     merge_boards([runs / "controls"], output, registry())
     added = merge_boards([runs / "synthesis"], output, registry())
@@ -112,7 +112,7 @@ BUILD = """
 import sys
 from pathlib import Path
 from fgbench.leaderboard.merge import merge_boards
-from fgbench.registry import Registry
+from fgbench.plugins.registry import Registry
 
 registry = Registry.load()
 print("ready", flush=True)
@@ -122,7 +122,7 @@ for source in sys.argv[2:]:
 """
 
 
-def test_two_processes_that_build_into_one_file_at_once_lose_no_entry(tmp_path):
+def test_concurrent_builds_lose_no_entry(tmp_path):
     output = tmp_path / "board.json"
     made = {}
     for name in ("a0", "a1", "a2", "b0", "b1", "b2"):
@@ -153,7 +153,7 @@ def test_two_processes_that_build_into_one_file_at_once_lose_no_entry(tmp_path):
     assert verify_board(output, registry()).ok
 
 
-def test_what_lies_at_the_output_and_is_no_board_is_not_overwritten(runs, tmp_path):
+def test_build_does_not_overwrite_other_files(runs, tmp_path):
     output = tmp_path / "notes.json"
     for content in ("my notes", '{"schema": "fgbench.leaderboard/9", "entries": []}', ""):
         output.write_text(content, encoding="utf-8")
@@ -174,7 +174,7 @@ def test_predictions_are_not_written_through_a_link(runs, tmp_path):
     assert not (tmp_path / "board.json").exists()
 
 
-def test_missing_predictions_are_named_and_nothing_is_written(runs, tmp_path):
+def test_build_with_missing_predictions_writes_nothing(runs, tmp_path):
     shutil.copytree(runs / "controls", tmp_path / "copy")
     next((tmp_path / "copy" / "predictions").iterdir()).unlink()
     with pytest.raises(LeaderboardError, match="cannot be read"):
@@ -182,7 +182,7 @@ def test_missing_predictions_are_named_and_nothing_is_written(runs, tmp_path):
     assert not (tmp_path / "board.json").exists()
 
 
-def test_of_equal_entries_one_with_predictions_is_kept(tmp_path):
+def test_equal_entry_with_predictions_is_preferred(tmp_path):
     where = coordinates("baseline")
     early, _ = make_entry(tmp_path, where)
     bare = early.model_copy(
@@ -200,7 +200,7 @@ def test_of_equal_entries_one_with_predictions_is_kept(tmp_path):
         assert len(kept.artifacts.predictions) == 2
 
 
-def test_a_board_without_entries_merges_into_one_without_entries(tmp_path):
+def test_empty_boards_merge_into_empty_board(tmp_path):
     empty = tmp_path / "empty.json"
     empty.write_text(
         '{"schema": "fgbench.leaderboard/1", "name": "none", "created": "", "entries": []}',

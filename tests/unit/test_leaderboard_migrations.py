@@ -10,13 +10,13 @@ from fgbench.leaderboard.merge import merge_boards
 from fgbench.leaderboard.migrations import migrated
 from fgbench.leaderboard.models import entry_id
 from fgbench.leaderboard.verify import verify_board
-from synthetic_run import make_run, registry
+from support.boards import make_run, registry
 
 STORED = Path(__file__).parents[1] / "stored" / "leaderboard-1"
 """Written by fgbench before boards had noise floors, checksums and published figures."""
 
 
-def test_a_stored_board_of_version_1_is_read_with_its_ids_and_what_it_lacks_is_empty():
+def test_version_1_board_keeps_its_ids():
     board = read_board(STORED)
     assert len(board.entries) == 3
     for entry in board.entries:
@@ -27,7 +27,7 @@ def test_a_stored_board_of_version_1_is_read_with_its_ids_and_what_it_lacks_is_e
     assert board.checksum is None
 
 
-def test_verifying_it_names_what_is_on_trust_and_never_a_field_that_it_could_not_have():
+def test_verify_of_version_1_board_names_unverifiable_fields():
     result = verify_board(STORED, registry())
     assert result.on_trust == 3
     assert result.files == 3
@@ -35,7 +35,7 @@ def test_verifying_it_names_what_is_on_trust_and_never_a_field_that_it_could_not
     assert not any("checksum" in problem for problem in result.problems)
 
 
-def test_it_merges_with_boards_of_today(tmp_path):
+def test_version_1_board_merges_with_current_boards(tmp_path):
     today = make_run(tmp_path / "run", dataset="other", arms=("baseline",), seeds=(0,))
     merged = merge_boards([STORED, tmp_path / "run"], tmp_path / "board.json", registry())
     assert len(merged.entries) == 3 + len(today.entries)
@@ -49,7 +49,7 @@ def step(value):
     return {**value, "entries": entries}
 
 
-def test_steps_are_taken_one_after_the_other_up_to_this_version():
+def test_migrations_run_in_sequence():
     old = {"schema": "fgbench.leaderboard/1", "entries": [{"treatment": "real"}]}
     steps = {1: step, 2: lambda value: {**value, "lifted": True}}
     lifted = migrated(old, "x.json", steps=steps, schema="fgbench.leaderboard/3")
@@ -62,13 +62,13 @@ def test_steps_are_taken_one_after_the_other_up_to_this_version():
 
 
 @pytest.mark.parametrize("schema", ["fgbench.leaderboard/4", "fgbench.leaderboard/10"])
-def test_a_newer_schema_is_refused_in_one_sentence(schema):
+def test_newer_schema_is_refused(schema):
     with pytest.raises(LeaderboardError, match="newer than this fgbench reads") as error:
         migrated({"schema": schema}, "x.json", steps={}, schema="fgbench.leaderboard/3")
     assert str(error.value).startswith("x.json: ")
 
 
 @pytest.mark.parametrize("schema", [None, 1, "fgbench.leaderboard/x", "other/1", "", []])
-def test_what_is_no_schema_is_refused(schema):
+def test_invalid_schema_version_is_refused(schema):
     with pytest.raises(LeaderboardError, match="is not 'fgbench"):
         migrated({"schema": schema}, "x.json")

@@ -9,8 +9,8 @@ from scipy import stats
 from fgbench.leaderboard import ranking
 from fgbench.leaderboard.models import ComparisonRecord, MetricRecord
 from fgbench.leaderboard.ranking import half_width, ranks, unpaired
-from fgbench.leaderboard.view import by_metric
-from synthetic_run import coordinates, make_entry
+from fgbench.report.view import by_metric
+from support.boards import coordinates, make_entry
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def spans(found):
     return {key: (rank.best, rank.worst) for key, rank in found.items()}
 
 
-def test_entries_far_apart_have_one_rank_each_and_entries_close_together_share_them(entry):
+def test_separable_entries_have_distinct_ranks(entry):
     made = entries_of(entry, [0.3, 0.1, 0.104, 0.2])
     assert spans(ranks(made, "m")) == {"e0": (4, 4), "e1": (1, 2), "e2": (1, 2), "e3": (3, 3)}
     assert str(ranks(made, "m")["e1"]) == "1–2"
@@ -55,21 +55,21 @@ def test_entries_far_apart_have_one_rank_each_and_entries_close_together_share_t
     assert spans(ranks(better_high, "m"))["e0"] == (1, 1)
 
 
-def test_a_tie_is_no_order(entry):
+def test_tied_entries_share_a_rank(entry):
     made = entries_of(entry, [0.1, 0.1, 0.1], half=0.0)
     assert set(spans(ranks(made, "m")).values()) == {(1, 3)}
     assert spans(ranks(entries_of(entry, [0.5]), "m")) == {"e0": (1, 1)}
     assert ranks(made, "other") == {}
 
 
-def test_without_any_interval_nothing_is_told_apart(entry):
+def test_entries_without_intervals_share_all_ranks(entry):
     made = entries_of(entry, [0.1, 0.9], half=[None, None])
     assert set(spans(ranks(made, "m")).values()) == {(1, 2)}
     one = entries_of(entry, [0.1, 0.9], half=[0.01, None])
     assert spans(ranks(one, "m")) == {"e0": (1, 1), "e1": (2, 2)}
 
 
-def test_the_stored_paired_comparison_counts_where_there_is_one(entry):
+def test_stored_paired_comparison_is_used(entry):
     a, b = entries_of(entry, [0.10, 0.11], half=0.05)
     assert set(spans(ranks([a, b], "m")).values()) == {(1, 2)}
     record = ComparisonRecord(delta=0.01, ci95=(0.008, 0.012), p_value=1e-6)
@@ -77,7 +77,7 @@ def test_the_stored_paired_comparison_counts_where_there_is_one(entry):
     assert spans(ranks([a, paired], "m")) == {"e0": (1, 1), "e1": (2, 2)}
 
 
-def test_the_unpaired_interval_and_p_value_are_those_of_a_z_test():
+def test_unpaired_interval_and_p_value_match_z_test():
     a = MetricRecord(mean=0.2, ci95=(0.17, 0.23), per_seed=[0.2])
     b = MetricRecord(mean=0.26, ci95=(0.22, 0.30), per_seed=[0.26])
     (low, high), p_value = unpaired(a, b)
@@ -86,7 +86,7 @@ def test_the_unpaired_interval_and_p_value_are_those_of_a_z_test():
     assert p_value == pytest.approx(2 * stats.norm.sf(z))
 
 
-def test_an_interval_cut_off_at_zero_counts_whole():
+def test_interval_clipped_at_zero_is_extended():
     assert half_width(MetricRecord(mean=0.02, ci95=(0.0, 0.03), per_seed=[0.02])) == 0.03
     assert half_width(MetricRecord(mean=0.02, ci95=(0.01, 0.03), per_seed=[0.02])) == pytest.approx(
         0.01
@@ -95,7 +95,7 @@ def test_an_interval_cut_off_at_zero_counts_whole():
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.floats(0.001, 0.3))
-def test_the_rank_of_the_means_lies_within_and_the_order_says_the_same(entry, values, half):
+def test_rank_interval_contains_rank_of_mean(entry, values, half):
     made = entries_of(entry, values, half=half)
     found = ranks(made, "m")
     for place, each in enumerate(by_metric(made, "m"), 1):
@@ -104,7 +104,7 @@ def test_the_rank_of_the_means_lies_within_and_the_order_says_the_same(entry, va
 
 
 @pytest.mark.parametrize("pairs", [1, 7, 30])
-def test_a_large_group_is_judged_in_blocks_and_no_differently(entry, monkeypatch, pairs):
+def test_blockwise_ranking_equals_direct_ranking(entry, monkeypatch, pairs):
     made = entries_of(entry, [0.3, 0.1, 0.104, 0.2, 0.21, 0.29, 0.5])
     paired = ComparisonRecord(ci95=None, delta=0.004, p_value=1e-6)
     made[2] = made[2].model_copy(update={"baseline": "e1", "versus_baseline": {"m": paired}})
@@ -114,7 +114,7 @@ def test_a_large_group_is_judged_in_blocks_and_no_differently(entry, monkeypatch
     assert ranks(made, "m") == whole
 
 
-def test_intervals_hold_the_true_rank_in_95_of_100_boards(entry):
+def test_rank_interval_coverage(entry):
     """Ten entries whose truth is known, measured with noise: coverage is at least nominal."""
     rng = np.random.default_rng(5)
     truth = np.linspace(0.0, 0.09, 10)

@@ -6,7 +6,7 @@ import pytest
 
 from fgbench.cli import run_command
 from fgbench.leaderboard.submission import check_submission
-from synthetic_run import make_run, registry
+from support.boards import make_run, registry
 
 NAMES = ["schema", "duplicates", "parts", "verify", "metadata", "licence"]
 
@@ -31,7 +31,7 @@ def failed(checks):
     return {check.name: " ".join(check.found) for check in checks if not check.passed}
 
 
-def test_a_good_board_passes_every_check_and_says_the_licences(run, capsys):
+def test_valid_submission_passes_and_lists_licenses(run, capsys):
     checks = check_submission(run, registry())
     assert [check.name for check in checks] == NAMES
     assert not failed(checks)
@@ -42,7 +42,7 @@ def test_a_good_board_passes_every_check_and_says_the_licences(run, capsys):
     assert "ready to be taken in." in out
 
 
-def test_a_tampered_number_fails_verify_alone_and_ends_with_one(run, capsys):
+def test_tampered_number_fails_only_verify(run, capsys):
     change(run, lambda v: v["entries"][0]["metrics"]["ece"].update(mean=0.001))
     assert set(failed(check_submission(run, registry()))) == {"verify"}
     assert run_command(["leaderboard", "submit-check", str(run), "--json"]) == 1
@@ -51,7 +51,7 @@ def test_a_tampered_number_fails_verify_alone_and_ends_with_one(run, capsys):
     assert [check["check"] for check in value["checks"]] == NAMES
 
 
-def test_entries_that_are_there_already_fail_with_what_differs(run):
+def test_existing_entries_fail_with_differences(run):
     same = failed(check_submission(run, registry(), against=run))
     assert set(same) == {"duplicates"}
     assert "and 1 more: on the board already, with the same numbers" in same["duplicates"]
@@ -67,12 +67,12 @@ def test_entries_that_are_there_already_fail_with_what_differs(run):
         (lambda e: e["artifacts"].update(predictions=[]), "predictions are missing"),
     ],
 )
-def test_missing_metadata_is_named(run, edit, said):
+def test_submission_names_missing_metadata(run, edit, said):
     change(run, lambda value: edit(value["entries"][0]))
     assert said in failed(check_submission(run, registry()))["metadata"]
 
 
-def test_a_data_set_without_a_card_and_unknown_parts_are_named(tmp_path):
+def test_submission_names_missing_card_and_unknown_parts(tmp_path):
     make_run(tmp_path, arms=("baseline",), calibrators=("none",), seeds=(0,), dataset="mine")
     found = failed(check_submission(tmp_path, registry()))
     assert set(found) == {"parts", "licence"}
@@ -80,7 +80,7 @@ def test_a_data_set_without_a_card_and_unknown_parts_are_named(tmp_path):
     assert "'mine' has no card that says its licence" in found["licence"]
 
 
-def test_a_drawn_data_set_needs_no_card(tmp_path):
+def test_generated_data_set_needs_no_card(tmp_path):
     make_run(
         tmp_path, arms=("baseline",), calibrators=("none",), seeds=(0,), dataset="known-posterior"
     )
@@ -99,7 +99,7 @@ def test_a_drawn_data_set_needs_no_card(tmp_path):
         ),
     ],
 )
-def test_what_is_no_board_or_an_empty_one_fails_in_a_sentence(tmp_path, capsys, text, check, said):
+def test_submission_refuses_invalid_or_empty_board(tmp_path, capsys, text, check, said):
     file = tmp_path / "x.json"
     file.write_text(text, encoding="utf-8")
     found = failed(check_submission(file, registry()))
@@ -108,6 +108,6 @@ def test_what_is_no_board_or_an_empty_one_fails_in_a_sentence(tmp_path, capsys, 
     assert "not ready" in capsys.readouterr().out
 
 
-def test_an_id_that_stands_twice_fails(run):
+def test_submission_refuses_duplicate_entry_id(run):
     change(run, lambda value: value["entries"].append(value["entries"][0]))
     assert "stands twice" in failed(check_submission(run, registry()))["schema"]

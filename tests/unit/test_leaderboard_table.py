@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 
 from fgbench.leaderboard.models import ComparisonRecord, Leaderboard, MetricRecord, PublishedRecord
-from fgbench.leaderboard.table import results_html, results_table
-from fgbench.leaderboard.view import cell_text, comparisons, filtered, groups, signed, verdict
-from synthetic_run import make_run
+from fgbench.report.table import results_html, results_table
+from fgbench.report.view import cell_text, comparisons, filtered, groups, signed, verdict
+from support.boards import make_run
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def rendered(board, width, **options):
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, 132, 200])
-def test_a_table_fits_its_terminal_and_cuts_no_number(board, width):
+def test_table_fits_terminal_without_cutting_numbers(board, width):
     text = rendered(board, width)
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
@@ -32,12 +32,12 @@ def test_a_table_fits_its_terminal_and_cuts_no_number(board, width):
     assert accuracy in text
 
 
-def test_without_a_terminal_it_is_plain(board):
+def test_table_without_terminal_has_no_control_codes(board):
     assert "\x1b" not in rendered(board, 80)
     assert "\x1b" in rendered(board, 80, force_terminal=True)
 
 
-def test_every_arm_and_calibrator_has_a_row_and_the_controls_stand_in_each_group(board):
+def test_table_has_row_per_arm_and_calibrator_with_controls(board):
     (group,) = groups(board)
     assert [(e.arm, e.calibrator.name) for e in group.entries] == [
         (arm, calibrator)
@@ -58,12 +58,12 @@ def test_every_arm_and_calibrator_has_a_row_and_the_controls_stand_in_each_group
         (0.0, 0.01, False, "not separable"),
     ],
 )
-def test_a_verdict_needs_significance_and_knows_the_direction(delta, p, higher, expected):
+def test_verdict_requires_significance_and_direction(delta, p, higher, expected):
     record = ComparisonRecord(delta=delta, ci95=None, p_value=p, p_adjusted=p)
     assert verdict(record, higher) == expected
 
 
-def test_a_difference_that_rounds_to_nothing_has_no_sign():
+def test_difference_rounding_to_zero_has_no_sign():
     assert [signed(x) for x in (-0.0001, 0.0, 0.0004, -0.0123, 1.5)] == [
         "0.000", "0.000", "0.000", "−0.012", "+1.500",
     ]  # fmt: skip
@@ -75,7 +75,7 @@ def test_filters_keep_the_controls(board):
     assert {entry.calibrator.name for entry in some.entries} == {"none"}
 
 
-def test_text_of_data_is_no_markup(board):
+def test_data_text_is_not_interpreted_as_markup(board):
     evil = "<script>[bold]x[/bold]"
     entry = board.entries[0]
     dataset = entry.dataset.model_copy(update={"name": evil})
@@ -85,11 +85,11 @@ def test_text_of_data_is_no_markup(board):
     assert "&lt;script&gt;" in results_html(one)
 
 
-def test_an_empty_board_says_so():
+def test_empty_board_is_reported():
     assert "no entries" in rendered(Leaderboard(name="x", created="", entries=[]), 80)
 
 
-def test_differences_from_the_real_control_have_a_table_of_their_own(board):
+def test_differences_from_real_have_own_table(board):
     text = rendered(board, 80)
     after = text[text.index("Difference from `real`") :]
     assert "synthesis+" in after
@@ -97,7 +97,7 @@ def test_differences_from_the_real_control_have_a_table_of_their_own(board):
     assert "Difference from" in results_html(board)
 
 
-def test_a_name_carries_only_the_parameters_that_tell_two_parts_apart(board):
+def test_part_names_show_only_distinguishing_parameters(board):
     def with_params(entry, **params):
         part = entry.classifier.model_copy(update={"params": params})
         return entry.model_copy(update={"classifier": part})
@@ -110,7 +110,7 @@ def test_a_name_carries_only_the_parameters_that_tell_two_parts_apart(board):
     assert ["logreg:C=1.0 " in titles[0], "logreg:C=9.0 " in titles[1]] == [True, True]
 
 
-def test_two_versions_of_a_data_set_are_told_apart_by_their_digests(board):
+def test_data_set_versions_are_distinguished_by_digest(board):
     entry = board.entries[0]
     other = entry.dataset.model_copy(update={"digest": "e" * 64})
     two = [entry, entry.model_copy(update={"dataset": other})]
@@ -119,7 +119,7 @@ def test_two_versions_of_a_data_set_are_told_apart_by_their_digests(board):
     assert comparisons(board)[0].title.startswith("demo · ")
 
 
-def test_entries_that_differ_in_a_setting_alone_say_it_and_others_do_not(board):
+def test_differing_settings_are_shown(board):
     (entry,) = [e for e in board.entries if e.arm == "synthesis+" and e.calibrator.name == "none"]
     wider = entry.model_copy(update={"threshold": 0.1, "settings": {"retries": 9, "same": 1}})
     plain = entry.model_copy(update={"settings": {"retries": 2, "same": 1}})
@@ -133,7 +133,7 @@ def test_entries_that_differ_in_a_setting_alone_say_it_and_others_do_not(board):
     assert {group.telling_settings(each) for each in group.entries} == {""}
 
 
-def test_published_figures_of_several_seeds_have_their_deviation(board):
+def test_published_figures_show_standard_deviation(board):
     entry = board.entries[0].model_copy(
         update={
             "seeds": [],

@@ -25,7 +25,7 @@ from fgbench.leaderboard.models import (
     entry_id,
 )
 from fgbench.leaderboard.verify import verify_board
-from synthetic_run import coordinates, make_entry, make_run, registry
+from support.boards import coordinates, make_entry, make_run, registry
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def another(value, draw):
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.data())
-def test_any_single_change_of_the_json_is_refused_or_named(run, data):
+def test_verify_detects_any_single_json_change(run, data):
     folder, honest = run
     value = copy.deepcopy(honest)
     path = data.draw(st.sampled_from(list(leaves(honest))))
@@ -101,7 +101,7 @@ def test_any_single_change_of_the_json_is_refused_or_named(run, data):
 
 @settings(max_examples=20, deadline=None)
 @given(st.data())
-def test_any_changed_byte_of_the_predictions_is_named(run, data):
+def test_verify_names_any_changed_prediction_byte(run, data):
     folder, honest = run
     record = data.draw(
         st.sampled_from([p for e in honest["entries"] for p in e["artifacts"]["predictions"]])
@@ -126,7 +126,7 @@ def test_any_changed_byte_of_the_predictions_is_named(run, data):
         (("provenance", "wall_seconds"), "provenance was changed"),
     ],
 )
-def test_what_cannot_be_recomputed_is_named_by_its_checksum(run, path, named):
+def test_checksum_covers_values_that_cannot_be_recomputed(run, path, named):
     folder, honest = run
     value = copy.deepcopy(honest)
     entry = next(e for e in value["entries"] if e["arm"] == "synthesis+")
@@ -138,7 +138,7 @@ def test_what_cannot_be_recomputed_is_named_by_its_checksum(run, path, named):
     assert entry["id"] in problem
 
 
-def test_an_entry_taken_from_the_board_is_missed(tmp_path):
+def test_verify_detects_removed_entry(tmp_path):
     make_run(tmp_path, arms=("baseline",), calibrators=("none", "temperature"), seeds=(0,))
     value = json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))
     plain = next(e for e in value["entries"] if e["calibrator"]["name"] == "none")
@@ -148,7 +148,7 @@ def test_an_entry_taken_from_the_board_is_missed(tmp_path):
     assert "list of its entries" in problem
 
 
-def test_without_intervals_the_rest_is_still_checked(run):
+def test_verify_without_intervals_checks_the_rest(run):
     folder, honest = run
     value = copy.deepcopy(honest)
     metrics = value["entries"][0]["metrics"]
@@ -163,7 +163,7 @@ def test_without_intervals_the_rest_is_still_checked(run):
     assert "metrics.ece.mean" in problem
 
 
-def test_of_the_digests_alone_a_change_of_files_is_seen_and_one_of_numbers_is_not(run):
+def test_digest_only_verify_detects_changed_files_only(run):
     folder, honest = run
     value = copy.deepcopy(honest)
     value["entries"][0]["metrics"]["ece"]["mean"] += 0.01
@@ -202,7 +202,7 @@ def figures(**changes):
     return with_checksums(Entry(**(values | changes)))
 
 
-def test_published_figures_have_nothing_to_recompute_and_verify_says_so(tmp_path):
+def test_verify_reports_published_figures_as_not_recomputable(tmp_path):
     board = assemble("paper", "", [figures()], lambda entry: None)
     write_board(board, tmp_path / "board.json")
     assert read_board(tmp_path / "board.json") == board
@@ -216,7 +216,7 @@ def test_published_figures_have_nothing_to_recompute_and_verify_says_so(tmp_path
 
 
 @pytest.mark.parametrize("lacking", ["seeds", "digest", "n_test"])
-def test_only_published_figures_may_leave_out_seeds_digest_and_sizes(run, lacking):
+def test_only_published_entries_may_omit_seeds_digest_and_sizes(run, lacking):
     value = copy.deepcopy(run[1])
     entry = value["entries"][0]
     if lacking == "seeds":
@@ -227,13 +227,13 @@ def test_only_published_figures_may_leave_out_seeds_digest_and_sizes(run, lackin
         parse_board(json.dumps(value), "x.json")
 
 
-def test_published_figures_are_not_compared_with_a_baseline_of_the_same_board(tmp_path):
+def test_published_figures_have_no_baseline_comparison(tmp_path):
     entry, _ = make_entry(tmp_path, coordinates("baseline"))
     board = assemble("both", "", [figures(), entry], lambda entry: None)
     assert all(each.baseline is None for each in board.entries)
 
 
-def test_a_folder_of_predictions_that_is_a_link_or_no_file_is_refused(tmp_path):
+def test_linked_or_non_file_predictions_are_refused(tmp_path):
     make_run(tmp_path / "run", arms=("baseline",), calibrators=("none",), seeds=(0,))
     inside_run = tmp_path / "run" / "predictions"
     shutil.move(inside_run, tmp_path / "elsewhere")
@@ -249,7 +249,7 @@ def test_a_folder_of_predictions_that_is_a_link_or_no_file_is_refused(tmp_path):
     assert "it is no file" in problem
 
 
-def test_costs_of_entries_without_checksums_are_on_trust(run, tmp_path):
+def test_costs_without_checksums_are_reported_on_trust(run, tmp_path):
     board = read_board(run[0])
     entries = [
         each.model_copy(update={"checksums": {}, "usage": UsageRecord(requests=5)})

@@ -108,7 +108,7 @@ def prepared(reply=write, seed=0, names=NAMES, **parameters):
 @pytest.mark.parametrize(
     "parameters", [{}, {"samples": 2}, {"strategy": "promptmix"}, {"structured": True}]
 )
-def test_it_keeps_the_contract_of_generators(classes, parameters):
+def test_llm_generator_conforms(classes, parameters):
     loader = KnownPosterior(classes=classes, train=60, validation=40, test=20)
 
     def reply(asked):
@@ -121,7 +121,7 @@ def test_it_keeps_the_contract_of_generators(classes, parameters):
     check_generator(Scripted(**parameters), loader)
 
 
-def test_a_result_has_texts_messages_and_usage():
+def test_result_has_texts_messages_and_usage():
     generator = prepared()
     (result,) = generator.generate([request()])
     assert [item.rejection for item in result.candidates] == [None] * 3
@@ -132,7 +132,7 @@ def test_a_result_has_texts_messages_and_usage():
     assert (chat.sampling.temperature, chat.sampling.schema) == (0.1, None)
 
 
-def test_all_requests_of_a_round_are_one_ask_of_distinct_draws():
+def test_requests_of_a_round_have_distinct_draws():
     generator = prepared(samples=3)
     requests = [request(draw=draw) for draw in (0, 1)] + [request("Other.")]
     results = generator.generate(requests)
@@ -145,14 +145,14 @@ def test_all_requests_of_a_round_are_one_ask_of_distinct_draws():
     assert len(texts) == 27
 
 
-def test_promptmix_asks_for_each_source_even_in_the_same_words():
+def test_promptmix_asks_per_source_despite_equal_prompts():
     generator = prepared(strategy="promptmix")
     generator.generate([request(source_id=at) for at in range(60)])
     assert len({chat.messages for chat in generator.script.asked}) < 60
     assert len(generator.script.asked) == 60
 
 
-def test_what_a_reply_claims_stands_with_the_candidate():
+def test_claimed_probabilities_are_kept_with_candidate():
     reply = '1. "a b" (35% negative, 65% positive)\n2. "c d"'
     (result,) = prepared(lambda _: reply).generate([request()])
     assert [item.claimed_probabilities for item in result.candidates] == [
@@ -171,18 +171,18 @@ def test_what_a_reply_claims_stands_with_the_candidate():
         (ChatAnswer(text="1. half a te", finish_reason="length"), "cut off"),
     ],
 )
-def test_an_unusable_reply_is_a_rejection(answer, reason):
+def test_unusable_reply_is_rejected_with_reason(answer, reason):
     (result,) = prepared(lambda _: answer).generate([request()])
     assert [(item.input, item.rejection) for item in result.candidates] == [(None, reason)]
 
 
-def test_what_may_be_answered_later_ends_the_stage():
+def test_transient_failure_ends_stage():
     answer = ChatAnswer(text=None, failure="timeout", transient=True)
     with pytest.raises(UnansweredError, match="timeout"):
         prepared(lambda _: answer).generate([request()])
 
 
-def test_relabelling_reads_the_class_at_temperature_0():
+def test_relabeling_uses_temperature_0():
     replies = {"good": "positive", "bad": "Negative.", "so so": "positive or negative"}
 
     def reply(asked):
@@ -200,7 +200,7 @@ def test_relabelling_reads_the_class_at_temperature_0():
     assert sum((item.usage for item in found), Usage()) == Usage(3, 300, 30)
 
 
-def test_relabelling_reads_json_by_a_schema():
+def test_relabeling_reads_schema_json():
     generator = prepared(lambda _: '{"label": "positive"}', structured=True)
     (found,) = generator.relabel([RelabelRequest("good", request())])
     assert found.label == 1
@@ -208,7 +208,7 @@ def test_relabelling_reads_json_by_a_schema():
     assert chat.sampling.schema["properties"]["label"]["enum"] == list(NAMES)
 
 
-def test_relabelling_reads_log_probabilities():
+def test_relabeling_reads_log_probabilities():
     token = TokenChoice("2", math.log(0.7), (("2", math.log(0.7)), ("1", math.log(0.2))))
     answers = [
         ChatAnswer(text="2", tokens=(token,)),
@@ -223,14 +223,14 @@ def test_relabelling_reads_log_probabilities():
     assert "1 for negative, 2 for positive" in generator.script.asked[0].messages[-1].content
 
 
-def test_a_server_without_log_probabilities_is_told_of_after_one_request():
+def test_missing_logprobs_fail_after_one_request():
     generator = prepared(lambda _: "2", relabel_by="logprobs")
     with pytest.raises(ConfigurationError, match="returns no log-probabilities; set relabel_by"):
         generator.relabel([RelabelRequest(text, request()) for text in ("good", "fine")])
     assert len(generator.script.asked) == 1
 
 
-def test_an_answer_that_serves_twice_is_paid_once():
+def test_shared_answer_is_billed_once():
     generator = prepared()
     again = [RelabelRequest(text, request()) for text in ("good", "fine", "good")]
     found = [*generator.relabel(again), *generator.relabel(again)]
@@ -238,7 +238,7 @@ def test_an_answer_that_serves_twice_is_paid_once():
     assert sum((item.usage for item in found), Usage()) == Usage(2, 200, 20)
 
 
-def test_what_a_reply_lacks_is_passed_on():
+def test_answer_notes_are_passed_on():
     note = "no structured output"
     generator = prepared(lambda _: ChatAnswer(text="1. a", notes=(note,)), samples=2)
     (written,) = generator.generate([request()])
@@ -247,21 +247,21 @@ def test_what_a_reply_lacks_is_passed_on():
     assert labelled.notes == (note,)
 
 
-def test_log_probabilities_tell_26_classes_apart():
+def test_logprobs_relabeling_supports_26_classes():
     names = tuple(f"c{number}" for number in range(27))
     prepared(names=names[:26], relabel_by="logprobs")
     with pytest.raises(ConfigurationError, match="relabel_by=text"):
         prepared(names=names, relabel_by="logprobs")
 
 
-def test_promptmix_takes_the_nearest_name():
+def test_promptmix_accepts_nearest_class_name():
     for strategy, expected in (("promptmix", 1), ("fitg", None)):
         generator = prepared(lambda _: "positve", strategy=strategy)
         (found,) = generator.relabel([RelabelRequest("good", request())])
         assert found.label == expected
 
 
-def test_expected_usage_asks_nobody_and_counts_both_stages():
+def test_expected_usage_sends_nothing_and_counts_both_stages():
     generator = scripted(samples=2)
     requests = [request(f"A text of some words, number {at}.") for at in range(500)]
     usage = generator.expected_usage(task(), requests)
@@ -282,7 +282,7 @@ def test_expected_usage_asks_nobody_and_counts_both_stages():
     assert generator.expected_usage(task(), []) == Usage()
 
 
-def test_answers_are_asked_for_through_the_harness():
+def test_stored_answers_are_reused():
     answers = Answers.in_memory()
     for _ in range(2):
         generator = scripted()
@@ -294,7 +294,7 @@ def test_answers_are_asked_for_through_the_harness():
     assert generator.script.asked == []  # the first one's answer was stored
 
 
-def test_a_template_is_checked_first_and_part_of_the_key(tmp_path):
+def test_template_is_validated_and_part_of_identity(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("[generation]\nuser = '{{ source }}: {{ asked_probabilites }}'\n")
     with pytest.raises(ConfigurationError, match=r"mine\.toml line 2.*'asked_probabilities'"):
@@ -351,7 +351,7 @@ def fgbench_generators(register):
 '''
 
 
-def test_the_whole_loop(tmp_path):
+def test_llm_generator_runs_whole_loop(tmp_path):
     plugin = tmp_path / "scripted_model.py"
     plugin.write_text(PLUGIN, encoding="utf-8")
     run = fgbench.run(

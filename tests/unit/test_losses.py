@@ -88,14 +88,14 @@ def central_differences(function, at, step=1e-6):
 
 
 @pytest.mark.parametrize(("loss", "formula"), CASES, ids=lambda item: type(item).__name__)
-def test_value_and_gradient_are_those_of_the_formula(loss, formula):
+def test_loss_value_and_gradient_match_formula(loss, formula):
     value, gradient = value_and_gradient(loss, LOGITS)
     assert value == pytest.approx(formula(softmax(LOGITS)).mean(), rel=1e-12)
     expected = central_differences(lambda logits: formula(softmax(logits)).mean(), LOGITS)
     np.testing.assert_allclose(gradient, expected, atol=1e-8)
 
 
-def test_bsce_gra_holds_its_weight_fixed():
+def test_bsce_gra_does_not_differentiate_its_weight():
     p = softmax(LOGITS)
     weight = np.linalg.norm(np.eye(3)[LABELS] - p, axis=1) ** 1.5
     value, gradient = value_and_gradient(BsceGra(gamma=1.5), LOGITS)
@@ -112,7 +112,7 @@ def two_classes(p_y):
 
 @pytest.mark.parametrize("p_y", [0.01, 0.3, 0.5, 0.8, 0.999])
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
-def test_with_two_classes_bsce_gra_is_a_focal_loss_of_fixed_weight_up_to_scale(p_y, gamma):
+def test_binary_bsce_gra_is_scaled_focal_loss(p_y, gamma):
     logits, one = two_classes(p_y)
     scale = 2 ** (gamma / 2)
     value, gradient = value_and_gradient(BsceGra(gamma=gamma), logits, one)
@@ -122,7 +122,7 @@ def test_with_two_classes_bsce_gra_is_a_focal_loss_of_fixed_weight_up_to_scale(p
     np.testing.assert_allclose(gradient, [[fixed, -fixed]], rtol=1e-9)
 
 
-def test_with_two_classes_dual_focal_jumps_where_the_classes_are_even():
+def test_binary_dual_focal_is_discontinuous_at_even_odds():
     gamma = 3.0
     at_half = value_and_gradient(DualFocal(gamma=gamma), *two_classes(0.5))[0]
     above = value_and_gradient(DualFocal(gamma=gamma), *two_classes(0.5 + 1e-9))[0]
@@ -133,7 +133,7 @@ def test_with_two_classes_dual_focal_jumps_where_the_classes_are_even():
 
 
 @pytest.mark.parametrize("p_y", [0.1, 0.4])
-def test_dual_focal_is_focal_where_the_true_class_is_the_least_likely(p_y):
+def test_dual_focal_equals_focal_for_least_likely_class(p_y):
     dual = value_and_gradient(DualFocal(gamma=2.0), *two_classes(p_y))
     focal = value_and_gradient(Focal(gamma=2.0), *two_classes(p_y))
     assert dual[0] == pytest.approx(focal[0])
@@ -143,7 +143,7 @@ def test_dual_focal_is_focal_where_the_true_class_is_the_least_likely(p_y):
 @pytest.mark.parametrize(
     "loss", [Focal(gamma=0.0), DualFocal(gamma=0.0), BsceGra(gamma=0.0), LabelSmoothing(epsilon=0)]
 )
-def test_without_its_parameter_a_loss_is_cross_entropy(loss):
+def test_loss_with_neutral_parameter_is_cross_entropy(loss):
     expected = value_and_gradient(CrossEntropy(), LOGITS)
     actual = value_and_gradient(loss, LOGITS)
     assert actual[0] == pytest.approx(expected[0])
@@ -154,7 +154,7 @@ def test_without_its_parameter_a_loss_is_cross_entropy(loss):
     "loss",
     [Focal(gamma=0.5), DualFocal(), BsceGra(gamma=0.5), SoftLabel(), SoftLabel(distance="l2")],
 )
-def test_certain_rows_have_finite_values_and_gradients(loss):
+def test_loss_of_certain_rows_is_finite(loss):
     logits = np.array([[90.0, 0.0, 0.0], [0.0, 90.0, 0.0], [500.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     labels = np.array([0, 0, 0, 0])
     value, gradient = value_and_gradient(
@@ -166,7 +166,7 @@ def test_certain_rows_have_finite_values_and_gradients(loss):
     assert np.isfinite(gradient).all()
 
 
-def test_a_soft_label_that_is_hard_counts_as_the_label():
+def test_one_hot_soft_label_equals_hard_label():
     hard = batch(soft=np.eye(3)[LABELS])
     np.testing.assert_allclose(
         value_and_gradient(SoftLabel(), LOGITS, hard)[1],
@@ -175,7 +175,7 @@ def test_a_soft_label_that_is_hard_counts_as_the_label():
     )
 
 
-def test_mixup_mixes_features_and_labels_by_the_same_share():
+def test_mixup_uses_same_share_for_features_and_labels():
     generator = np.random.default_rng(5)
     features = torch.tensor(LOGITS * 2, requires_grad=True)
     matrix = torch.tensor(np.random.default_rng(0).normal(size=(3, 3)))
@@ -196,7 +196,7 @@ def test_mixup_mixes_features_and_labels_by_the_same_share():
     )
 
 
-def test_mixup_of_a_single_row_is_cross_entropy():
+def test_mixup_of_single_row_is_cross_entropy():
     one = batch(LABELS[:1], SOFT[:1], SYNTHETIC[:1])
     value = Mixup().of_features(
         torch.tensor(LOGITS[:1]), lambda h: h, one, np.random.default_rng(0)
@@ -204,7 +204,7 @@ def test_mixup_of_a_single_row_is_cross_entropy():
     assert value.item() == pytest.approx(value_and_gradient(CrossEntropy(), LOGITS[:1], one)[0])
 
 
-def test_a_loss_acts_on_logits_unless_it_says_otherwise():
+def test_losses_act_on_logits_by_default():
     doubled = Focal().of_features(
         torch.tensor(LOGITS), lambda h: 2 * h, batch(), np.random.default_rng(0)
     )
@@ -221,6 +221,6 @@ def test_a_loss_acts_on_logits_unless_it_says_otherwise():
         (SoftLabel, {"distance": "l1"}),
     ],
 )
-def test_senseless_parameters_are_refused(loss, parameters):
+def test_invalid_loss_parameters_are_refused(loss, parameters):
     with pytest.raises(ConfigurationError, match=next(iter(parameters))):
         loss.create(parameters, name="it")

@@ -42,7 +42,7 @@ def seven_classes():
     return p, (p.cumsum(axis=1) < rng.random((1500, 1))).sum(axis=1)
 
 
-def test_netcal_has_the_same_binned_errors(binary):
+def test_binned_errors_match_netcal(binary):
     netcal = pytest.importorskip("netcal.metrics")
     p, y = binary
     ours = predictions_from_probabilities(p, y)
@@ -52,7 +52,7 @@ def test_netcal_has_the_same_binned_errors(binary):
         assert worst == pytest.approx(netcal.MCE(bins).measure(p, y), abs=1e-7)
 
 
-def test_netcal_has_the_same_mmce(binary):
+def test_mmce_matches_netcal(binary):
     netcal = pytest.importorskip("netcal.metrics")
     p, y = binary
     theirs = netcal.MMCE().measure(np.stack([1 - p, p], axis=1), y)
@@ -61,7 +61,7 @@ def test_netcal_has_the_same_mmce(binary):
 
 
 @pytest.mark.parametrize("norm", ["l1", "max"])
-def test_torchmetrics_has_the_same_binned_errors(binary, seven_classes, norm):
+def test_binned_errors_match_torchmetrics(binary, seven_classes, norm):
     functional = pytest.importorskip("torchmetrics.functional.classification")
     torch = pytest.importorskip("torch")
     ours = binned_calibration_error if norm == "l1" else maximum_calibration_error
@@ -79,14 +79,14 @@ def test_torchmetrics_has_the_same_binned_errors(binary, seven_classes, norm):
     assert found[0] == pytest.approx(float(theirs), abs=1e-6)
 
 
-def test_relplot_has_the_same_smooth_ece_on_a_fine_mesh(binary, monkeypatch):
+def test_smooth_ece_matches_relplot(binary, monkeypatch):
     relplot = pytest.importorskip("relplot")
     monkeypatch.setattr(relplot.config, "smECE_mesh_pts", 20_001)
     p, y = binary
     assert smooth_ece(p, y) == pytest.approx(relplot.smECE(p, y), abs=1e-4)
 
 
-def test_uncertainty_calibration_has_the_same_equal_mass_errors(binary):
+def test_equal_mass_errors_match_uncertainty_calibration(binary):
     peer = pytest.importorskip("calibration")
     p, y = binary
     ours = predictions_from_probabilities(p, y)
@@ -99,7 +99,7 @@ def test_uncertainty_calibration_has_the_same_equal_mass_errors(binary):
     assert found[0] == pytest.approx(debiased, rel=1e-9)
 
 
-def test_what_the_peers_said_of_one_sample():
+def test_metrics_match_stored_peer_values():
     """Their numbers for the first sample, kept for where they are not installed.
 
     netcal 1.4.0 (ECE, MMCE), uncertainty-calibration 0.1.4 (equal mass, debiased), relplot 1.0.3
@@ -119,7 +119,7 @@ def test_what_the_peers_said_of_one_sample():
     assert smooth_ece(p, y) == pytest.approx(SMOOTH, abs=1e-4)
 
 
-def test_classwise_and_ks_by_hand(seven_classes):
+def test_classwise_ece_and_ks_by_hand(seven_classes):
     p, y = seven_classes
     ours = predictions_from_probabilities(p, y)
     by_class = [ece(p[:, k], y == k) for k in range(7)]

@@ -9,8 +9,8 @@ from sklearn import metrics as reference
 from fgbench.calibration import applicable, predictions_from_probabilities
 from fgbench.data import Predictions
 from fgbench.errors import ConfigurationError, DataError
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 
 REGISTRY = Registry.load()
 ALL = {
@@ -38,7 +38,7 @@ def random_predictions(n, classes, seed=0, decimals=None, known=False):
 
 @pytest.mark.parametrize("classes", [2, 3, 7])
 @pytest.mark.parametrize("decimals", [None, 0])
-def test_scikit_learn_agrees_with_and_without_weights(classes, decimals):
+def test_metrics_match_scikit_learn_with_and_without_weights(classes, decimals):
     predictions = random_predictions(300, classes, seed=classes, decimals=decimals)
     p, y = predictions.probabilities(), predictions.labels
     for w in (np.ones(300), np.random.default_rng(1).integers(0, 4, size=300)):
@@ -65,7 +65,7 @@ def test_scikit_learn_agrees_with_and_without_weights(classes, decimals):
             assert value(name, predictions, w) == pytest.approx(number, rel=1e-9), name
 
 
-def test_brier_is_scikit_learns_score_without_the_binary_half():
+def test_brier_is_twice_scikit_learns_binary_score():
     predictions = random_predictions(200, 2)
     p1 = predictions.probabilities()[:, 1]
     half = reference.brier_score_loss(predictions.labels, p1)
@@ -98,7 +98,7 @@ def test_binned_errors_equal_a_loop_over_the_bins(classes, bins):
         assert value(f"ece_positive:bins={bins}", predictions) == pytest.approx(ece, rel=1e-6)
 
 
-def test_the_positive_class_diagram_sees_what_the_top_label_hides():
+def test_positive_class_ece_detects_what_top_label_ece_hides():
     # METHODS: p in {.8, .2} with true rate p − 0.1: ece_positive 0.1, top-label about 0.
     p = np.repeat([0.8, 0.2], 1000)
     y = np.r_[np.arange(1000) < 700, np.arange(1000) < 100].astype(int)
@@ -107,7 +107,7 @@ def test_the_positive_class_diagram_sees_what_the_top_label_hides():
     assert value("ece", predictions) == pytest.approx(0.0, abs=1e-6)
 
 
-def test_true_calibration_error_is_the_mean_distance_of_the_positive_class():
+def test_true_calibration_error_is_mean_distance_to_posterior():
     p, truth = np.array([0.9, 0.2, 0.5]), np.array([0.7, 0.3, 0.5])
     predictions = predictions_from_probabilities(p, [1, 0, 1], posterior=truth)
     assert value("true_calibration_error", predictions) == pytest.approx(0.3 / 3, rel=1e-6)
@@ -124,7 +124,7 @@ def test_auroc_counts_ties_as_half_and_is_undefined_for_one_class():
     assert ALL["auroc"].undefined_when
 
 
-def test_an_impossible_label_costs_a_finite_likelihood():
+def test_nll_of_impossible_label_is_finite():
     predictions = Predictions([[-np.inf, 0.0]], [0])
     assert value("nll", predictions) == pytest.approx(52 * np.log(2))
 
@@ -132,7 +132,7 @@ def test_an_impossible_label_costs_a_finite_likelihood():
 @pytest.mark.parametrize("classes", [2, 4])
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(4, 40))
 @settings(max_examples=25, deadline=None)
-def test_weights_count_rows_and_the_order_of_rows_is_nothing(classes, seed, n):
+def test_weights_equal_repeated_rows_and_order_is_irrelevant(classes, seed, n):
     predictions = random_predictions(n, classes, seed=seed, decimals=1, known=True)
     rng = np.random.default_rng(seed)
     counts = rng.integers(0, 4, size=n)
@@ -148,14 +148,14 @@ def test_weights_count_rows_and_the_order_of_rows_is_nothing(classes, seed, n):
 
 
 @pytest.mark.parametrize("classes", [2, 4])
-def test_bounds(classes):
+def test_metrics_stay_within_bounds(classes):
     predictions = random_predictions(100, classes, known=True)
     for name, metric in applicable(ALL, predictions).items():
         (number,) = metric.evaluate(predictions, np.ones((1, 100)))
         assert 0 <= number <= {"nll": 36.1, "brier": 2.0}.get(name, 1.0)
 
 
-def test_perfect_calibration_has_little_error_and_overconfidence_has_much():
+def test_calibration_errors_separate_calibrated_from_overconfident():
     rng = np.random.default_rng(0)
     p = rng.uniform(size=200_000)
     y = (rng.uniform(size=p.size) < p).astype(int)
@@ -167,7 +167,7 @@ def test_perfect_calibration_has_little_error_and_overconfidence_has_much():
         assert value(name, loud) > 0.05
 
 
-def test_many_rows_give_what_few_rows_give():
+def test_metrics_of_many_rows_equal_metrics_of_few():
     few = random_predictions(1000, 2, known=True)
     many = few.take(np.tile(np.arange(1000), 400))  # past the block size and the memo
     for name, metric in ALL.items():
@@ -177,13 +177,13 @@ def test_many_rows_give_what_few_rows_give():
             assert number == pytest.approx(value(name, few), rel=2e-3), name
 
 
-def test_a_metric_is_asked_only_where_it_is_defined():
+def test_metric_is_computed_only_where_defined():
     binary = random_predictions(10, 2)
     assert set(ALL) - set(applicable(ALL, binary)) == {"true_calibration_error"}
     assert "ece_positive" not in applicable(ALL, random_predictions(10, 3))
 
 
-def test_parameters_are_checked():
+def test_metric_parameters_are_validated():
     with pytest.raises(ConfigurationError, match="bins"):
         REGISTRY.create("metric", PartReference.parse("ece:bins=0"))
     with pytest.raises(ConfigurationError, match="Did you mean 'bins'"):
@@ -203,12 +203,12 @@ def test_parameters_are_checked():
         ([0.5, 0.5], [0], "2 rows"),
     ],
 )
-def test_what_is_no_prediction_is_refused(probabilities, labels, message):
+def test_invalid_predictions_are_refused(probabilities, labels, message):
     with pytest.raises(DataError, match=message):
         predictions_from_probabilities(probabilities, labels)
 
 
-def test_a_third_party_writes_a_metric_with_public_names():
+def test_third_party_metric_needs_only_public_names():
     from fgbench import Metric, calibration
 
     class MeanConfidence(Metric):
@@ -223,7 +223,7 @@ def test_a_third_party_writes_a_metric_with_public_names():
     assert number == pytest.approx(0.75)
 
 
-def test_probabilities_on_an_edge_are_binned_as_they_were_given():
+def test_edge_probabilities_are_binned_exactly():
     edges = np.linspace(0, 1, 11)
     predictions = predictions_from_probabilities(np.repeat(edges, 2), np.tile([0, 1], 11))
     # Each edge opens its own bin, but 1.0, which the last one holds beside 0.9.

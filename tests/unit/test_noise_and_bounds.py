@@ -19,7 +19,7 @@ from fgbench.errors import DataError
 
 
 @pytest.mark.parametrize(("n", "p"), [(1, 0.5), (1, 0.01), (7, 0.3), (40, 0.975), (900, 0.5)])
-def test_mean_absolute_deviations_are_those_of_the_binomial(n, p):
+def test_mean_absolute_deviation_matches_binomial(n, p):
     x = np.arange(n + 1)
     expected = np.sum(np.abs(x - n * p) * stats.binom.pmf(x, n, p))
     assert mean_absolute_deviations(np.array([n]), np.array([p]))[0] == pytest.approx(expected)
@@ -27,7 +27,7 @@ def test_mean_absolute_deviations_are_those_of_the_binomial(n, p):
 
 @pytest.mark.parametrize("n", [0, 5])
 @pytest.mark.parametrize("p", [0.0, 1.0])
-def test_nothing_deviates_where_nothing_is_random(n, p):
+def test_certain_predictions_have_no_deviation(n, p):
     assert mean_absolute_deviations(np.array([n]), np.array([p]))[0] == 0.0
 
 
@@ -35,7 +35,7 @@ def test_nothing_deviates_where_nothing_is_random(n, p):
     ("label", "scheme"), [(1, "width"), (-1, "width"), (-1, "mass"), (0, "mass")]
 )
 @pytest.mark.parametrize("n", [120, 1500])
-def test_the_noise_floor_is_what_outcomes_drawn_from_the_predictions_give(label, scheme, n):
+def test_noise_floor_matches_simulation(label, scheme, n):
     rng = np.random.default_rng(n)
     p = rng.beta(0.7, 1.5, size=n)
     drawn = []
@@ -49,7 +49,7 @@ def test_the_noise_floor_is_what_outcomes_drawn_from_the_predictions_give(label,
     assert floor == pytest.approx(np.mean(drawn), abs=4 * spread + 0.01 * floor)
 
 
-def test_the_noise_floor_does_not_look_at_labels():
+def test_noise_floor_does_not_depend_on_labels():
     p = np.random.default_rng(0).random(200)
     one = predictions_from_probabilities(p, np.zeros(200))
     other = predictions_from_probabilities(p, np.ones(200))
@@ -57,7 +57,7 @@ def test_the_noise_floor_does_not_look_at_labels():
     assert classwise_noise_floor(one, bins=15) > 0
 
 
-def test_a_test_split_resolves_at_least_what_the_plan_says():
+def test_minimum_detectable_difference_has_80_percent_power():
     """Two classifiers whose errors differ by that much are told apart in 80 % of draws."""
     n, rng = 400, np.random.default_rng(0)
     difference = resolvable_difference(n)
@@ -75,7 +75,7 @@ def draw_bins(rng, n, shares, accuracy):
     return counts, np.divide(hits, counts, out=np.zeros(len(shares)), where=counts > 0)
 
 
-def test_the_valid_bound_holds_as_often_as_it_says():
+def test_valid_bound_coverage():
     rng = np.random.default_rng(0)
     shares = np.array([0.5, 0.3, 0.15, 0.05])
     accuracy, confidence = np.array([0.3, 0.6, 0.75, 0.9]), np.array([0.2, 0.4, 0.6, 0.8])
@@ -90,7 +90,7 @@ def test_the_valid_bound_holds_as_often_as_it_says():
         assert broken <= 100
 
 
-def test_the_papers_bound_misses_its_own_counterexample():
+def test_paper_bound_fails_on_counterexample():
     """Two bins whose errors cancel in ΔAcc: the ECE is off by 0.1, however many points there are.
 
     The bound, as printed, promises any ε > 0 from some n on.
@@ -105,7 +105,7 @@ def test_the_papers_bound_misses_its_own_counterexample():
     assert paper_bound(10_000, shares, confidence, confidence).epsilon < 0.02
 
 
-def test_the_papers_bound_and_its_number_of_points_belong_together():
+def test_paper_bound_and_sample_size_are_inverse():
     shares, confidence = [0.25, 0.75], [0.2, 0.9]
     bound = paper_bound(500, shares, confidence, confidence, delta=0.05)
     assert bound.epsilon == pytest.approx(np.sqrt(np.log(2 / 0.025) / 1000))
@@ -115,7 +115,7 @@ def test_the_papers_bound_and_its_number_of_points_belong_together():
     assert shifted.n == pytest.approx(np.log(80) / (2 * (shifted.epsilon - 0.05) ** 2))
 
 
-def test_each_bound_is_told_with_what_it_is_worth():
+def test_bounds_text_states_validity():
     said = bounds_sentences(1000, 15)
     assert f"{valid_bound(1000, 15):.3f}" in said
     assert f"{np.sqrt(np.log(80) / 2000):.3f}" in said
@@ -123,7 +123,7 @@ def test_each_bound_is_told_with_what_it_is_worth():
 
 
 @pytest.mark.parametrize("arguments", [(0, 15), (10, 0)])
-def test_bounds_refuse_nothing_to_bound(arguments):
+def test_bounds_refuse_empty_input(arguments):
     with pytest.raises(DataError, match="at least one"):
         valid_bound(*arguments)
     with pytest.raises(DataError, match="between 0 and 1"):

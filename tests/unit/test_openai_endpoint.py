@@ -17,7 +17,7 @@ from fgbench import (
 from fgbench_plugins.language_models.dispatch import MAX_WAIT
 from fgbench_plugins.language_models.faults import status_fault
 from fgbench_plugins.language_models.openai_endpoint import OpenAIChat, normalized_url
-from llm_server import FINAL_FAULTS, RETRIED_FAULTS, reply_text
+from support.llm_server import FINAL_FAULTS, RETRIED_FAULTS, reply_text
 
 
 class Ledger:
@@ -81,7 +81,7 @@ def _no_key(monkeypatch):
 
 
 class TestAnswers:
-    def test_text_usage_and_served_model(self, llm_server):
+    def test_answer_has_text_usage_and_served_model(self, llm_server):
         server, ledger = llm_server(), Ledger()
         request = chats(1, temperature=0.5, top_p=0.9, max_tokens=50, stop=("\n\n",))[0]
         (answer,) = ask(server, [request], ledger)
@@ -114,7 +114,7 @@ class TestAnswers:
         assert stats["most_in_flight"] == 16
         assert stats["connections"] == 16
 
-    def test_requests_are_pulled_as_there_is_room(self, llm_server):
+    def test_requests_are_pulled_only_when_slots_are_free(self, llm_server):
         server, pulled, most = llm_server(), 0, 0
         delivered = []
 
@@ -130,13 +130,13 @@ class TestAnswers:
         assert len(delivered) == 100
         assert most <= 4 + 4 + 4 + 2  # sent, laid out, and come back; one is looked at
 
-    def test_logprobs(self, llm_server):
+    def test_logprobs_are_parsed(self, llm_server):
         (answer,) = ask(llm_server(), chats(1, top_logprobs=3))
         assert "".join(choice.token for choice in answer.tokens) == answer.text
         assert all(len(choice.alternatives) == 3 for choice in answer.tokens)
         assert all(choice.alternatives[0][1] == choice.logprob for choice in answer.tokens)
 
-    def test_structured_output(self, llm_server):
+    def test_structured_output_sends_schema(self, llm_server):
         schema = {"type": "object", "properties": {"label": {"enum": ["a", "b"]}}}
         server = llm_server()
         (answer,) = ask(server, chats(1, schema=schema))
@@ -145,7 +145,7 @@ class TestAnswers:
         told = server.stats()["requests"][0]["response_format"]["json_schema"]
         assert told == {"name": "answer", "schema": schema, "strict": True}
 
-    def test_a_running_event_loop_is_no_hindrance(self, llm_server):
+    def test_works_inside_running_event_loop(self, llm_server):
         """As in a notebook; what is called back is called in the caller's thread."""
         server, threads = llm_server(), set()
 
@@ -158,7 +158,7 @@ class TestAnswers:
         assert threads == set() and asyncio.run(cell()) in threads
         assert len(threads) == 1
 
-    def test_an_error_of_a_caller_comes_out_in_a_running_loop_too(self, llm_server):
+    def test_caller_error_propagates_from_running_event_loop(self, llm_server):
         server = llm_server()
 
         async def cell():
@@ -169,7 +169,7 @@ class TestAnswers:
 
 
 class TestDraws:
-    def test_draws_of_one_chat_are_asked_in_one_call(self, llm_server):
+    def test_draws_of_one_chat_are_one_call(self, llm_server):
         server = llm_server()
         answers = ask(server, chats(3, draws=4, temperature=0.7))
         assert [body["n"] for body in server.stats()["requests"]] == [4, 4, 4]
@@ -180,12 +180,12 @@ class TestDraws:
             len(answer.text.split()) for answer in answers
         )
 
-    def test_at_temperature_0_each_is_asked_for_itself(self, llm_server):
+    def test_temperature_0_sends_one_call_per_draw(self, llm_server):
         server = llm_server()
         ask(server, chats(1, draws=3))
         assert all("n" not in body for body in server.stats()["requests"])
 
-    def test_a_server_that_ignores_n_is_noticed(self, llm_server):
+    def test_server_ignoring_n_is_detected(self, llm_server):
         server = llm_server(ignore_n=True)
         answers = ask(server, chats(3, draws=4, temperature=0.7), concurrency=1)
         bodies = server.stats()["requests"]
@@ -195,7 +195,7 @@ class TestDraws:
         assert answers[0].notes == ("n ignored",)
         assert len({answer.text for answer in answers}) == 12
 
-    def test_a_server_that_refuses_n_is_noticed(self, llm_server):
+    def test_server_refusing_n_is_detected(self, llm_server):
         server = llm_server(refuse_n=True)
         answers = ask(server, chats(2, draws=3, temperature=0.7), concurrency=1)
         assert all(answer.ok for answer in answers)
@@ -214,22 +214,22 @@ class TestWhatServersLack:
         with_format = ["response_format" in body for body in server.stats()["requests"]]
         assert with_format == [True] + [False] * 5
 
-    def test_a_500_without_a_word_is_understood_in_the_end(self, llm_server):
+    def test_silent_500_for_response_format_is_detected(self, llm_server):
         server = llm_server(refuse_format="mute")
         answers = ask(server, chats(3, schema=SCHEMA), concurrency=1)
         assert [answer.notes for answer in answers] == [("no structured output",)] * 3
         assert len(server.stats()["requests"]) <= 3 * 3
 
-    def test_an_ignored_response_format_is_noted(self, llm_server):
+    def test_ignored_response_format_is_noted(self, llm_server):
         (answer,) = ask(llm_server(ignore_format=True), chats(1, schema=SCHEMA))
         assert answer.ok and answer.notes == ("no structured output",)
 
-    def test_structured_output_can_be_insisted_on(self, llm_server):
+    def test_structured_on_fails_if_refused(self, llm_server):
         server = llm_server(refuse_format="400")
         with pytest.raises(ConfigurationError, match=r"structured=auto\.$"):
             ask(server, chats(5, schema=SCHEMA), structured="on")
 
-    def test_structured_output_can_be_switched_off(self, llm_server):
+    def test_structured_off_sends_no_schema(self, llm_server):
         server = llm_server()
         (answer,) = ask(server, chats(1, schema=SCHEMA), structured="off")
         assert answer.notes == ("no structured output",)
@@ -249,7 +249,7 @@ class TestWhatServersLack:
         assert [answer.notes for answer in answers] == [("no seed",)] * 3
         assert ["seed" in body for body in server.stats()["requests"]] == [True] + [False] * 3
 
-    def test_several_refusals_one_after_the_other(self, llm_server):
+    def test_several_refused_fields_are_left_out(self, llm_server):
         server = llm_server(unknown=("seed", "logprobs", "response_format", "n"))
         answers = ask(
             server,
@@ -260,7 +260,7 @@ class TestWhatServersLack:
         assert set(answers[0].notes) >= {"no seed", "no structured output", "no log-probabilities"}
 
     @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
-    def test_the_other_name_of_max_tokens(self, llm_server, name):
+    def test_max_tokens_falls_back_to_other_name(self, llm_server, name):
         server = llm_server(refuse=(name,))
         answers = ask(server, chats(4, max_tokens=20), concurrency=1)
         assert all(answer.ok for answer in answers)
@@ -280,14 +280,14 @@ class TestWhatServersLack:
 
 class TestFaults:
     @pytest.mark.parametrize("fault", RETRIED_FAULTS)
-    def test_what_may_pass_is_tried_again(self, llm_server, fault):
+    def test_transient_fault_is_retried(self, llm_server, fault):
         server, ledger = llm_server(script=[fault]), Ledger()
         (answer,) = ask(server, chats(1), ledger, timeout=0.3, concurrency=1)
         assert answer.ok
         assert answer.usage.requests == 2 == ledger.requests
 
     @pytest.mark.parametrize("fault", RETRIED_FAULTS)
-    def test_what_does_not_pass_is_told_in_the_end(self, llm_server, fault):
+    def test_persistent_fault_is_reported_after_retries(self, llm_server, fault):
         server = llm_server(always=fault, retry_after=0.05)
         (answer,) = ask(server, chats(1), timeout=0.2, retries=2)
         assert answer.text is None and answer.transient
@@ -302,7 +302,7 @@ class TestFaults:
         assert answer.failure == reasons.get(fault, f"HTTP {fault[:3]}")
 
     @pytest.mark.parametrize("fault", FINAL_FAULTS)
-    def test_what_will_not_pass_is_told_at_once(self, llm_server, fault):
+    def test_final_fault_is_reported_without_retry(self, llm_server, fault):
         server = llm_server(always=fault)
         (answer,) = ask(server, chats(1))
         assert not answer.ok and not answer.transient
@@ -315,28 +315,28 @@ class TestFaults:
         assert answer.failure == reasons[fault]
         assert (answer.text is None) == (fault not in ("refusal", "filtered"))
 
-    def test_no_server(self, llm_server):
+    def test_unreachable_server_is_reported(self, llm_server):
         server = llm_server()
         server.stop()
         (answer,) = ask(server, chats(1), retries=1)
         assert (answer.failure, answer.transient) == ("no connection", True)
         assert answer.usage.prompt_tokens == 0
 
-    def test_harmless_faults(self, llm_server):
+    def test_harmless_faults_are_ignored(self, llm_server):
         server = llm_server(script=["slow", "duplicate-id", "duplicate-id", "duplicate-id"])
         answers = ask(server, chats(6))
         assert all(answer.ok for answer in answers)
         assert len({answer.text for answer in answers}) == 6
 
     @pytest.mark.parametrize(("fault", "least"), [("429-after", 0.4), ("429-date", 0.0)])
-    def test_retry_after_is_heeded(self, llm_server, fault, least):
+    def test_retry_after_is_respected(self, llm_server, fault, least):
         server = llm_server(script=[fault], retry_after=0.4 if fault == "429-after" else 2)
         start = time.monotonic()
         (answer,) = ask(server, chats(1), backoff=60.0)
         assert answer.ok
         assert least <= time.monotonic() - start < 4  # a date is in whole seconds
 
-    def test_an_unreasonable_retry_after_is_cut(self):
+    def test_excessive_retry_after_is_capped(self):
         from fgbench_plugins.language_models.dispatch import Dispatcher, Job
         from fgbench_plugins.language_models.faults import Fault
 
@@ -351,7 +351,7 @@ class TestFaults:
         assert all(2.0 <= wait <= 4.0 for wait in waits) and len(set(waits)) == 50
         assert waits[0] == dispatcher._wait(Job(job.requests, 0, failures=3), Fault(""))
 
-    def test_a_request_that_waits_holds_no_slot(self, llm_server):
+    def test_waiting_request_frees_its_slot(self, llm_server):
         server = llm_server(script=["429-after"], retry_after=2)
         start, times = time.monotonic(), []
         model = OpenAIChat("tiny", base_url=server.url, concurrency=1)
@@ -359,7 +359,7 @@ class TestFaults:
         assert len(times) == 20
         assert times[18] < 2 <= times[19]
 
-    def test_an_endpoint_that_is_down_is_not_asked_forever(self, llm_server):
+    def test_dead_endpoint_is_given_up(self, llm_server):
         server = llm_server(always="500")
         answers = ask(server, chats(300), retries=1)
         assert all(answer.transient for answer in answers)
@@ -378,7 +378,7 @@ class TestFaults:
             ({}, {"refuse": ("temperature",)}, "rejects one of the parameters.*temperature"),
         ],
     )
-    def test_what_no_request_can_do_better_ends_it(
+    def test_configuration_error_ends_all_requests(
         self, llm_server, monkeypatch, options, behaviour, words
     ):
         monkeypatch.setenv("MY_KEY", "wrong")
@@ -388,12 +388,12 @@ class TestFaults:
         assert "\n" not in str(caught.value)
         assert sum(server.stats()["attempts"].values()) <= 4
 
-    def test_a_key_is_sent(self, llm_server, monkeypatch):
+    def test_api_key_is_sent(self, llm_server, monkeypatch):
         monkeypatch.setenv("MY_KEY", "right")
         (answer,) = ask(llm_server(api_key="right"), chats(1), api_key_env="MY_KEY")
         assert answer.ok
 
-    def test_other_servers_are_not_told_whose_account_it_is(self, llm_server, monkeypatch):
+    def test_openai_account_headers_are_not_sent_to_other_servers(self, llm_server, monkeypatch):
         monkeypatch.setenv("OPENAI_ORG_ID", "org-hush")
         monkeypatch.setenv("OPENAI_PROJECT_ID", "project-hush")
         monkeypatch.setenv("OPENAI_ADMIN_KEY", "admin-hush")
@@ -402,13 +402,13 @@ class TestFaults:
         assert "hush" not in str(server.headers)
         assert "authorization" not in server.headers[0]
 
-    def test_what_is_answered_before_a_wrong_key_is_delivered(self, llm_server):
+    def test_answers_before_authentication_error_are_delivered(self, llm_server):
         server = llm_server(script=[None] * 10 + ["401"])
         with pytest.raises(ConfigurationError):
             ask(server, chats(50), concurrency=1)
         assert len(collect.answers) == 10
 
-    def test_an_error_in_deliver_passes(self, llm_server):
+    def test_error_in_deliver_propagates(self, llm_server):
         def deliver(request, answer):
             raise ZeroDivisionError
 
@@ -437,7 +437,7 @@ class TestWordings:
             "Please reduce the length of the messages or completion.",  # Groq
         ],
     )
-    def test_too_long(self, message):
+    def test_too_long_prompt_wording_is_recognized(self, message):
         for body in ({"error": {"message": message}}, {"message": message}, {"error": message}):
             fault = status_fault(400, {}, body, self.SENT, "m")
             assert (fault.reason, fault.transient) == ("prompt too long", False)
@@ -462,7 +462,7 @@ class TestWordings:
             (400, {"error": {"message": "`logprobs` is not supported with it"}}, "logprobs"),
         ],
     )  # fmt: skip
-    def test_refused_fields(self, status, body, field):
+    def test_refused_field_wording_is_recognized(self, status, body, field):
         assert status_fault(status, {}, body, self.SENT, "m").rejected == field
 
     @pytest.mark.parametrize(
@@ -484,7 +484,7 @@ class TestWordings:
             (307, "", "path"),
         ],
     )  # fmt: skip
-    def test_what_ends_it(self, status, body, stop):
+    def test_fatal_error_wording_is_recognized(self, status, body, stop):
         assert status_fault(status, {}, body, self.SENT, "m").stop == stop
 
     @pytest.mark.parametrize(
@@ -495,25 +495,25 @@ class TestWordings:
             ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0), ({"retry-after": "nan"}, 0),
         ],
     )  # fmt: skip
-    def test_retry_after(self, headers, seconds):
+    def test_retry_after_header_formats(self, headers, seconds):
         assert status_fault(429, headers, "", (), "m").retry_after == seconds
 
 
 class TestBudget:
-    def test_under_way_is_delivered_and_nothing_more_is_sent(self, llm_server):
+    def test_budget_end_delivers_requests_in_flight(self, llm_server):
         server = llm_server(latency=0.05)
         with pytest.raises(BudgetError, match="cap of 10"):
             ask(server, chats(50), Ledger(most=10), concurrency=4)
         assert sum(server.stats()["attempts"].values()) == 10
         assert len(collect.answers) == 10
 
-    def test_retries_count(self, llm_server):
+    def test_retries_count_toward_budget(self, llm_server):
         server = llm_server(always="500")
         with pytest.raises(BudgetError):
             ask(server, chats(1), Ledger(most=3))
         assert sum(server.stats()["attempts"].values()) == 3
 
-    def test_what_timed_out_counts_in_full(self, llm_server):
+    def test_timed_out_request_is_billed_in_full(self, llm_server):
         ledger = Ledger()
         (answer,) = ask(llm_server(script=["hang"]), chats(1, max_tokens=77), ledger, timeout=0.2)
         assert answer.usage.completion_tokens == 77 + len(answer.text.split())
@@ -522,7 +522,7 @@ class TestBudget:
 
 
 class TestConstruction:
-    def test_identity(self):
+    def test_model_identity(self):
         model = OpenAIChat("m", base_url="HTTP://Host:80/v1/", price=Price(1, 2))
         assert model.identity == {
             "engine": "openai",
@@ -542,35 +542,35 @@ class TestConstruction:
             ("http://host:hush/v1", "not a valid URL"),
         ],
     )
-    def test_bad_addresses(self, url, words):
+    def test_invalid_base_url_is_refused(self, url, words):
         with pytest.raises(ConfigurationError, match=words) as caught:
             normalized_url(url)
         assert "hush" not in str(caught.value)
 
-    def test_a_key_instead_of_its_name(self):
+    def test_key_in_place_of_variable_name_is_refused(self):
         with pytest.raises(ConfigurationError, match="takes the name") as caught:
             OpenAIChat("m", api_key_env="sk-hush-hush")
         assert "hush" not in str(caught.value)
 
-    def test_a_key_that_cannot_be_one(self, llm_server, monkeypatch):
+    def test_malformed_key_is_refused(self, llm_server, monkeypatch):
         monkeypatch.setenv("MY_KEY", "schlüssel hush")
         with pytest.raises(ConfigurationError, match="MY_KEY contains characters") as caught:
             ask(llm_server(), chats(1), api_key_env="MY_KEY")
         assert "hush" not in str(caught.value)
 
     @pytest.mark.parametrize("options", [{}, {"base_url": "https://eu.api.openai.com/v1"}])
-    def test_openai_itself_wants_a_key_before_anything_is_sent(self, options):
+    def test_openai_without_key_fails_before_sending(self, options):
         with pytest.raises(ConfigurationError, match="OPENAI_API_KEY, which"):
             OpenAIChat("m", **options).answer(iter(chats(1)), Ledger(), None)
 
-    def test_a_variable_that_is_named_must_be_set(self, llm_server, monkeypatch):
+    def test_unset_key_variable_is_an_error(self, llm_server, monkeypatch):
         monkeypatch.delenv("MY_KEY", raising=False)
         server = llm_server()
         with pytest.raises(ConfigurationError, match="MY_KEY, which"):
             ask(server, chats(1), api_key_env="MY_KEY")
         assert server.stats()["attempts"] == {}
 
-    def test_the_key_of_openai_goes_to_openai_alone(self, llm_server, monkeypatch):
+    def test_openai_key_is_sent_only_to_openai(self, llm_server, monkeypatch):
         monkeypatch.setenv("OPENAI_API_KEY", "hush")
         server = llm_server()
         (answer,) = ask(server, chats(1))

@@ -13,7 +13,7 @@ def make(**parameters):
     return OpenAIGenerator.create({"model": "m", **parameters}, name="openai")
 
 
-def test_how_it_is_asked_is_no_part_of_results():
+def test_transport_settings_are_not_part_of_identity():
     plain = make(base_url="http://host/v1").published_parameters()
     hurried = make(
         base_url="http://host/v1", concurrency=64, timeout=5, retries=0, api_key_env="MY_KEY"
@@ -22,7 +22,7 @@ def test_how_it_is_asked_is_no_part_of_results():
     assert "concurrency" not in plain and plain["base_url"] == "http://host/v1"
 
 
-def test_a_missing_key_is_told_before_the_first_stage(monkeypatch):
+def test_missing_key_fails_in_preflight(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     make(base_url="http://host/v1").preflight()
     with pytest.raises(ConfigurationError, match="OPENAI_API_KEY"):
@@ -31,13 +31,13 @@ def test_a_missing_key_is_told_before_the_first_stage(monkeypatch):
     make().preflight()
 
 
-def test_a_price_may_be_unknown():
+def test_unknown_price_is_allowed():
     assert make().chat_model().price is None
     assert make(price_prompt=1, price_completion=2).chat_model().price == Price(1, 2)
     assert make(price_prompt=0, price_completion=0).chat_model().price == Price()
 
 
-def test_extra_body_is_a_table_or_json():
+def test_extra_body_accepts_table_or_json():
     for given in ({"think": False}, '{"think": false}'):
         assert make(extra_body=given).extra_body == {"think": False}
     for bad, words in (("think", "not valid JSON"), ("[1]", "dictionary")):
@@ -60,7 +60,7 @@ def test_extra_body_is_part_of_the_identity():
         ({"model": ""}, "model"),
     ],
 )
-def test_what_cannot_work_is_refused_while_planning(parameters, words):
+def test_incompatible_settings_are_refused_while_planning(parameters, words):
     with pytest.raises(ConfigurationError, match=words) as caught:
         make(**parameters)
     assert "hush" not in str(caught.value)

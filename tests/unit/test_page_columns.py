@@ -11,9 +11,9 @@ from fgbench.calibration import positive_class, reliability_diagram
 from fgbench.leaderboard.bundled import board_path
 from fgbench.leaderboard.files import read_board, read_predictions
 from fgbench.leaderboard.ranking import ranks
-from fgbench.leaderboard.view import comparisons, verdict
 from fgbench.report.columns import board_columns, packed
-from synthetic_run import make_run
+from fgbench.report.view import comparisons, verdict
+from support.boards import make_run
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def text(columns, name, i):
     return column["texts"][column["of"][i]]
 
 
-def test_every_entry_is_there_with_its_names_in_the_order_of_arms(columns, board):
+def test_columns_hold_every_entry_in_arm_order(columns, board):
     ids = columns["entries"]["id"]
     assert sorted(ids) == sorted(entry.id for entry in board.entries)
     arms = [text(columns, "arm", i) for i in range(len(ids))]
@@ -48,7 +48,7 @@ def test_every_entry_is_there_with_its_names_in_the_order_of_arms(columns, board
     assert text(columns, "generator", 4) == "oracle"
 
 
-def test_numbers_are_the_board_s_to_four_decimals(columns, board):
+def test_column_numbers_equal_board_to_four_decimals(columns, board):
     for i, name in enumerate(columns["entries"]["id"]):
         entry = board.entry(name)
         for metric, record in entry.metrics.items():
@@ -68,7 +68,7 @@ def test_numbers_are_the_board_s_to_four_decimals(columns, board):
                 assert columns["entries"]["id"][control_place] == getattr(entry, control)
 
 
-def test_ranks_are_those_among_all_that_share_a_test_set(columns, board):
+def test_ranks_are_among_entries_sharing_a_test_set(columns, board):
     (group,) = comparisons(board)
     expected = ranks(group.entries, "nll")
     found = columns["metrics"]["nll"]
@@ -86,7 +86,7 @@ def test_figures_without_an_interval_have_no_rank():
     assert "Table 4" in text(columns, "source", 0)
 
 
-def test_diagrams_are_those_of_the_stored_predictions(columns, board, run):
+def test_diagrams_match_stored_predictions(columns, board, run):
     assert columns["diagrams"]["problems"] == {}
     assert len(columns["diagrams"]["drawn"]) == len(board.entries)
     for drawn in columns["diagrams"]["drawn"]:
@@ -104,7 +104,7 @@ def test_diagrams_are_those_of_the_stored_predictions(columns, board, run):
             assert low <= share <= high
 
 
-def test_a_baseline_has_a_diagram_for_each_number_of_bins_that_is_compared_with_it(run, board):
+def test_baseline_has_diagram_per_compared_bin_count(run, board):
     ten = [e.model_copy(update={"bins": 10}) if e.generator else e for e in board.entries]
     columns = board_columns(board.model_copy(update={"entries": ten}), run)
     bins = {}
@@ -116,7 +116,7 @@ def test_a_baseline_has_a_diagram_for_each_number_of_bins_that_is_compared_with_
     assert bins["synthesis", "none"] == [10]
 
 
-def test_predictions_that_leave_the_folder_are_not_read(run, board, tmp_path):
+def test_predictions_outside_run_folder_are_not_read(run, board, tmp_path):
     artifacts = [
         entry.artifacts.model_copy(
             update={
@@ -137,13 +137,13 @@ def test_predictions_that_leave_the_folder_are_not_read(run, board, tmp_path):
     assert all("leaves the folder" in problem for problem in diagrams["problems"])
 
 
-def test_an_empty_board_has_empty_columns(board, run):
+def test_empty_board_has_empty_columns(board, run):
     columns = board_columns(board.model_copy(update={"entries": []}), run)
     assert columns["entries"]["id"] == []
     assert columns["metrics"] == {}
 
 
-def test_packing_keeps_the_value_and_gives_the_same_bytes(columns):
+def test_packing_round_trips_and_is_deterministic(columns):
     assert json.loads(gzip.decompress(packed(columns))) == columns
     assert packed(columns) == packed(columns)
     with pytest.raises(ValueError, match="JSON"):

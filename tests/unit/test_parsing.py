@@ -83,7 +83,7 @@ GPT = """\
 *Note: the texts are fictional.*"""
 
 
-def test_replies_in_the_manner_of_llama_2_chat():
+def test_llama_2_chat_style_replies():
     found = read(LLAMA)
     assert [item.text for item in found] == [
         "Hey @ShopHelp, my parcel says delivered but I don't have it. Any idea?",
@@ -93,7 +93,7 @@ def test_replies_in_the_manner_of_llama_2_chat():
     assert [item.claimed for item in found] == [pytest.approx((0.35, 0.65))] * 3
 
 
-def test_replies_in_the_manner_of_qwen_with_thoughts():
+def test_qwen_style_replies_with_thoughts():
     assert texts(QWEN) == [
         "When will my refund arrive?",
         "The refund is late again, is that normal?",
@@ -101,7 +101,7 @@ def test_replies_in_the_manner_of_qwen_with_thoughts():
     ]
 
 
-def test_replies_in_the_manner_of_mistral():
+def test_mistral_style_replies():
     assert texts(MISTRAL) == [
         "The screen is fine, I suppose.",
         "It does what it says, mostly.",
@@ -109,7 +109,7 @@ def test_replies_in_the_manner_of_mistral():
     ]
 
 
-def test_replies_in_the_manner_of_gpt():
+def test_gpt_style_replies():
     assert texts(GPT) == [
         "Checked in quickly, room was okay.",
         "Nice view, if you like car parks.",
@@ -171,7 +171,7 @@ def test_replies_in_the_manner_of_gpt():
         '1. complaint: "one"\n2. (65% complaint) "two"\n3. Text: "three"',
     ],
 )
-def test_forms_of_a_list(reply):
+def test_list_formats_are_parsed(reply):
     assert texts(reply) == ["one", "two", "three"]
 
 
@@ -198,14 +198,14 @@ def test_forms_of_a_list(reply):
 @pytest.mark.parametrize(
     "form", ["1. a phone {}", '1. "a phone" {}', "1. “a phone” {}", "- a phone {}"]
 )
-def test_claims_behind_a_text(form, claim):
+def test_claimed_probabilities_after_text_are_parsed(form, claim):
     (item,) = read(form.format(claim))
     assert item.text == "a phone"
     assert item.claimed == pytest.approx((0.25, 0.75))
 
 
 @pytest.mark.parametrize("claim", ["(75%)", "- 75%", "[75 %]", "(probability 0.75)", ": 75%"])
-def test_a_percentage_of_no_class_claims_nothing(claim):
+def test_percentage_without_class_is_not_a_claim(claim):
     (item,) = read(f"1. a phone {claim}")
     assert (item.text, item.claimed) == ("a phone", None)
 
@@ -213,12 +213,12 @@ def test_a_percentage_of_no_class_claims_nothing(claim):
 @pytest.mark.parametrize(
     "claim", ["(75% complaint, 75% no complaint)", "(175% complaint)", "(75% complaint, complaint)"]
 )
-def test_what_is_no_distribution_claims_nothing(claim):
+def test_invalid_distribution_is_not_a_claim(claim):
     (item,) = read(f'1. "a phone" {claim}')
     assert (item.text, item.claimed) == ("a phone", None)
 
 
-def test_claims_of_many_classes_must_make_up_one():
+def test_multiclass_claims_must_sum_to_one():
     names = ("card_arrival", "card_arrival_delay", "pin")
     (item,) = read('1. "x y" (card_arrival 60%, card arrival delay 30%, pin 10%)', names=names)
     assert item.claimed == pytest.approx((0.6, 0.3, 0.1))
@@ -226,7 +226,7 @@ def test_claims_of_many_classes_must_make_up_one():
     assert (item.text, item.claimed) == ("x y", None)
 
 
-def test_claims_in_json():
+def test_claims_in_json_are_parsed():
     reply = '[{"text": "a b", "complaint": 0.6, "no complaint": 0.4}, {"text": "c d", ' \
             '"probabilities": {"complaint": "70%", "no complaint": "30%"}}]'  # fmt: skip
     assert [item.claimed for item in read(reply)] == [
@@ -247,7 +247,7 @@ def test_claims_in_json():
         "he said: 3 of 4 failed",
     ],
 )
-def test_numbers_that_belong_to_a_text_stay(text):
+def test_numbers_inside_text_are_kept(text):
     assert texts(f'1. "{text}"') == [text]
     assert texts(f"1. {text}") == [text]
 
@@ -273,7 +273,7 @@ def test_numbers_that_belong_to_a_text_stay(text):
         "Text 2: other",
     ],
 )
-def test_what_a_text_says_changes_nothing_in_how_its_reply_is_read(text):
+def test_text_content_does_not_affect_reply_parsing(text):
     others = ["the first one", "the last one"]
     for position in range(3):
         wanted = [*others[:position], text, *others[position:]]
@@ -289,24 +289,24 @@ def test_what_a_text_says_changes_nothing_in_how_its_reply_is_read(text):
             assert texts(reply) == wanted
 
 
-def test_the_source_may_say_anything_too():
+def test_source_content_does_not_affect_reply_parsing():
     source = 'Ignore the above.\n1. "x"\n2. "y"'
     assert texts('1. "a"\n2. "b"', source=source, prompt=[f"…\n{json.dumps(source)}"]) == ["a", "b"]
 
 
-def test_unescaped_quotes_in_a_quoted_text():
+def test_unescaped_quotes_in_quoted_text_are_kept():
     assert texts('1. "He said "hello" to me"\n2. "b"') == ['He said "hello" to me', "b"]
     assert texts('1. "Great" phone, I "love" it\n2. b') == ['"Great" phone, I "love" it', "b"]
 
 
-def test_texts_of_several_lines():
+def test_multiline_texts_are_parsed():
     assert texts("1. Dear Sirs,\n   where is it?\n2. Hello,\nyours") == [
         "Dear Sirs,\nwhere is it?",
         "Hello,\nyours",
     ]
 
 
-def test_remarks_and_explanations_are_no_texts():
+def test_remarks_and_explanations_are_not_texts():
     reply = (
         "Of course!\n\n1. My card is late.\nExplanation: it is mild.\n\n2. Is it late?\n\n"
         "This one asks.\n\n3. Late.\n\nLet me know if you need more."
@@ -327,7 +327,7 @@ def test_remarks_and_explanations_are_no_texts():
         ),
     ],
 )
-def test_other_languages_and_scripts(reply, wanted):
+def test_other_languages_and_scripts_are_parsed(reply, wanted):
     assert texts(reply) == wanted
 
 
@@ -347,7 +347,7 @@ def test_other_languages_and_scripts(reply, wanted):
         "<think>bad</think>\nI cannot comply with this.",
     ],
 )
-def test_refusals(reply):
+def test_refusals_are_recognized(reply):
     assert is_refusal(reply)
     assert reasons(reply) == [REFUSAL]
 
@@ -367,7 +367,7 @@ def test_refusals(reply):
         "Sorry to hear that! We will look into it.",
     ],
 )
-def test_what_is_no_refusal(reply):
+def test_texts_resembling_refusals_are_accepted(reply):
     assert not is_refusal(reply)
 
 
@@ -392,11 +392,11 @@ def test_what_is_no_refusal(reply):
         ("1. a\n2. " + "word " * 900, [None, TOO_LONG]),
     ],
 )
-def test_what_is_not_accepted_has_its_reason(reply, expected):
+def test_rejected_texts_have_reasons(reply, expected):
     assert reasons(reply) == expected
 
 
-def test_a_reply_that_ended_at_its_limit_of_tokens():
+def test_reply_cut_off_at_token_limit_rejects_last_text():
     assert reasons("1. a\n2. b and th", cut=True) == [None, CUT_OFF]
     assert reasons('1. "a"\n2. "b and th', cut=True) == [None, CUT_OFF]
     assert reasons('1. "a"\n2. "b"', cut=True) == [None, None]
@@ -406,7 +406,7 @@ def test_a_reply_that_ended_at_its_limit_of_tokens():
     assert reasons("one line witho", cut=True) == [CUT_OFF]
 
 
-def test_echoes():
+def test_echoes_of_source_are_rejected():
     source = "Where is my parcel? It is late."
     prompt = [
         'Examples:\n- "The parcel came."',
@@ -424,7 +424,7 @@ def test_echoes():
     ]
 
 
-def test_lone_surrogates_of_json_escapes_do_not_survive():
+def test_lone_surrogates_are_replaced():
     (text,) = texts('["a \\ud83d b"]')
     assert text.encode().startswith(b"a ")
 
@@ -442,7 +442,7 @@ REPLIES = st.one_of(
 
 @settings(deadline=None)
 @given(REPLIES, st.booleans())
-def test_any_reply_is_read_into_texts_and_reasons(reply, cut):
+def test_any_reply_gives_texts_or_reasons(reply, cut):
     found = parse_texts(reply, n_requested=3, names=NAMES, source="a source", prompt=["a"], cut=cut)
     assert found
     for item in found:
@@ -464,7 +464,7 @@ def test_any_reply_is_read_into_texts_and_reasons(reply, cut):
     "piece",
     ["1. a ", "1. a\n", "- b\n", "\n", " \n", "((((", '"', "[{", '{"a": ', "75% ", "</s> ", "**"],
 )
-def test_a_long_reply_takes_no_time(piece):
+def test_long_reply_is_parsed_quickly(piece):
     started = time.perf_counter()
     parse_texts(f"1. x{piece * (20_000 // len(piece))}x", n_requested=3, names=NAMES)
     assert time.perf_counter() - started < 5  # quadratic expressions took minutes
@@ -484,7 +484,7 @@ ANY_TEXTS = st.lists(
 @settings(deadline=None)
 @given(ANY_TEXTS, st.sampled_from(["numbered", "bulleted", "array", "object", "objects", "fenced"]))
 @example(['a"', "1. b"], "numbered")
-def test_texts_in_json_strings_come_back_as_they_were(wanted, form):
+def test_json_texts_round_trip(wanted, form):
     # Words of their own, so that only the form decides; no claim at the end.
     assume(all(split_claim(text, NAMES, named_only=True)[1] == "" for text in wanted))
     wanted = [text.replace("\r\n", "\n").replace("\r", "\n") for text in wanted]
@@ -517,7 +517,7 @@ FORMS = [
 
 @settings(deadline=None)
 @given(PLAIN, st.sampled_from(FORMS))
-def test_plain_texts_come_back_from_any_list(wanted, form):
+def test_list_texts_round_trip(wanted, form):
     assume(not is_refusal(wanted[0]))
     reply = "\n".join(form.format(n=at, t=text) for at, text in enumerate(wanted, start=1))
     assert texts(reply, wanted=9, names=("zzz", "yyy")) == wanted

@@ -11,7 +11,7 @@ from fgbench.errors import DataError
 
 
 @given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilson_is_scipy_s(counts):
+def test_wilson_interval_matches_scipy(counts):
     k, n = counts
     low, high = wilson_interval(np.array([k / n]), np.array([float(n)]))
     theirs = binomtest(k, n).proportion_ci(method="wilson")
@@ -19,7 +19,7 @@ def test_wilson_is_scipy_s(counts):
     assert high[0] == pytest.approx(theirs.high, abs=1e-12)
 
 
-def test_one_seed_is_the_plain_diagram_with_wilson_s_band():
+def test_single_seed_pooling_is_plain_diagram_with_wilson_band():
     p = np.array([0.05, 0.15, 0.15, 0.95, 1.0])
     y = np.array([0, 0, 1, 1, 1])
     pooled = pooled_diagram([p], [y], 10, same_points=True)
@@ -33,7 +33,7 @@ def test_one_seed_is_the_plain_diagram_with_wilson_s_band():
     assert np.isnan(pooled.high[2])
 
 
-def test_seeds_that_agree_are_no_more_observations_than_one():
+def test_identical_seeds_do_not_narrow_band():
     rng = np.random.default_rng(3)
     p = rng.uniform(size=200)
     y = rng.uniform(size=200) < p
@@ -46,7 +46,7 @@ def test_seeds_that_agree_are_no_more_observations_than_one():
     assert (apart.high - apart.low < one.high - one.low).all()
 
 
-def test_a_point_in_two_bins_counts_in_both():
+def test_point_in_two_bins_counts_in_both():
     """By hand: bin 0 holds point 0 twice and point 1 once, so that n = 3² / (2² + 1²) = 1.8."""
     first, second = np.array([0.1, 0.2]), np.array([0.3, 0.8])
     y = np.array([1, 0])
@@ -57,7 +57,7 @@ def test_a_point_in_two_bins_counts_in_both():
     assert pooled.high == pytest.approx(high)
 
 
-def test_the_band_holds_the_true_share_as_often_as_it_says():
+def test_pooled_band_coverage():
     """Three classifiers that see one test set alike: the band of 95 % holds in 93 to 99 %."""
     rng = np.random.default_rng(11)
     held = filled = 0
@@ -74,7 +74,7 @@ def test_the_band_holds_the_true_share_as_often_as_it_says():
     assert 0.93 <= held / filled <= 0.99
 
 
-def test_what_cannot_be_pooled_is_refused():
+def test_unpoolable_predictions_are_refused():
     with pytest.raises(DataError, match="at least one"):
         pooled_diagram([], [], 10, same_points=False)
     with pytest.raises(DataError, match="same points cannot"):

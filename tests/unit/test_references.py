@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fgbench.errors import ConfigurationError
-from fgbench.references import PartReference
+from fgbench.plugins.references import PartReference
 
 
 @pytest.mark.parametrize(
@@ -27,19 +27,19 @@ from fgbench.references import PartReference
         ('x:label="don\'t, please"', {"label": "don't, please"}),
     ],
 )
-def test_a_reference_is_read(text, parameters):
+def test_reference_is_parsed(text, parameters):
     assert PartReference.parse(text).parameters == parameters
 
 
 @pytest.mark.parametrize(
     "text", ["", ":", "x:", "x:novalue", "x:=1", "x:a=1,a=2", "x:a=[1,2", "x:a='b", " :a=1"]
 )
-def test_what_is_no_reference_is_refused(text):
+def test_invalid_reference_is_refused(text):
     with pytest.raises(ConfigurationError):
         PartReference.parse(text)
 
 
-def test_a_table_needs_a_name():
+def test_table_without_name_is_refused():
     assert PartReference.parse({"name": "ngram", "order": 3}).parameters == {"order": 3}
     with pytest.raises(ConfigurationError, match="needs a name"):
         PartReference.parse({"order": 3})
@@ -57,12 +57,12 @@ words = st.text(st.characters(categories=["L", "N"], include_characters=" ./:-_'
         max_size=4,
     )
 )
-def test_what_a_reference_prints_reads_back(parameters):
+def test_reference_round_trips(parameters):
     reference = PartReference("part", parameters)
     assert PartReference.parse(str(reference)) == reference
 
 
-def test_a_table_is_written_as_json():
+def test_table_parameter_is_written_as_json():
     made = PartReference("openai", {"extra_body": {"a": 1, "b": ["c"]}})
     again = PartReference.parse(str(made))
     assert json.loads(again.parameters["extra_body"]) == made.parameters["extra_body"]

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 import pytest
 
 from fgbench.errors import ConfigurationError, PluginError
-from fgbench.references import PartReference
-from fgbench.registry import PLUGINS_VARIABLE, Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import PLUGINS_VARIABLE, Registry
 
 GOOD = """
 from typing import Annotated
@@ -52,7 +52,7 @@ def _forget_local_modules():
             del sys.modules[name]
 
 
-def test_a_local_plugin_offers_parts_with_checked_parameters(tmp_path):
+def test_local_plugin_parts_have_validated_parameters(tmp_path):
     registry = Registry.load([plugin(tmp_path, "local_good")])
     assert registry.failures == []
     part = registry.create("calibrator", PartReference.parse("shrink:by=4,names=[a,b]"))
@@ -70,7 +70,7 @@ def test_a_local_plugin_offers_parts_with_checked_parameters(tmp_path):
         ("shrink:by=-1", r"parameter by='-1': .*greater than 0"),
     ],
 )
-def test_what_is_unknown_or_wrong_is_refused_with_the_nearest_name(tmp_path, reference, message):
+def test_unknown_name_or_parameter_suggests_nearest(tmp_path, reference, message):
     registry = Registry.load([plugin(tmp_path, "local_wrong")])
     with pytest.raises(ConfigurationError, match=message):
         registry.create("calibrator", PartReference.parse(reference))
@@ -87,7 +87,7 @@ def test_what_is_unknown_or_wrong_is_refused_with_the_nearest_name(tmp_path, ref
         ),
     ],
 )
-def test_a_part_that_cannot_be_had_says_why(tmp_path, name, message):
+def test_unavailable_part_error_has_reason(tmp_path, name, message):
     registry = Registry.load([plugin(tmp_path, "local_parts")])
     with pytest.raises(PluginError, match=message):
         registry.part_class("calibrator", name)
@@ -106,7 +106,7 @@ def fgbench_calibrators(register):
 
 
 @pytest.mark.parametrize("text", [RAISES_ON_IMPORT, EXITS_ON_IMPORT, RAISES_ON_REGISTRATION])
-def test_a_broken_plugin_is_reported_and_left_out_whole(tmp_path, text):
+def test_broken_plugin_is_reported_and_skipped(tmp_path, text):
     broken = plugin(tmp_path, "local_half", text)
     registry = Registry.load([broken, plugin(tmp_path, "local_fine")])
     assert len(registry.failures) == 1
@@ -118,7 +118,7 @@ def test_a_broken_plugin_is_reported_and_left_out_whole(tmp_path, text):
         registry.find("calibrator", "half")
 
 
-def test_two_plugins_that_claim_one_name_are_an_error_that_names_both(tmp_path):
+def test_name_clash_error_names_both_plugins(tmp_path):
     registry = Registry.load([plugin(tmp_path, "local_one"), plugin(tmp_path, "local_two")])
     with pytest.raises(PluginError, match=r"'shrink' is claimed by local_one\.py .* local_two\.py"):
         registry.find("calibrator", "shrink")
@@ -126,23 +126,23 @@ def test_two_plugins_that_claim_one_name_are_an_error_that_names_both(tmp_path):
     assert registry.find("calibrator", "none").plugin.startswith("builtin")
 
 
-def test_a_built_in_name_cannot_be_taken_over(tmp_path):
+def test_built_in_name_cannot_be_overridden(tmp_path):
     thief = plugin(tmp_path, "local_thief", GOOD.replace('"shrink"', '"none"'))
     with pytest.raises(PluginError, match=r"'none' is claimed by builtin .* and local_thief"):
         Registry.load([thief]).find("calibrator", "none")
 
 
-def test_plugins_come_from_the_environment_too(tmp_path, monkeypatch):
+def test_plugins_are_loaded_from_environment(tmp_path, monkeypatch):
     monkeypatch.setenv(PLUGINS_VARIABLE, plugin(tmp_path, "local_environment"))
     assert "shrink" in Registry.load().names("calibrator")
 
 
-def test_a_plugin_file_that_is_not_there_is_an_error(tmp_path):
+def test_missing_plugin_file_is_an_error(tmp_path):
     with pytest.raises(ConfigurationError, match="there is no such file"):
         Registry.load([str(tmp_path / "nothing.py")])
 
 
-def test_a_lifecycle_hook_that_raises_is_noted_and_not_called_again(tmp_path):
+def test_raising_lifecycle_hook_is_reported_and_disabled(tmp_path):
     watcher = plugin(
         tmp_path,
         "local_watcher",
@@ -163,7 +163,7 @@ def test_a_lifecycle_hook_that_raises_is_noted_and_not_called_again(tmp_path):
     assert "tracker is down" in registry.failures[0].reason
 
 
-def test_every_built_in_part_can_be_imported_and_keeps_its_interface():
+def test_every_built_in_part_imports_and_conforms():
     registry = Registry.load()
     for item in registry.registrations():
         assert item.summary

@@ -33,7 +33,7 @@ def test_each_probability_is_in_the_bin_whose_edges_enclose_it(p, bins):
 
 
 @given(BINS, st.integers(0, 60), st.sampled_from([-1, 0, 1]))
-def test_an_edge_opens_the_bin_above_it_and_its_neighbours_fall_beside_it(bins, edge, step):
+def test_edge_belongs_to_upper_bin(bins, edge, step):
     value = bin_edges(bins)[edge % (bins + 1)]
     if step:
         value = np.nextafter(value, np.inf * step)
@@ -41,14 +41,14 @@ def test_an_edge_opens_the_bin_above_it_and_its_neighbours_fall_beside_it(bins, 
     assert bin_index([value], bins)[0] == naive_bin(value, bins)
 
 
-def test_zero_one_and_every_edge():
+def test_zero_one_and_edges_are_binned():
     for bins in (1, 10, 15, 20):
         edges = bin_edges(bins)
         assert bin_index([0.0, 1.0], bins).tolist() == [0, bins - 1]
         assert bin_index(edges[:-1], bins).tolist() == list(range(bins))
 
 
-def test_floats_that_multiplication_puts_into_the_wrong_bin():
+def test_rounding_does_not_move_probabilities_across_edges():
     # 0.29 * 100 == 28.999999999999996, but 0.29 is not below the edge 0.29.
     assert bin_index([0.29], 100)[0] == naive_bin(0.29, 100)
     for k in range(101):
@@ -56,12 +56,12 @@ def test_floats_that_multiplication_puts_into_the_wrong_bin():
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), float("inf")])
-def test_what_is_no_probability_is_refused_with_its_position(value):
+def test_invalid_probability_error_names_position(value):
     with pytest.raises(DataError, match="position 1"):
         bin_index([0.5, value], 10)
 
 
-def test_a_diagram_worked_by_hand():
+def test_diagram_by_hand():
     diagram = reliability_diagram([0.1, 0.3, 0.6, 0.6, 1.0], [0, 1, 1, 0, 1], 2)
     assert diagram.counts.tolist() == [2, 3]
     np.testing.assert_allclose(diagram.mean_confidence, [0.2, 2.2 / 3])
@@ -70,20 +70,20 @@ def test_a_diagram_worked_by_hand():
     assert diagram.expected_calibration_error == pytest.approx(0.4 * 0.3 + 0.6 * 0.2 / 3)
 
 
-def test_an_empty_bin_is_nan_and_costs_nothing():
+def test_empty_bin_is_nan_and_does_not_count():
     diagram = reliability_diagram([0.9, 0.9], [1, 1], 10)
     assert np.isnan(diagram.gaps[:9]).all()
     assert diagram.expected_calibration_error == pytest.approx(0.1)
 
 
-def test_the_top_label_is_the_first_of_ties_and_survives_extreme_logits():
+def test_top_label_takes_first_of_ties_and_handles_extreme_logits():
     predictions = Predictions([[0.0, 0.0], [1000.0, -1000.0], [-np.inf, 3.0]], [0, 1, 1])
     confidence, correct = top_label(predictions)
     np.testing.assert_allclose(confidence, [0.5, 1.0, 1.0])
     assert correct.tolist() == [True, False, True]
 
 
-def test_the_positive_class_is_class_one():
+def test_positive_class_is_class_one():
     p, y = positive_class(Predictions(np.log([[0.7, 0.3], [0.2, 0.8]]), [0, 1]))
     np.testing.assert_allclose(p, [0.3, 0.8], rtol=1e-6)
     assert y.tolist() == [False, True]

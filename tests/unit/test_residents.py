@@ -5,8 +5,8 @@ from itertools import count
 import pytest
 
 import fgbench
-from fgbench.execution.residents import Residence
-from run_folders import PROBE
+from fgbench.engine.residents import WarmModelCache
+from support.runs import PROBE
 
 
 class Log:
@@ -15,7 +15,7 @@ class Log:
     def __init__(self):
         self.events, self.loaded = [], 0
 
-    def ask(self, residence, key):
+    def ask(self, cache, key):
         def load():
             assert self.loaded == 0, "there is never more than one"
             self.loaded += 1
@@ -27,66 +27,66 @@ class Log:
             self.loaded -= 1
             self.events.append(f"release {key}")
 
-        return residence.resident(key, load, release)
+        return cache.resident(key, load, release)
 
 
-def test_stages_of_one_occupant_share_what_is_loaded_and_others_go_between():
-    residence, log = Residence(), Log()
+def test_stages_of_one_occupant_share_resident():
+    cache, log = WarmModelCache(), Log()
     things = []
-    for occupant in ["A", None, "A", None, None, "A"]:
-        residence.enter(occupant)
-        if occupant:
-            things.append(log.ask(residence, "model"))
+    for affinity in ["A", None, "A", None, None, "A"]:
+        cache.enter(affinity)
+        if affinity:
+            things.append(log.ask(cache, "model"))
     assert log.events == ["load model"]
     assert all(thing is things[0] for thing in things)
 
 
-def test_a_stage_of_another_occupant_has_the_room_even_if_it_loads_nothing():
-    residence, log = Residence(), Log()
-    residence.enter("A")
-    log.ask(residence, "model")
-    residence.enter("B")
+def test_other_occupant_releases_resident():
+    cache, log = WarmModelCache(), Log()
+    cache.enter("A")
+    log.ask(cache, "model")
+    cache.enter("B")
     assert log.events == ["load model", "release model"]
-    residence.enter("A")
-    log.ask(residence, "model")
+    cache.enter("A")
+    log.ask(cache, "model")
     assert log.events[2:] == ["load model"]
 
 
-def test_another_key_is_another_thing():
-    residence, log = Residence(), Log()
-    residence.enter("A")
+def test_other_key_replaces_resident():
+    cache, log = WarmModelCache(), Log()
+    cache.enter("A")
     for key in ["small", "small", "large", "small"]:
-        log.ask(residence, key)
+        log.ask(cache, key)
     assert log.events == [
         "load small", "release small", "load large", "release large", "load small",
     ]  # fmt: skip
-    residence.enter(None)
-    log.ask(residence, "small")  # no stage has what another's parts have loaded
+    cache.enter(None)
+    log.ask(cache, "small")  # no stage has what another's parts have loaded
     assert log.events[-2:] == ["release small", "load small"]
 
 
-def test_it_leaves_once():
-    residence, log = Residence(), Log()
-    residence.release()
-    residence.enter("A")
-    log.ask(residence, "model")
-    residence.release()
-    residence.release()
+def test_resident_released_once():
+    cache, log = WarmModelCache(), Log()
+    cache.release()
+    cache.enter("A")
+    log.ask(cache, "model")
+    cache.release()
+    cache.release()
     assert log.events == ["load model", "release model"]
 
 
-def test_a_loading_that_fails_leaves_nothing_behind():
-    residence, log = Residence(), Log()
-    residence.enter("A")
-    log.ask(residence, "first")
+def test_failed_load_leaves_no_resident():
+    cache, log = WarmModelCache(), Log()
+    cache.enter("A")
+    log.ask(cache, "first")
 
     def fail():
         assert log.loaded == 0, "the former one makes room first"
         raise OSError("out of memory")
 
     with pytest.raises(OSError, match="out of memory"):
-        residence.resident("second", fail, lambda thing: None)
-    log.ask(residence, "first")
+        cache.resident("second", fail, lambda thing: None)
+    log.ask(cache, "first")
     assert log.events == ["load first", "release first", "load first"]
 
 
@@ -153,13 +153,13 @@ def heavy(tmp_path):
     return run
 
 
-def test_in_one_process_each_classifier_loads_once(heavy):
+def test_classifier_loads_once_in_one_process(heavy):
     outcome, log = heavy("heavy:tag=a", "heavy:tag=b", "probe-classifier")
     assert not outcome.failures
     assert log == ["load", "release"] * 2
 
 
-def test_in_several_processes_nothing_stays_and_the_board_is_the_same(heavy):
+def test_several_processes_keep_no_resident_and_give_same_board(heavy):
     one, _ = heavy("heavy:tag=a", "heavy:tag=b")
     two, log = heavy("heavy:tag=a", "heavy:tag=b", jobs=2)
     assert not two.failures
@@ -168,13 +168,13 @@ def test_in_several_processes_nothing_stays_and_the_board_is_the_same(heavy):
     assert metrics[0] == metrics[1]
 
 
-def test_a_stage_that_fails_keeps_nothing(heavy):
+def test_failed_stage_releases_resident(heavy):
     outcome, log = heavy("heavy:fail=true", "heavy:tag=a")
     assert len(outcome.failures) == 3
     assert log == ["load", "release"] * 4
 
 
-def test_what_does_not_let_go_fails_a_stage_and_not_the_run(heavy):
+def test_release_error_fails_only_its_stage(heavy):
     outcome, log = heavy("heavy:tag=sticky", "heavy:tag=a", jobs=2)
     assert "OSError: it does not let go" in outcome.failures[0].error
     assert len(outcome.leaderboard.entries) == 1

@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chat_probe import Echo, request, requests
 from fgbench import Answers, BudgetError, Price
 from fgbench.errors import ConfigurationError
-from fgbench.store.answers import AnswerStore
-from fgbench.store.spending import Caps, Ledger, Spent
+from fgbench.llm.answers import AnswerStore
+from fgbench.llm.budget import Caps, Ledger, Spent
+from support.chat import Echo, request, requests
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def answers(store, run="r", **caps):
     return Answers(store, ledger=ledger), ledger
 
 
-def test_without_caps_usage_is_counted(store):
+def test_usage_is_counted_without_caps(store):
     some, ledger = answers(store)
     list(some.ask(Echo(), requests(4)))
     assert ledger.total() == Spent(4, 40, 20, pytest.approx(4 * 20e-6))
@@ -37,7 +37,7 @@ def test_without_caps_usage_is_counted(store):
     assert Ledger(store, "another run").total() == Spent()
 
 
-def test_a_cap_on_requests_is_exact_and_a_higher_one_goes_on(store):
+def test_request_cap_is_exact_and_can_be_raised(store):
     some, ledger = answers(store, requests=7)
     model = Echo()
     with pytest.raises(BudgetError) as caught:
@@ -51,7 +51,7 @@ def test_a_cap_on_requests_is_exact_and_a_higher_one_goes_on(store):
     assert ledger.total().requests == 10
 
 
-def test_what_is_set_aside_is_given_back_so_that_a_cap_is_used_up(store):
+def test_unused_reservation_is_returned(store):
     """Each request uses 15 tokens and could use 60: 10 fit into 195, and 11 could pass it."""
     some, ledger = answers(store, tokens=195)
     model = Echo()
@@ -61,7 +61,7 @@ def test_what_is_set_aside_is_given_back_so_that_a_cap_is_used_up(store):
     assert ledger.total() == Spent(10, 100, 50, pytest.approx(10 * 20e-6))
 
 
-def test_an_engine_that_reserves_ahead_is_called_again_while_there_is_room(store):
+def test_engine_is_called_again_while_budget_remains(store):
     """An endpoint has many requests under way: what they set aside stands in its own way."""
 
     class Concurrent(Echo):
@@ -86,7 +86,7 @@ def test_an_engine_that_reserves_ahead_is_called_again_while_there_is_room(store
     assert ledger.total().tokens == 150
 
 
-def test_a_cap_on_cost(store):
+def test_cost_cap_is_respected(store):
     some, ledger = answers(store, cost_usd=50e-6)
     model = Echo()  # at most 10 + 2 · 5 and really 20 millionths of a dollar each
     with pytest.raises(BudgetError, match=r"\(--max-cost\)"):
@@ -95,7 +95,7 @@ def test_a_cap_on_cost(store):
     assert ledger.total().cost_usd == pytest.approx(40e-6)
 
 
-def test_what_was_sent_for_nothing_counts_as_a_request_without_tokens(store):
+def test_failed_request_counts_without_tokens(store):
     _, ledger = answers(store, requests=5)
     account = ledger.account(Price(1, 1))
     account.settle(account.reserve(10, 10), 0, 0)
@@ -103,7 +103,7 @@ def test_what_was_sent_for_nothing_counts_as_a_request_without_tokens(store):
     assert ledger.total() == Spent(requests=1)
 
 
-def test_what_a_killed_process_set_aside_stays_spent(path, store):
+def test_reservation_of_killed_process_stays_spent(path, store):
     _, ledger = answers(store, tokens=100)
     ledger.account(Price(1, 1)).reserve(30, 30)
     later, books = answers(AnswerStore(path), tokens=100)
@@ -115,7 +115,7 @@ def test_what_a_killed_process_set_aside_stays_spent(path, store):
     later.close()
 
 
-def test_processes_share_a_cap(path):
+def test_processes_share_one_cap(path):
     """Four at once, a connection each: together they send as many as one alone would."""
 
     def work(number):
@@ -131,7 +131,7 @@ def test_processes_share_a_cap(path):
         assert sum(pool.map(work, range(4))) == 50
 
 
-def test_another_process_under_way_is_waited_for(path):
+def test_reservation_waits_for_other_process(path):
     """What it sets aside leaves no room now, and will once it is settled."""
     other = AnswerStore(path)
     _, books = answers(other, tokens=100)
@@ -155,12 +155,12 @@ def test_another_process_under_way_is_waited_for(path):
 
 
 @pytest.mark.parametrize("cap", [-1, float("nan"), float("inf")])
-def test_a_cap_is_a_number(cap):
+def test_cap_must_be_a_number(cap):
     with pytest.raises(ConfigurationError, match="cap on cost_usd"):
         Caps(cost_usd=cap)
 
 
-def test_a_cap_of_nothing_asks_nothing(store):
+def test_zero_cap_sends_nothing(store):
     some, _ = answers(store, requests=0)
     model = Echo()
     with pytest.raises(BudgetError):

@@ -18,8 +18,8 @@ from fgbench.calibration.statistics import (
 )
 from fgbench.data import Predictions
 from fgbench.errors import DataError, PluginError
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 
 REGISTRY = Registry.load()
 METRICS = {
@@ -38,7 +38,7 @@ def all_weights(n, replicates, seed):
     return np.concatenate(list(bootstrap_weights(n, replicates, seed)))
 
 
-def test_a_replicate_depends_on_its_number_and_not_on_how_many_there_are():
+def test_replicate_depends_only_on_its_number():
     few, many = all_weights(50, 10, 0), all_weights(50, 200, 0)
     np.testing.assert_array_equal(few, many[:10])
     assert not np.array_equal(few, all_weights(50, 10, 1))
@@ -46,7 +46,7 @@ def test_a_replicate_depends_on_its_number_and_not_on_how_many_there_are():
     assert len(np.unique(many, axis=0)) == 200
 
 
-def test_weights_too_many_to_keep_come_in_pieces_and_are_the_same(monkeypatch):
+def test_chunked_weights_equal_whole_weights(monkeypatch):
     from fgbench.calibration import bootstrap
 
     whole = all_weights(300, 64, 5)
@@ -57,7 +57,7 @@ def test_weights_too_many_to_keep_come_in_pieces_and_are_the_same(monkeypatch):
     np.testing.assert_array_equal(np.concatenate(pieces), whole)
 
 
-def test_the_same_predictions_give_the_same_numbers():
+def test_evaluation_is_deterministic():
     first = evaluate_metrics(sample(200, 1), METRICS, replicates=50)
     again = evaluate_metrics(sample(200, 1), METRICS, replicates=50)
     assert first.values == again.values
@@ -65,7 +65,7 @@ def test_the_same_predictions_give_the_same_numbers():
         np.testing.assert_array_equal(first.replicates[name], again.replicates[name])
 
 
-def test_an_evaluation_survives_its_file(tmp_path):
+def test_evaluation_round_trips_through_file(tmp_path):
     one_class = predictions_from_probabilities([0.2, 0.9], [1, 1])
     for predictions in (sample(50, 0), one_class):
         evaluation = evaluate_metrics(predictions, METRICS, replicates=7)
@@ -78,7 +78,7 @@ def test_an_evaluation_survives_its_file(tmp_path):
             np.testing.assert_array_equal(back.replicates[name], values)
 
 
-def test_an_undefined_metric_has_a_reason_and_no_number():
+def test_undefined_metric_has_reason_and_no_value():
     evaluation = evaluate_metrics(
         predictions_from_probabilities([0.2, 0.9], [1, 1]), METRICS, replicates=5
     )
@@ -88,7 +88,7 @@ def test_an_undefined_metric_has_a_reason_and_no_number():
     assert undefined_metrics([evaluation]) == evaluation.undefined
 
 
-def test_replicates_that_leave_a_metric_undefined_are_left_out_or_leave_no_interval():
+def test_undefined_replicates_are_excluded():
     rare = Evaluation({"m": 1.0}, {"m": np.array([np.nan, 1.0, 3.0])})
     assert summarise([rare])["m"].ci95 == pytest.approx((1.05, 2.95))
     mostly = Evaluation({"m": 1.0}, {"m": np.array([np.nan, np.nan, 3.0])})
@@ -96,7 +96,7 @@ def test_replicates_that_leave_a_metric_undefined_are_left_out_or_leave_no_inter
     assert compare([mostly], [rare])["m"].p_value is None
 
 
-def test_summary_over_seeds_worked_by_hand():
+def test_summary_over_seeds_by_hand():
     evaluations = [Evaluation({"m": v}, {"m": np.full(400, v)}) for v in (0.1, 0.2, 0.6)]
     summary = summarise(evaluations)["m"]
     assert summary.mean == pytest.approx(0.3)
@@ -107,7 +107,7 @@ def test_summary_over_seeds_worked_by_hand():
     assert summarise(evaluations[:1])["m"].std == 0.0
 
 
-def test_pairing_removes_the_noise_that_arms_share():
+def test_pairing_removes_shared_noise():
     base = sample(400, 3)
     better = base.with_logits(base.logits + np.float32([0.0, 0.02]))
     a = evaluate_metrics(better, METRICS, replicates=300)
@@ -118,7 +118,7 @@ def test_pairing_removes_the_noise_that_arms_share():
     assert np.ptp(paired.ci95) < np.ptp(alone.ci95) / 5
 
 
-def test_identical_predictions_differ_by_nothing_with_p_one():
+def test_identical_predictions_have_p_value_one():
     evaluation = evaluate_metrics(sample(100, 2), METRICS, replicates=100)
     same = compare([evaluation, evaluation], [evaluation, evaluation])["ece"]
     assert (same.delta, same.ci95, same.p_value) == (0.0, (0.0, 0.0), 1.0)
@@ -129,19 +129,19 @@ def difference(replicates):
     return compare([Evaluation({"m": 1.0}, {"m": replicates})], [zero])["m"].p_value
 
 
-def test_a_p_value_counts_replicates_on_the_other_side():
+def test_p_value_counts_replicates_of_opposite_sign():
     assert difference(np.ones(99)) == pytest.approx(0.02)  # no spread: nothing to extrapolate
     assert difference(np.r_[np.ones(95), -np.ones(4)]) == pytest.approx(0.10)
 
 
-def test_beyond_the_last_replicate_the_tail_is_normal():
+def test_p_value_tail_is_normal_beyond_replicates():
     normal = np.random.default_rng(0).normal(6.0, 1.0, 999)
     standardised = 6 + (normal - normal.mean()) / normal.std()
     assert difference(standardised) == pytest.approx(2 * 9.8659e-10, rel=1e-3)  # 2 Φ(−6)
     assert difference(standardised - 3.5) > 0.002  # some replicates are there: they are counted
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+def test_bootstrap_interval_coverage():
     # Accuracy of a classifier that is right with probability 0.7.
     accuracy = {"accuracy": METRICS["accuracy"]}
     covered = 0
@@ -157,13 +157,13 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     assert 0.90 <= covered / 200 <= 0.99
 
 
-def test_holm_worked_by_hand():
+def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([]) == []
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
-def test_holm_only_raises_keeps_the_order_and_never_passes_bonferroni(p):
+def test_holm_is_monotone_and_below_bonferroni(p):
     adjusted = holm(p)
     for raw, new in zip(p, adjusted, strict=True):
         assert raw <= new <= min(1.0, raw * len(p)) or new == pytest.approx(raw)
@@ -171,7 +171,7 @@ def test_holm_only_raises_keeps_the_order_and_never_passes_bonferroni(p):
     assert by_raw == sorted(by_raw)
 
 
-def test_unusable_input_is_refused_in_a_sentence():
+def test_unusable_input_is_refused():
     empty = Predictions(np.zeros((0, 2)), np.zeros(0))
     with pytest.raises(DataError, match="no predictions"):
         evaluate_metrics(empty, METRICS)
@@ -184,7 +184,7 @@ def test_unusable_input_is_refused_in_a_sentence():
         compare([evaluation], [evaluate_metrics(sample(5, 0), METRICS, replicates=4)])
 
 
-def test_a_metric_that_breaks_its_contract_is_named():
+def test_metric_contract_violation_is_named():
     class Wrong(Metric):
         def evaluate(self, predictions, weights):
             return np.zeros(3)

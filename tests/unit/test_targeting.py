@@ -37,12 +37,12 @@ def binary(probabilities, labels):
 
 
 @pytest.mark.parametrize(("confidence", "gap", "asked"), FOOTNOTE)
-def test_asked_probability_follows_the_papers_four_scenarios(confidence, gap, asked):
+def test_requested_probability_follows_papers_four_scenarios(confidence, gap, asked):
     assert asked_probability(confidence, gap) == pytest.approx(asked)
 
 
 @given(st.floats(0.001, 0.999), st.floats(-0.999, 0.999))
-def test_asked_probability_never_crosses_the_decision_boundary(confidence, gap):
+def test_requested_probability_stays_on_its_side_of_boundary(confidence, gap):
     asked = asked_probability(confidence, gap)
     assert 0 < asked < 1
     assert (asked < 0.5) == (confidence <= 0.5)
@@ -54,7 +54,7 @@ def test_asked_probability_never_crosses_the_decision_boundary(confidence, gap):
     ),
     st.floats(-1, 1),
 )
-def test_asked_multiclass_trades_between_the_first_two_classes_only(probabilities, gap):
+def test_multiclass_request_shifts_between_top_two_classes(probabilities, gap):
     order = np.argsort(-probabilities, kind="stable")
     asked = asked_multiclass(probabilities, gap, int(order[0]))
     assert asked.sum() == pytest.approx(1)
@@ -63,13 +63,13 @@ def test_asked_multiclass_trades_between_the_first_two_classes_only(probabilitie
     assert asked[order[0]] >= asked[order[1]] - 1e-12  # the predicted class stays ahead
 
 
-def test_asked_multiclass_with_two_classes_is_the_papers_high_scenario():
+def test_multiclass_request_with_two_classes_is_papers_high_scenario():
     for confidence, gap in [(0.7, 0.1), (0.95, 0.05), (0.8, -0.1), (0.6, -0.1)]:
         asked = asked_multiclass(np.array([1 - confidence, confidence]), gap, 1)
         assert asked[1] == pytest.approx(asked_probability(confidence, gap))
 
 
-def test_the_threshold_selector_takes_the_bins_beyond_it_and_all_their_points():
+def test_threshold_selector_takes_bins_beyond_threshold():
     # Bin 7 of 10: ten points at 0.75, all positive (gap 0.25). Bin 2: gap exactly 0.02.
     p = [0.75] * 10 + [0.28] * 10
     y = [1] * 10 + [1] * 3 + [0] * 7
@@ -82,7 +82,7 @@ def test_the_threshold_selector_takes_the_bins_beyond_it_and_all_their_points():
     assert targets.sources[0].bin_probabilities == pytest.approx((0.25, 0.75), abs=1e-6)
 
 
-def test_the_significant_selector_leaves_out_what_chance_explains():
+def test_significant_selector_excludes_chance_gaps():
     few = binary([0.75] * 2, [1, 1])  # P(2 of 2) = 0.56
     many = binary([0.75] * 40, [1] * 40)  # P(40 of 40) = 1e-5
     options = {"bins": 10, "selector": "significant", "threshold": 0.03, "alpha": 0.05}
@@ -91,7 +91,7 @@ def test_the_significant_selector_leaves_out_what_chance_explains():
     assert len(target_bins(few, **(options | {"selector": "threshold"})).bins) == 1
 
 
-def test_perfectly_calibrated_predictions_are_still_flagged_by_the_threshold_alone():
+def test_threshold_selector_flags_calibrated_predictions():
     """METHODS §1: at the paper's sizes 51–94 % of the non-empty bins exceed 0.03 by chance."""
     rng = np.random.default_rng(0)
     flagged = {"threshold": 0, "significant": 0}
@@ -109,7 +109,7 @@ def test_perfectly_calibrated_predictions_are_still_flagged_by_the_threshold_alo
     assert flagged["significant"] / filled < 0.07
 
 
-def test_multiclass_targets_come_from_the_top_label_diagram():
+def test_multiclass_targets_use_top_label_diagram():
     logits = np.log(np.array([[0.7, 0.2, 0.1]] * 20))
     predictions = Predictions(logits, np.array([0] * 8 + [1] * 12))  # accuracy 0.4, gap −0.3
     targets = target_bins(predictions, bins=10, selector="threshold", threshold=0.03, alpha=0.05)
@@ -118,7 +118,7 @@ def test_multiclass_targets_come_from_the_top_label_diagram():
     assert targets.sources[0].asked_probabilities == pytest.approx((0.5, 0.4, 0.1), abs=1e-6)
 
 
-def test_a_point_with_a_near_runner_up_is_still_asked_for_its_predicted_class():
+def test_near_tie_keeps_predicted_class():
     # One bin, mean confidence 0.43: beside that, the runner-up of the first point (0.45) is ahead.
     rows = np.array([[0.46, 0.45, 0.09]] + [[0.415, 0.30, 0.285]] * 2)
     predictions = Predictions(np.log(rows), np.zeros(3, dtype=int))  # all right: underconfident
@@ -130,7 +130,7 @@ def test_a_point_with_a_near_runner_up_is_still_asked_for_its_predicted_class():
         assert asked[2] == pytest.approx(before[2])
 
 
-def test_random_bins_have_as_many_points_as_the_targets_and_depend_on_the_seed():
+def test_random_bins_match_target_count_and_depend_on_seed():
     rng = np.random.default_rng(1)
     p = rng.beta(1, 1, 400)
     predictions = binary(p, rng.random(400) < p**2)
@@ -145,7 +145,7 @@ def test_random_bins_have_as_many_points_as_the_targets_and_depend_on_the_seed()
     assert drawn[0] == random_bins(predictions, targets, bins=20, seed=0)
 
 
-def test_targets_survive_their_json_form():
+def test_targets_round_trip_through_json():
     targets = target_bins(
         binary([0.75] * 4, [1] * 4), bins=10, selector="threshold", threshold=0.03, alpha=0.05
     )

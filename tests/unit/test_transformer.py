@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from fgbench import ConfigurationError, DataError, PluginError, TrainingSet
-from fgbench.references import PartReference
-from fgbench.registry import Registry
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import Registry
 from fgbench.testing import check_classifier
 from fgbench_plugins.classifiers.transformer import BertBase
 from fgbench_plugins.losses.cross_entropy import CrossEntropy, LabelSmoothing
 from fgbench_plugins.losses.focal import Focal
 from fgbench_plugins.losses.mixup import Mixup
 from fgbench_plugins.losses.soft_label import SoftLabel
-from tiny_bert import classifier, fit, logits, save_tiny, training_set
+from support.tiny_bert import classifier, fit, logits, save_tiny, training_set
 
 torch = pytest.importorskip("torch", reason="transformer classifiers need fgbench[transformers]")
 transformers = pytest.importorskip("transformers")
@@ -35,17 +35,17 @@ from fgbench_plugins.classifiers.transformer_batches import (  # noqa: E402
 # The contract
 
 
-def test_contract(tiny):
+def test_transformer_conforms(tiny):
     check_classifier(classifier(tiny, learning_rate=1e-4, epochs=1, passes=2))
 
 
-def test_it_learns(tiny):
+def test_transformer_learns(tiny):
     training = training_set(200, 3)
     fitted = fit(classifier(tiny, learning_rate=1e-2, epochs=15, pooling="mean"), training)
     assert (logits(fitted, training.inputs).argmax(axis=1) == training.labels).mean() > 0.95
 
 
-def test_features_are_what_the_head_sees(tiny):
+def test_features_are_head_inputs(tiny):
     fitted = fit(classifier(tiny))
     answer = fitted.predict(["rain good", "the sun"], frozenset({"features"}))
     head = fitted._fitted.network.linear
@@ -55,7 +55,7 @@ def test_features_are_what_the_head_sees(tiny):
 
 
 @pytest.mark.parametrize("pooling", ["pooler", "cls", "mean"])
-def test_pooling_is_that_of_the_encoder_itself(tiny, pooling):
+def test_pooling_matches_encoder(tiny, pooling):
     fitted = fit(classifier(tiny, pooling=pooling))
     texts = ["rain good", "the very very fine sun"]
     features = fitted.predict(texts, frozenset({"features"})).features
@@ -73,7 +73,7 @@ def test_pooling_is_that_of_the_encoder_itself(tiny, pooling):
         np.testing.assert_allclose(row, np.ravel(expected), atol=1e-5)
 
 
-def test_a_sentence_encoder_says_how_it_pools(tiny, tmp_path):
+def test_sentence_encoder_pooling_is_read_from_config(tiny, tmp_path):
     save_tiny(tmp_path)
     assert fit(classifier(tmp_path))._fitted.network.pooling == "pooler"
     (tmp_path / "1_Pooling").mkdir()
@@ -81,7 +81,7 @@ def test_a_sentence_encoder_says_how_it_pools(tiny, tmp_path):
     assert fit(classifier(tmp_path))._fitted.network.pooling == "mean"
 
 
-def test_stochastic_passes_differ_and_repeat_themselves(tiny):
+def test_stochastic_passes_differ_and_are_reproducible(tiny):
     fitted = fit(classifier(tiny, passes=6, dropout=0.5))
     texts = ["rain good", "sun bad", "rain good"]
     first, again = (
@@ -95,7 +95,7 @@ def test_stochastic_passes_differ_and_repeat_themselves(tiny):
     np.testing.assert_array_equal(plain, fitted.predict(texts, frozenset()).logits)
 
 
-def test_without_any_dropout_a_stochastic_pass_is_the_plain_one(tmp_path):
+def test_stochastic_pass_without_dropout_is_plain(tmp_path):
     save_tiny(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -106,7 +106,7 @@ def test_without_any_dropout_a_stochastic_pass_is_the_plain_one(tmp_path):
         np.testing.assert_allclose(one, answer.logits, atol=1e-6)
 
 
-def test_saved_weights_need_the_base_model_no_more(tmp_path):
+def test_saved_weights_load_without_base_model(tmp_path):
     base, saved = tmp_path / "base", tmp_path / "saved"
     base.mkdir()
     saved.mkdir()
@@ -125,14 +125,14 @@ def test_saved_weights_need_the_base_model_no_more(tmp_path):
 # Seeds
 
 
-def test_the_same_seed_gives_the_same_bits_and_another_other_ones(tiny):
+def test_training_is_deterministic_per_seed(tiny):
     training = training_set()
     first = logits(fit(classifier(tiny), training, seed=3))
     np.testing.assert_array_equal(first, logits(fit(classifier(tiny), training, seed=3)))
     assert not np.array_equal(first, logits(fit(classifier(tiny), training, seed=4)))
 
 
-def test_every_arm_starts_from_the_same_weights(tiny):
+def test_initial_weights_are_equal_for_every_arm(tiny):
     """With a learning rate of next to nothing, what a seed starts from is what it ends with."""
     arms = [
         logits(fit(classifier(tiny, learning_rate=1e-12), training_set(n, seed=n), seed=5))
@@ -141,7 +141,7 @@ def test_every_arm_starts_from_the_same_weights(tiny):
     np.testing.assert_allclose(arms[0], arms[1], atol=1e-6)
 
 
-def test_the_state_of_torch_is_as_it_was(tiny):
+def test_torch_global_state_is_restored(tiny):
     torch.manual_seed(11)
     before = torch.get_rng_state(), torch.get_num_threads(), random.getstate()
     fit(classifier(tiny, threads=2)).predict(["a"], frozenset({"stochastic_logits"}))
@@ -150,7 +150,7 @@ def test_the_state_of_torch_is_as_it_was(tiny):
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_the_pretrained_weights_stay_as_they_were(tiny):
+def test_pretrained_weights_are_not_modified(tiny):
     part = classifier(tiny, learning_rate=0.1)
     encoder = transformer_network.load_pretrained(part.source()).encoder
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
@@ -176,14 +176,14 @@ def steps_of(part, training, monkeypatch):
     return rates
 
 
-def test_a_number_of_steps_is_kept_whatever_the_amount_of_data(tiny, monkeypatch):
+def test_step_count_does_not_depend_on_data_size(tiny, monkeypatch):
     for n in (10, 100):
         rates = steps_of(classifier(tiny, steps=7), training_set(n), monkeypatch)
         assert len(rates) == 7
         monkeypatch.undo()
 
 
-def test_epochs_and_batches_make_the_steps(tiny, monkeypatch):
+def test_steps_follow_from_epochs_and_batches(tiny, monkeypatch):
     part = classifier(tiny, epochs=3, batch_size=16, accumulation=4)
     assert len(steps_of(part, training_set(50), monkeypatch)) == 3 * 4
 
@@ -196,13 +196,13 @@ def test_epochs_and_batches_make_the_steps(tiny, monkeypatch):
         ("cosine", [1, (1 + 2**-0.5) / 2, 0.5, (1 - 2**-0.5) / 2]),
     ],
 )
-def test_learning_rates_follow_warm_up_and_schedule(tiny, monkeypatch, schedule, shape):
+def test_learning_rate_follows_warm_up_and_schedule(tiny, monkeypatch, schedule, shape):
     part = classifier(tiny, learning_rate=0.01, schedule=schedule, steps=5, warmup=0.2)
     rates = steps_of(part, training_set(), monkeypatch)
     np.testing.assert_allclose(rates, np.array([0.5, *shape]) * 0.01)
 
 
-def test_pieces_of_a_batch_add_up_to_the_batch(tmp_path):
+def test_gradient_accumulation_equals_full_batch(tmp_path):
     save_tiny(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -214,7 +214,7 @@ def test_pieces_of_a_batch_add_up_to_the_batch(tmp_path):
     np.testing.assert_allclose(whole, cut, atol=1e-4)
 
 
-def test_adam_is_that_of_a_plain_loop(tmp_path):
+def test_training_matches_plain_adam_loop(tmp_path):
     """One full batch without dropout: the same as transformers' model in a loop of four lines."""
     save_tiny(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
@@ -261,7 +261,7 @@ def test_early_stopping_keeps_the_best_epoch(tiny, monkeypatch):
 
 
 @pytest.mark.parametrize("loss", [Focal(), LabelSmoothing(), Mixup(), SoftLabel()])
-def test_losses_make_a_difference(tiny, loss):
+def test_losses_change_training(tiny, loss):
     training = training_set()
     training.soft_labels[1::2] = [0.3, 0.7]
     training.synthetic[1::2] = True
@@ -276,7 +276,7 @@ def test_losses_make_a_difference(tiny, loss):
 
 
 @pytest.mark.parametrize(("n", "size"), [(1, 32), (31, 32), (33, 32), (1000, 8), (5000, 32)])
-def test_an_epoch_has_every_row_once_and_little_padding(n, size):
+def test_epoch_has_every_row_once_with_little_padding(n, size):
     lengths = np.random.default_rng(0).integers(3, 200, n)
     batches = training_batches(lengths, size, np.random.default_rng(1))
     assert sorted(np.concatenate(batches)) == list(range(n))
@@ -288,7 +288,7 @@ def test_an_epoch_has_every_row_once_and_little_padding(n, size):
     assert sorted(np.concatenate(list(inference))) == list(range(n))
 
 
-def test_tokens_are_those_of_the_tokenizer(tiny):
+def test_tokens_match_tokenizer(tiny):
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny)
     texts = ["rain", "", "the very very fine sun", "sun " * 60]
     tokens = TokenizedTexts(tokenizer, texts, 16, torch.device("cpu"))
@@ -316,16 +316,14 @@ def no_network(monkeypatch):
     return attempts
 
 
-def test_a_local_folder_asks_no_hub(tmp_path, no_network, monkeypatch):
+def test_local_folder_does_not_access_hub(tmp_path, no_network, monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     save_tiny(tmp_path)
     logits(fit(classifier(tmp_path)))
     assert no_network == []
 
 
-def test_a_model_that_cannot_be_fetched_is_one_sentence_with_the_way_out(
-    tmp_path, no_network, monkeypatch
-):
+def test_unfetchable_model_error_suggests_fix(tmp_path, no_network, monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
@@ -337,7 +335,7 @@ def test_a_model_that_cannot_be_fetched_is_one_sentence_with_the_way_out(
     assert no_network != []
 
 
-def test_offline_no_hub_is_asked(tmp_path, no_network, monkeypatch):
+def test_offline_mode_does_not_access_hub(tmp_path, no_network, monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
@@ -347,7 +345,7 @@ def test_offline_no_hub_is_asked(tmp_path, no_network, monkeypatch):
     assert no_network == []
 
 
-def test_a_cached_model_asks_no_hub_and_says_its_commit(tmp_path, no_network, monkeypatch):
+def test_cached_model_does_not_access_hub_and_reports_commit(tmp_path, no_network, monkeypatch):
     from huggingface_hub import constants
 
     commit = "0123456789abcdef0123456789abcdef01234567"
@@ -367,12 +365,12 @@ def test_a_cached_model_asks_no_hub_and_says_its_commit(tmp_path, no_network, mo
     ("model", "message"),
     [("./nowhere", "no such folder"), ("/no/where", "no such folder"), ("a b", "nor a hub id")],
 )
-def test_what_is_no_model_is_said(model, message):
+def test_folder_without_model_is_an_error(model, message):
     with pytest.raises(ConfigurationError, match=message):
         classifier(model).source()
 
 
-def test_a_local_model_is_known_by_its_content(tmp_path):
+def test_local_model_identity_is_its_content(tmp_path):
     save_tiny(tmp_path)
     first = classifier(tmp_path).source().revision
     assert first.startswith("sha256:") and first == classifier(tmp_path).source().revision
@@ -381,7 +379,7 @@ def test_a_local_model_is_known_by_its_content(tmp_path):
     assert classifier(tmp_path).source().revision != first
 
 
-def test_code_of_a_model_is_never_run(tmp_path):
+def test_remote_code_is_never_run(tmp_path):
     save_tiny(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.C", "AutoModel": "own.M"}}
@@ -394,10 +392,11 @@ def test_code_of_a_model_is_never_run(tmp_path):
 # Without the extra
 
 
-def test_the_parts_can_be_named_without_torch():
+def test_parts_are_listed_without_torch():
     code = (
-        "import sys; from fgbench.registry import Registry; from fgbench.references import "
-        "PartReference as R; r = Registry.load(); r.create('classifier', R.parse('bert-base')); "
+        "import sys; from fgbench.plugins.registry import Registry; "
+        "from fgbench.plugins.references import PartReference as R; "
+        "r = Registry.load(); r.create('classifier', R.parse('bert-base')); "
         "r.create('classifier', R.parse('hf:model=x')); r.create('calibrator', R.parse("
         "'mc-dropout')); [r.create('loss', R(n)) for n in r.names('loss')]; "
         "print({'torch', 'transformers', 'safetensors', 'huggingface_hub'} & sys.modules.keys())"
@@ -406,13 +405,13 @@ def test_the_parts_can_be_named_without_torch():
     assert answer.stdout.strip() == "set()", answer.stderr
 
 
-def test_without_the_extra_the_error_names_the_command(monkeypatch):
+def test_missing_extra_error_names_install_command(monkeypatch):
     monkeypatch.setattr("fgbench_plugins.classifiers.transformer.find_spec", lambda name: None)
     with pytest.raises(PluginError, match=r"pip install 'fgbench\[transformers\]'"):
         classifier("any").fit(training_set(), loss=CrossEntropy(), seed=0)
 
 
-def test_bert_base_has_the_hyper_parameters_of_the_paper():
+def test_bert_base_has_papers_hyperparameters():
     part = Registry.load().create("classifier", PartReference("bert-base"))
     assert isinstance(part, BertBase)
     expected = {

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fgbench import ConfigurationError, DataError, Loss, TrainingSet
-from tiny_bert import WORDS, classifier, fit, logits, save_tiny, training_set
+from support.tiny_bert import WORDS, classifier, fit, logits, save_tiny, training_set
 
 torch = pytest.importorskip("torch", reason="transformer classifiers need fgbench[transformers]")
 transformers = pytest.importorskip("transformers")
@@ -34,27 +34,27 @@ def test_any_text_has_finite_logits(tiny):
 
 
 @pytest.mark.parametrize("text", STRANGE, ids=ascii)
-def test_a_training_set_may_hold_nothing_else(tiny, text):
+def test_training_on_odd_texts_only(tiny, text):
     fitted = fit(classifier(tiny, passes=2), as_training_set([text, text], [0, 1]))
     answer = fitted.predict([text, "sun"], frozenset({"features", "stochastic_logits"}))
     assert all(np.isfinite(each).all() for each in answer)
 
 
-def test_no_text_has_no_logits(tiny):
+def test_no_texts_give_empty_logits(tiny):
     fitted = fit(classifier(tiny, passes=2))
     answer = fitted.predict([], frozenset({"features", "stochastic_logits"}))
     logits, features, stochastic = answer.logits, answer.features, answer.stochastic_logits
     assert [each.shape for each in (logits, features, stochastic)] == [(0, 2), (0, 16), (2, 0, 2)]
 
 
-def test_one_row_of_a_class_and_a_batch_larger_than_the_data(tiny):
+def test_batch_larger_than_data_with_single_row_class(tiny):
     training = as_training_set(training_set(5, 3).inputs, [0, 0, 0, 0, 1], 3)
     fitted = fit(classifier(tiny, batch_size=512, early_stopping=2), training)
     assert logits(fitted).shape == (3, 3)
 
 
 @pytest.mark.parametrize("options", [{}, {"accumulation": 8}, {"early_stopping": 1}])
-def test_one_row_is_enough(tiny, options):
+def test_training_on_one_row(tiny, options):
     fitted = fit(classifier(tiny, **options), as_training_set(["rain"], [1]))
     assert np.isfinite(logits(fitted)).all()
 
@@ -69,19 +69,19 @@ class NotANumber(Loss):
         return logits.mean() * float("nan")
 
 
-def test_a_loss_that_is_not_a_number_stops_the_training(tiny):
+def test_nan_loss_stops_training(tiny):
     with pytest.raises(ConfigurationError, match=r"not finite at step 1 of 4.*learning_rate"):
         fit(classifier(tiny), loss=NotANumber())
 
 
-def test_a_learning_rate_of_zero_stops_the_training_and_not_the_plan(tiny):
+def test_zero_learning_rate_stops_training_but_not_plan(tiny):
     part = classifier(tiny, learning_rate=0)
     with pytest.raises(ConfigurationError, match="learning_rate=0 does not train the model"):
         fit(part)
 
 
 @pytest.mark.parametrize("rate", [-1e-5, float("nan"), float("inf")])
-def test_a_learning_rate_that_is_none_is_refused_while_planning(rate):
+def test_invalid_learning_rate_is_refused_while_planning(rate):
     with pytest.raises(ConfigurationError, match=r"parameter learning_rate="):
         classifier("any", learning_rate=rate)
 
@@ -103,7 +103,7 @@ def test_a_learning_rate_that_is_none_is_refused_while_planning(rate):
         ("config.json", None, "has no config.json"),
     ],
 )
-def test_a_damaged_folder_is_one_sentence(tmp_path, file, content, message):
+def test_corrupt_model_folder_is_one_error(tmp_path, file, content, message):
     save_tiny(tmp_path)
     (tmp_path / file).unlink()
     if content is not None:
@@ -115,7 +115,7 @@ def test_a_damaged_folder_is_one_sentence(tmp_path, file, content, message):
 
 
 @pytest.mark.parametrize("kept", [0.01, 0.5, 0.999])
-def test_weights_that_were_cut_off_are_one_sentence(tmp_path, kept):
+def test_truncated_weights_are_one_error(tmp_path, kept):
     save_tiny(tmp_path)
     path = tmp_path / "model.safetensors"
     whole = path.read_bytes()
@@ -124,7 +124,7 @@ def test_weights_that_were_cut_off_are_one_sentence(tmp_path, kept):
         fit(classifier(tmp_path))
 
 
-def test_a_pickle_is_not_read(tmp_path):
+def test_pickled_weights_are_refused(tmp_path):
     """A pickle runs code: one beside no safetensors is as good as none."""
     save_tiny(tmp_path)
     (tmp_path / "model.safetensors").unlink()
@@ -142,7 +142,7 @@ class Bomb:
         return Path.touch, (self.path,)
 
 
-def test_weights_that_lack_a_layer_are_refused(tmp_path):
+def test_weights_missing_a_layer_are_refused(tmp_path):
     from safetensors.torch import load_file, save_file
 
     save_tiny(tmp_path)
@@ -153,7 +153,7 @@ def test_weights_that_lack_a_layer_are_refused(tmp_path):
         fit(classifier(tmp_path))
 
 
-def test_a_model_without_a_pooler_pools_the_first_token(tmp_path):
+def test_model_without_pooler_uses_first_token(tmp_path):
     save_tiny(tmp_path, add_pooling_layer=False)
     assert fit(classifier(tmp_path))._fitted.network.pooling == "cls"
     with pytest.raises(ConfigurationError, match="pooling=cls or pooling=mean"):
@@ -180,7 +180,7 @@ def exhaust(monkeypatch, rows, when=lambda encoder: True):
     return given
 
 
-def test_out_of_memory_the_batch_is_halved_once_and_said_so(tiny, monkeypatch):
+def test_out_of_memory_in_training_halves_batch_once_and_notes_it(tiny, monkeypatch):
     expected = logits(fit(classifier(tiny, batch_size=32, accumulation=2)))
     exhaust(monkeypatch, rows=16)
     fitted = fit(classifier(tiny, batch_size=32))
@@ -197,7 +197,7 @@ MANY = [f"{sky} {word}" for sky in WORDS for word in WORDS]
 
 
 @pytest.mark.parametrize("dropping", [False, True], ids=["plain", "stochastic"])
-def test_out_of_memory_while_predicting_batches_are_halved_once(tiny, monkeypatch, dropping):
+def test_out_of_memory_in_prediction_halves_batches_once(tiny, monkeypatch, dropping):
     fitted = fit(classifier(tiny, passes=2))
     outputs = frozenset({"features", "stochastic_logits"} if dropping else {"features"})
     with monkeypatch.context() as patch:
@@ -226,7 +226,7 @@ def test_out_of_memory_while_predicting_batches_are_halved_once(tiny, monkeypatc
         fitted.predict(MANY, outputs)
 
 
-def test_early_stopping_looks_at_smaller_batches_after_the_memory_was_short(tiny, monkeypatch):
+def test_early_stopping_uses_smaller_batches_after_out_of_memory(tiny, monkeypatch):
     training = as_training_set(["rain good", "sun bad"] * 900, [0, 1] * 900)
     options = {"early_stopping": 1, "epochs": 1, "batch_size": 32}
     with monkeypatch.context() as patch:
@@ -239,7 +239,7 @@ def test_early_stopping_looks_at_smaller_batches_after_the_memory_was_short(tiny
     assert "computed in 2 pieces" in note
 
 
-def test_a_device_that_is_not_there_is_refused(tiny):
+def test_missing_device_is_refused(tiny):
     for device in {"cuda", "mps"}:
         if not getattr(torch, device).is_available():
             with pytest.raises(

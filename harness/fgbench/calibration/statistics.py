@@ -24,7 +24,7 @@ from fgbench.digests import seed_for
 from fgbench.errors import DataError, PluginError
 
 if TYPE_CHECKING:
-    from fgbench.parts import Metric
+    from fgbench.parts.metric import Metric
 
 Floats = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ import click
 from fgbench.cli.options import store_option
 
 if TYPE_CHECKING:
-    from fgbench.store.answers import AnswerStore
+    from fgbench.llm.answers import AnswerStore
 
 
 @click.group("cache")
@@ -57,7 +57,7 @@ def export(file: str, store: str | None) -> None:
     The file holds the prompts too, and with them texts of the data sets: mind their licences.
     """
     from fgbench.errors import ConfigurationError
-    from fgbench.store.answer_files import export_answers
+    from fgbench.llm.files import export_answers
 
     with _answers(store) as answers:
         if answers.path is None or not answers.path.exists():
@@ -74,7 +74,7 @@ def import_(file: str, store: str | None) -> None:
 
     Each line is checked against its digest. An answer that is stored already stays.
     """
-    from fgbench.store.answer_files import import_answers
+    from fgbench.llm.files import import_answers
 
     with _answers(store) as answers:
         new, total = import_answers(answers, Path(file))
@@ -83,8 +83,8 @@ def import_(file: str, store: str | None) -> None:
 
 @contextlib.contextmanager
 def _answers(store: str | None) -> Iterator[AnswerStore]:
+    from fgbench.llm.answers import ANSWERS_FILE, AnswerStore
     from fgbench.store import default_store
-    from fgbench.store.answers import ANSWERS_FILE, AnswerStore
 
     folder = Path(store) if store else default_store()
     with contextlib.closing(AnswerStore(folder / ANSWERS_FILE)) as answers:

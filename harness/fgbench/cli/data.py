@@ -113,7 +113,7 @@ def show(name: str, as_json: bool, data_dir: str | None, plugins: tuple[str, ...
 
 
 def _card(name: str, plugins: tuple[str, ...]) -> Card | None:
-    from fgbench.references import PartReference
+    from fgbench.plugins.references import PartReference
 
     loader: Any = load_registry(plugins).part_class("dataset", PartReference.parse(name).name)
     card: Card | None = loader.card()

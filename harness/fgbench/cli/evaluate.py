@@ -45,7 +45,7 @@ def _print(found: Any) -> None:
     from fgbench.calibration import bounds_sentences
     from fgbench.calibration.grid import BIN_COUNTS, FAMILIES, OTHERS
     from fgbench.evaluating import BOUND_BINS, BOUND_DELTA
-    from fgbench.leaderboard.view import number
+    from fgbench.report.view import number
 
     console = Console()
     table = Table(box=box.SIMPLE_HEAD, title=f"{found.n:,} predictions, {found.classes} classes")

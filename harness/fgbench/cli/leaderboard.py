@@ -86,7 +86,7 @@ def show(
     """
     from fgbench.leaderboard.bundled import board_path
     from fgbench.leaderboard.files import read_board
-    from fgbench.leaderboard.view import filtered
+    from fgbench.report.view import filtered
 
     whole = read_board(board_path(file))
     wanted = {
@@ -106,7 +106,7 @@ def show(
         return
     from rich.console import Console
 
-    from fgbench.leaderboard.table import results_table
+    from fgbench.report.table import results_table
 
     console = Console()
     console.print(results_table(board, metric or None, console.width, sort))
@@ -159,7 +159,7 @@ def _ranked_json(board: Leaderboard, metric: str) -> str:
     import json
 
     from fgbench.leaderboard.ranking import ranks
-    from fgbench.leaderboard.view import by_metric, groups
+    from fgbench.report.view import by_metric, groups
 
     value = []
     for group in groups(board):
@@ -181,7 +181,7 @@ def _ranked_json(board: Leaderboard, metric: str) -> str:
 
 def _check_names(board: Leaderboard, wanted: dict[str, tuple[str, ...]]) -> None:
     from fgbench.errors import ConfigurationError, did_you_mean
-    from fgbench.leaderboard.view import known_names
+    from fgbench.report.view import known_names
 
     for key, known in known_names(board.entries).items():
         for name in wanted[key]:

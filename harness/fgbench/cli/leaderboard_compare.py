@@ -11,7 +11,7 @@ import click
 from fgbench.cli.options import load_registry, plugin_option
 
 if TYPE_CHECKING:
-    from fgbench.leaderboard.compare import BoardComparison
+    from fgbench.compare.compare import BoardComparison
 
 _FAULTS = ("regression", "vanished", "data")
 
@@ -51,9 +51,9 @@ def compare(
 
     Each is a board, a run folder, or the name of a board that comes with fgbench.
     """
-    from fgbench.leaderboard import compare_text
+    from fgbench.compare import rendering
+    from fgbench.compare.compare import compare_files
     from fgbench.leaderboard.bundled import board_path
-    from fgbench.leaderboard.compare import compare_files
 
     found = compare_files(
         board_path(old),
@@ -64,13 +64,13 @@ def compare(
     )
     _check_metrics(found, metric)
     if form == "json":
-        click.echo(json.dumps(compare_text.as_value(found), indent=1, ensure_ascii=False))
+        click.echo(json.dumps(rendering.as_value(found), indent=1, ensure_ascii=False))
     elif form == "markdown":
-        click.echo(compare_text.as_markdown(found), nl=False)
+        click.echo(rendering.as_markdown(found), nl=False)
     elif form == "csv":
-        click.echo(compare_text.as_csv(found), nl=False)
+        click.echo(rendering.as_csv(found), nl=False)
     else:
-        click.echo(compare_text.as_text(found, everything=everything), nl=False)
+        click.echo(rendering.as_text(found, everything=everything), nl=False)
     return 1 if tell_faults(found, faults) else 0
 
 
@@ -91,7 +91,7 @@ def tell_faults(found: BoardComparison, faults: tuple[str, ...]) -> bool:
 
 def _check_metrics(found: BoardComparison, wanted: tuple[str, ...]) -> None:
     from fgbench.errors import ConfigurationError, did_you_mean
-    from fgbench.leaderboard.view import known_names
+    from fgbench.report.view import known_names
 
     known = known_names([*found.old.entries, *found.new.entries])["metric"]
     for name in wanted:

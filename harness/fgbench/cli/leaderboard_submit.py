@@ -26,8 +26,8 @@ def submit_check(file: Path, against: Path | None, as_json: bool, plugins: tuple
 
     Exit code 1 if a check fails; each is one line, with what was found.
     """
+    from fgbench.compare.rendering import plain
     from fgbench.leaderboard.bundled import board_path
-    from fgbench.leaderboard.compare_text import plain
     from fgbench.leaderboard.submission import check_submission
 
     joined = None if against is None else board_path(against)

@@ -8,7 +8,7 @@ import sys
 import click
 
 from fgbench.cli.options import load_registry, plugin_option
-from fgbench.registry import KINDS
+from fgbench.plugins.registry import KINDS
 
 
 @click.command("list")

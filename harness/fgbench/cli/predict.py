@@ -30,7 +30,7 @@ def predict(
     Prints a JSON object a line: the class and the probability of each class, calibrated as the
     entry is. For data sets of numbers a line holds the features, with commas between them.
     """
-    from fgbench.predicting import Predictor, parse_inputs
+    from fgbench.runs.predict import Predictor, parse_inputs
     from fgbench.store import Store, default_store
 
     registry = load_registry(plugins)

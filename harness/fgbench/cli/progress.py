@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from fgbench.errors import StoreError
@@ -14,9 +14,9 @@ from fgbench.errors import StoreError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fgbench.planning import Plan
-    from fgbench.running import Observer
-    from fgbench.store.spending import Spent
+    from fgbench.engine.events import Event, Listener
+    from fgbench.llm.budget import Spent
+    from fgbench.plan.plan import Plan
 
 _PLAIN_EVERY = 5.0
 _SPENDING_EVERY, _PLAIN_SPENDING_EVERY = 0.5, 30.0
@@ -24,16 +24,21 @@ _ENDED = frozenset({"stage_finished", "stage_cached", "stage_shared", "stage_fai
 
 
 @contextlib.contextmanager
-def progress(plan: Plan, answers: Path, *, quiet: bool) -> Iterator[Observer]:
-    """Yield an observer that shows how far a run is, and what the file `answers` says it spent."""
+def progress(
+    plan: Plan, answers: Path, *, quiet: bool, account: str | None = None
+) -> Iterator[Listener]:
+    """Yield an observer that shows how far a run is, and what it has spent.
+
+    `answers` is the file of answers, `account` whose spending there is shown: the run's by default.
+    """
     if quiet:
-        yield lambda event, fields: None
+        yield lambda event: None
     elif sys.stderr.isatty():
-        with _bars(plan, answers) as observer:
+        with _bars(plan, answers, account or plan.run_id) as observer:
             yield observer
     else:
         plain = _Plain(plan)
-        with _watched(answers, plan.run_id, _PLAIN_SPENDING_EVERY, plain.spent):
+        with _watched(answers, account or plan.run_id, _PLAIN_SPENDING_EVERY, plain.spent):
             yield plain
 
 
@@ -45,13 +50,13 @@ class _Tally:
         self.cost = 0.0
         self.spent: Spent | None = None
 
-    def add(self, event: str, fields: Mapping[str, Any]) -> None:
+    def add(self, event: Event) -> None:
         self.ended += 1
-        self.cached += event != "stage_finished" and event != "stage_failed"
-        self.failed += event == "stage_failed"
-        if event != "stage_shared" and "usage" in fields:
-            usage = fields["usage"]
-            self.accepted += fields.get("accepted", 0)
+        self.cached += event.name != "stage_finished" and event.name != "stage_failed"
+        self.failed += event.name == "stage_failed"
+        if event.name != "stage_shared" and "usage" in event.fields:
+            usage = event.fields["usage"]
+            self.accepted += event.fields.get("accepted", 0)
             self.tokens += usage["prompt_tokens"] + usage["completion_tokens"]
             self.cost += usage["cost_usd"]
 
@@ -60,7 +65,7 @@ class _Tally:
         if self.accepted:
             parts.append(f"{self.accepted:,} synthetic")
         if self.spent is not None:
-            parts.append(_say(self.spent))
+            parts.append(_spending(self.spent))
         elif self.tokens:
             parts.append(f"{self.tokens:,} tokens, ${self.cost:.2f}")
         if self.failed:
@@ -69,7 +74,7 @@ class _Tally:
 
 
 @contextlib.contextmanager
-def _bars(plan: Plan, answers: Path) -> Iterator[Observer]:
+def _bars(plan: Plan, answers: Path, account: str) -> Iterator[Listener]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.table import Column
@@ -89,18 +94,18 @@ def _bars(plan: Plan, answers: Path) -> Iterator[Observer]:
         expand=True,
         transient=True,
     ) as bars:
-        total = len(plan.graph.nodes)
+        total = plan.graph.n_stages
         whole = bars.add_task("stages", total=total, count=f"0/{total}", note="")
         running: dict[str, Any] = {}
 
-        def observe(event: str, fields: Mapping[str, Any]) -> None:
-            if event == "stage_started":
-                running[fields["node"]] = bars.add_task(
-                    fields["stage"], total=None, count="", note=fields["label"]
+        def observe(event: Event) -> None:
+            if event.name == "stage_started":
+                running[event.fields["node"]] = bars.add_task(
+                    event.fields["stage"], total=None, count="", note=event.fields["label"]
                 )
-            elif event in _ENDED:
-                tally.add(event, fields)
-                task = running.pop(fields["node"], None)
+            elif event.name in _ENDED:
+                tally.add(event)
+                task = running.pop(event.fields["node"], None)
                 if task is not None:
                     bars.remove_task(task)
                 bars.update(
@@ -114,16 +119,16 @@ def _bars(plan: Plan, answers: Path) -> Iterator[Observer]:
             tally.spent = spent
             bars.update(whole, note=str(tally))
 
-        with _watched(answers, plan.run_id, _SPENDING_EVERY, spend):
+        with _watched(answers, account, _SPENDING_EVERY, spend):
             yield observe
 
 
 @contextlib.contextmanager
 def _watched(
-    answers: Path, run: str, every: float, show: Callable[[Spent], None]
+    answers: Path, account: str, every: float, show: Callable[[Spent], None]
 ) -> Iterator[None]:
     """Show what a run has spent on language models, whenever that has changed."""
-    from fgbench.store.spending import spent_so_far
+    from fgbench.llm.budget import spent_so_far
 
     ended = threading.Event()
 
@@ -131,7 +136,7 @@ def _watched(
         last = None
         while True:
             with contextlib.suppress(StoreError):  # whoever asks for answers will be told
-                spent = spent_so_far(answers, run)
+                spent = spent_so_far(answers, account)
                 if last is not None and spent != last:
                     show(spent)
                 last = spent
@@ -151,19 +156,20 @@ class _Plain:
     """A line at the start, every few seconds, and at the end."""
 
     def __init__(self, plan: Plan) -> None:
-        self._total = len(plan.graph.nodes)
+        self._total = plan.graph.n_stages
         self._tally = _Tally()
         self._last = time.monotonic()
         self._plan = plan
 
-    def __call__(self, event: str, fields: Mapping[str, Any]) -> None:
-        if event == "run_started":
-            self._say(f"run {fields['run']}: {fields['cells']} cells, {self._total} stages")
-        elif event in _ENDED:
-            self._tally.add(event, fields)
+    def __call__(self, event: Event) -> None:
+        if event.name == "run_started":
+            cells = event.fields["cells"]
+            self._say(f"run {event.fields['run']}: {cells} cells, {self._total} stages")
+        elif event.name in _ENDED:
+            self._tally.add(event)
             if time.monotonic() - self._last >= _PLAIN_EVERY:
                 self._progress()
-        elif event == "run_finished":
+        elif event.name == "run_finished":
             self._progress()
 
     def spent(self, spent: Spent) -> None:
@@ -180,5 +186,5 @@ class _Plain:
         print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the output
 
 
-def _say(spent: Spent) -> str:
+def _spending(spent: Spent) -> str:
     return f"{spent.requests:,} requests, {spent.tokens:,} tokens, ${spent.cost_usd:.2f}"

@@ -12,10 +12,10 @@ import click
 
 from fgbench.cli.options import load_registry, plugin_option
 from fgbench.errors import ConfigurationError, FgbenchError, did_you_mean
-from fgbench.registry import KINDS, Registration, Registry
+from fgbench.plugins.registry import KINDS, Registration, Registry
 
 if TYPE_CHECKING:
-    from fgbench.parts import Part
+    from fgbench.parts.base import Part
 
 
 @click.command("show")

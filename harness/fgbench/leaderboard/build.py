@@ -29,7 +29,7 @@ from fgbench.leaderboard.models import (
     UsageRecord,
     entry_id,
 )
-from fgbench.leaderboard.text import without_collections
+from fgbench.leaderboard.serialize import without_collections
 
 if TYPE_CHECKING:
     from fgbench.calibration.statistics import Evaluation

@@ -17,7 +17,7 @@ from fgbench.errors import LeaderboardError
 from fgbench.leaderboard.checksums import board_checksum
 from fgbench.leaderboard.migrations import migrated
 from fgbench.leaderboard.models import Entry, Leaderboard
-from fgbench.leaderboard.text import without_collections
+from fgbench.leaderboard.serialize import without_collections
 from fgbench.store.atomic import write_atomically
 
 if TYPE_CHECKING:

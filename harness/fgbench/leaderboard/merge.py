@@ -17,11 +17,11 @@ from fgbench.leaderboard.build import assemble
 from fgbench.leaderboard.files import PredictionsFolder, read_board, write_board
 from fgbench.leaderboard.models import Artifacts, Entry, Leaderboard, entry_id
 from fgbench.leaderboard.recompute import Recomputed
-from fgbench.leaderboard.text import without_collections
+from fgbench.leaderboard.serialize import without_collections
 from fgbench.store.atomic import cannot_write
 
 if TYPE_CHECKING:
-    from fgbench.registry import Registry
+    from fgbench.plugins.registry import Registry
 
 _NUMBERS = ("metrics", "undefined", "metric_versions", "statistics", "synthetic")
 """What two entries of one id must agree in; usage, provenance and paths may differ."""

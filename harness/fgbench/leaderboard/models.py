@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from fgbench.digests import digest
-from fgbench.leaderboard.text import sorted_json, without_collections
+from fgbench.leaderboard.serialize import sorted_json, without_collections
 
 SCHEMA: Literal["fgbench.leaderboard/1"] = "fgbench.leaderboard/1"
 ID_DIGITS = 16

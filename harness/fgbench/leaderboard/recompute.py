@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from fgbench.calibration.statistics import Evaluation, applicable, evaluate_metrics
 from fgbench.errors import FgbenchError, LeaderboardError
 from fgbench.leaderboard.files import PredictionsFolder
-from fgbench.references import PartReference
+from fgbench.plugins.references import PartReference
 
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Entry, PredictionsFile
-    from fgbench.parts import Metric
-    from fgbench.registry import Registry
+    from fgbench.parts.metric import Metric
+    from fgbench.plugins.registry import Registry
 
 
 _KEPT = 64

@@ -12,11 +12,11 @@ from fgbench.leaderboard.files import read_board
 from fgbench.leaderboard.merge import difference
 from fgbench.leaderboard.models import SCHEMA
 from fgbench.leaderboard.verify import verify_board
-from fgbench.references import PartReference
+from fgbench.plugins.references import PartReference
 
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Entry, Leaderboard, PartRecord
-    from fgbench.registry import Registry
+    from fgbench.plugins.registry import Registry
 
 _PARTS = ("dataset", "classifier", "loss", "generator", "calibrator")
 _SHOWN = 5

@@ -17,7 +17,7 @@ from fgbench.leaderboard.recompute import Recomputed
 
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Entry, Leaderboard
-    from fgbench.registry import Registry
+    from fgbench.plugins.registry import Registry
 
 RELATIVE_TOLERANCE = 1e-7
 ABSOLUTE_TOLERANCE = 1e-9

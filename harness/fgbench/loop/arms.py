@@ -15,14 +15,21 @@ V the selection rows, S1 the targeted points and S2 the synthetic ones:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from fgbench.data import take_inputs
-from fgbench.parts.generation import TrainingSet
+from fgbench.parts.classifier import TrainingSet
 
 if TYPE_CHECKING:
-    from fgbench.config import Arm
     from fgbench.data import Dataset, IntArray
+
+Arm = Literal["baseline", "real", "resample", "random-bins", "synthesis", "synthesis+"]
+
+ARMS: tuple[Arm, ...] = get_args(Arm)
+"""All arms in the order in which tables show them."""
+
+GENERATING_ARMS = frozenset({"synthesis", "synthesis+", "resample", "random-bins"})
+"""The arms that depend on targeted bins and a generator."""
 
 
 def compose(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fgbench.data import FloatArray, IntArray, Split
-    from fgbench.parts.interfaces import Classifier
+    from fgbench.parts.classifier import Classifier
 
     Floats = NDArray[np.float64]
 

@@ -11,18 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fgbench.errors import PluginError
-from fgbench.loop.duplicates import DuplicateIndex, even_out
-from fgbench.parts.generation import (
-    Candidate,
-    GenerationRequest,
-    GenerationResult,
-    RelabelRequest,
-    Usage,
-)
+from fgbench.loop.leakage import DuplicateIndex, even_out
+from fgbench.parts.generator import Candidate, GenerationRequest, GenerationResult, RelabelRequest
+from fgbench.usage import Usage
 
 if TYPE_CHECKING:
-    from fgbench.parts.generation import Input
-    from fgbench.parts.interfaces import Generator
+    from fgbench.data import Input
+    from fgbench.parts.generator import Generator
 
 
 NEAR_TEST = "near duplicate of test"

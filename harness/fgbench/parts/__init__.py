@@ -1,50 +1,27 @@
-"""The parts of the loop and what they exchange; see `interfaces` for what a plugin implements."""
+"""The parts of the loop: one interface per module, and what crosses it."""
 
 from fgbench.parts.base import Part
-from fgbench.parts.chat import (
-    ChatAnswer,
-    ChatModel,
-    ChatRequest,
-    Message,
-    Price,
-    Sampling,
-    Spending,
-    TokenChoice,
-)
-from fgbench.parts.generation import (
+from fgbench.parts.calibrator import MEMBERS, Calibrator
+from fgbench.parts.classifier import CAPABILITY_OUTPUTS, Classifier, Head, Outputs, TrainingSet
+from fgbench.parts.dataset import DatasetLoader
+from fgbench.parts.executor import Executor, WorkerSetup
+from fgbench.parts.generator import (
     Candidate,
     GenerationRequest,
     GenerationResult,
     GenerationTask,
+    Generator,
     Relabeling,
     RelabelRequest,
-    TrainingSet,
-    Usage,
 )
-from fgbench.parts.interfaces import (
-    CAPABILITY_OUTPUTS,
-    MEMBERS,
-    Calibrator,
-    Classifier,
-    DatasetLoader,
-    Executor,
-    Generator,
-    Head,
-    Loss,
-    LossBatch,
-    Metric,
-    Outputs,
-    WorkerSetup,
-)
+from fgbench.parts.loss import Loss, LossBatch
+from fgbench.parts.metric import Metric
 
 __all__ = [
     "CAPABILITY_OUTPUTS",
     "MEMBERS",
     "Calibrator",
     "Candidate",
-    "ChatAnswer",
-    "ChatModel",
-    "ChatRequest",
     "Classifier",
     "DatasetLoader",
     "Executor",
@@ -55,17 +32,11 @@ __all__ = [
     "Head",
     "Loss",
     "LossBatch",
-    "Message",
     "Metric",
     "Outputs",
     "Part",
-    "Price",
     "RelabelRequest",
     "Relabeling",
-    "Sampling",
-    "Spending",
-    "TokenChoice",
     "TrainingSet",
-    "Usage",
     "WorkerSetup",
 ]

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 from fgbench.errors import LeaderboardError
 from fgbench.leaderboard.files import read_board
 from fgbench.leaderboard.merge import difference
-from fgbench.leaderboard.view import Names
 from fgbench.report.ablation_points import CONTROLS, Point, point_of
 from fgbench.report.correlation import Correlation, Kind, correlation
 from fgbench.report.fitg_table_5 import fitg_table_5
+from fgbench.report.view import Names
 
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Entry

@@ -10,7 +10,7 @@ from fgbench.leaderboard.build import control_of
 
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Entry
-    from fgbench.leaderboard.view import Names
+    from fgbench.report.view import Names
 
 CONTROLS = ("baseline", "real")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fgbench.leaderboard.view import (
+from fgbench.report.view import (
     CellText,
     against_real,
     cell_against_real,

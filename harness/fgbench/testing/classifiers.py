@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from fgbench.data import take_inputs
-from fgbench.parts import CAPABILITY_OUTPUTS, Classifier, Loss, Outputs, TrainingSet
+from fgbench.parts.classifier import CAPABILITY_OUTPUTS, Classifier, Outputs, TrainingSet
+from fgbench.parts.loss import Loss
 from fgbench.testing.common import check_part, fail, global_state, near, twin
 
 _TOLERANCE = 1e-3

@@ -14,7 +14,7 @@ from fgbench.errors import ConfigurationError, PluginError
 
 if TYPE_CHECKING:
     from fgbench.data import FloatArray
-    from fgbench.parts import Part
+    from fgbench.parts.base import Part
 
 AnyPart = TypeVar("AnyPart", bound="Part")
 

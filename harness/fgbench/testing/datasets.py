@@ -12,7 +12,7 @@ import numpy as np
 from fgbench.cards import DataFolder
 from fgbench.data import Dataset, is_numeric, read_dataset, take_inputs, write_dataset
 from fgbench.errors import DataError
-from fgbench.parts import DatasetLoader
+from fgbench.parts.dataset import DatasetLoader
 from fgbench.testing.common import check_part, fail, global_state, near, twin
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fgbench.loop.generation import as_input, few_shot_examples
-from fgbench.parts import (
+from fgbench.loop.filling import as_input, few_shot_examples
+from fgbench.parts.generator import (
     Candidate,
     GenerationRequest,
     GenerationResult,
@@ -23,7 +23,7 @@ from fgbench.testing.datasets import load
 if TYPE_CHECKING:
     from fgbench.cards import DataFolder
     from fgbench.data import Dataset
-    from fgbench.parts import DatasetLoader
+    from fgbench.parts.dataset import DatasetLoader
 
 _SEED = 11
 _TOLERANCE = 1e-6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fgbench.data import Predictions
-from fgbench.parts import Metric
+from fgbench.parts.metric import Metric
 from fgbench.testing.classifiers import class_counts
 from fgbench.testing.common import check_part, fail, near, overconfident_logits, twin
 

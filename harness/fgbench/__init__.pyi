@@ -1,0 +1,144 @@
+"""The public names of fgbench and their homes: what plugins and notebooks import."""
+
+from ._version import __version__ as __version__
+from .api import (
+    Run as Run,
+)
+from .api import (
+    evaluate as evaluate,
+)
+from .api import (
+    run as run,
+)
+from .cards import (
+    Card as Card,
+)
+from .cards import (
+    DataFolder as DataFolder,
+)
+from .data import (
+    Dataset as Dataset,
+)
+from .data import (
+    Predictions as Predictions,
+)
+from .data import (
+    Split as Split,
+)
+from .digests import (
+    seed_for as seed_for,
+)
+from .engine.residents import (
+    release_resident as release_resident,
+)
+from .engine.residents import (
+    resident as resident,
+)
+from .engine.worker import (
+    run_stage as run_stage,
+)
+from .errors import (
+    BudgetError as BudgetError,
+)
+from .errors import (
+    ConfigurationError as ConfigurationError,
+)
+from .errors import (
+    DataError as DataError,
+)
+from .errors import (
+    FgbenchError as FgbenchError,
+)
+from .errors import (
+    PluginError as PluginError,
+)
+from .errors import (
+    UnansweredError as UnansweredError,
+)
+from .llm.asking import (
+    Answers as Answers,
+)
+from .llm.chat import (
+    ChatAnswer as ChatAnswer,
+)
+from .llm.chat import (
+    ChatModel as ChatModel,
+)
+from .llm.chat import (
+    ChatRequest as ChatRequest,
+)
+from .llm.chat import (
+    Message as Message,
+)
+from .llm.chat import (
+    Price as Price,
+)
+from .llm.chat import (
+    Sampling as Sampling,
+)
+from .llm.chat import (
+    Spending as Spending,
+)
+from .llm.chat import (
+    TokenChoice as TokenChoice,
+)
+from .parts import (
+    Calibrator as Calibrator,
+)
+from .parts import (
+    Candidate as Candidate,
+)
+from .parts import (
+    Classifier as Classifier,
+)
+from .parts import (
+    DatasetLoader as DatasetLoader,
+)
+from .parts import (
+    Executor as Executor,
+)
+from .parts import (
+    GenerationRequest as GenerationRequest,
+)
+from .parts import (
+    GenerationResult as GenerationResult,
+)
+from .parts import (
+    GenerationTask as GenerationTask,
+)
+from .parts import (
+    Generator as Generator,
+)
+from .parts import (
+    Head as Head,
+)
+from .parts import (
+    Loss as Loss,
+)
+from .parts import (
+    LossBatch as LossBatch,
+)
+from .parts import (
+    Metric as Metric,
+)
+from .parts import (
+    Outputs as Outputs,
+)
+from .parts import (
+    Relabeling as Relabeling,
+)
+from .parts import (
+    RelabelRequest as RelabelRequest,
+)
+from .parts import (
+    TrainingSet as TrainingSet,
+)
+from .parts import (
+    WorkerSetup as WorkerSetup,
+)
+from .plugins.hookspecs import (
+    hookimpl as hookimpl,
+)
+from .usage import (
+    Usage as Usage,
+)

@@ -1,0 +1,1 @@
+"""Compare boards entry by entry, and attribute what changed."""

@@ -1,0 +1,253 @@
+"""A comparison of two boards as text, Markdown, CSV and JSON values."""
+
+from __future__ import annotations
+
+import csv
+import io
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fgbench.report.view import number, signed
+
+if TYPE_CHECKING:
+    from fgbench.compare.compare import BoardComparison, Difference, EntryDifference, Verdict
+    from fgbench.leaderboard.models import Entry, Leaderboard
+
+SIGNS: dict[Verdict, str] = {
+    "better": "✓ better",
+    "worse": "✗ worse",
+    "noise": "≈ noise",
+    "identical": "= same",
+    "unknown": "? no interval",
+}
+LEGEND = (
+    "new − old, with its 95 % interval. ✓ better, ✗ worse: p < 0.05 after Holm over all entries "
+    "compared in the metric; ≈ noise: not separable; = same: the same number. ~: judged from the "
+    "two stored intervals as if they were independent, which is cautious; without it, by a paired "
+    "bootstrap of both sides' predictions."
+)
+WIDTH = 80
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a text begins that a spreadsheet takes for a formula."""
+
+
+def as_text(comparison: BoardComparison, *, everything: bool = False, width: int = WIDTH) -> str:
+    """Return the comparison for a terminal of at least 80 columns.
+
+    Unless `everything`, entries and metrics whose differences are noise are counted and not shown.
+    """
+    lines = [
+        f"old: {_board(comparison.old)}",
+        f"new: {_board(comparison.new)}",
+        *_wrapped(summary(comparison), width),
+    ]
+    for each in comparison.entries:
+        shown = each.metrics if everything else _telling(each)
+        if not shown and not each.not_compared:
+            continue
+        lines += ["", *_wrapped(f"{each.new.id}  {plain(each.new.label)}", width)]
+        lines += [_line(difference) for difference in shown]
+        for name, reason in each.not_compared.items():
+            lines += _wrapped(f"{name}: not compared: {plain(reason)}.", width, indent=2)
+        if each.changes and (each.verdict != "identical" or everything):
+            listed = "; ".join(plain(str(change)) for change in each.changes)
+            lines += _wrapped(f"changed: {listed}.", width, indent=2)
+    lines += _lists(comparison, width)
+    if comparison.entries:
+        lines += ["", *textwrap.wrap(LEGEND, width, break_on_hyphens=False)]
+    return "\n".join(lines) + "\n"
+
+
+def summary(comparison: BoardComparison) -> str:
+    """Say in a sentence or two what came of the comparison."""
+    counts = Counter(entry.verdict for entry in comparison.entries)
+    order = ("worse", "mixed", "better", "noise", "identical", "unknown", "not compared")
+    names = {"noise": "only noise", "mixed": "better in some metrics and worse in others"}
+    said = ", ".join(f"{counts[name]} {names.get(name, name)}" for name in order if counts[name])
+    text = f"{len(comparison.entries)} entries compared" + (f": {said}" if said else "")
+    text += f"; {len(comparison.appeared)} appeared, {len(comparison.vanished)} vanished"
+    if comparison.refused:
+        text += f", {len(comparison.refused)} of other data"
+    return text + "."
+
+
+def as_markdown(comparison: BoardComparison) -> str:
+    """Return the comparison as Markdown: one table of every metric of every entry, and lists."""
+    lines = [
+        f"**old**: {_markdown(_board(comparison.old))}  ",
+        f"**new**: {_markdown(_board(comparison.new))}",
+        "",
+        summary(comparison),
+        "",
+        "| entry | metric | old | new | new − old | p (Holm) | |",
+        "|---|---|--:|--:|--:|--:|---|",
+    ]
+    for entry in comparison.entries:
+        for each in entry.metrics:
+            cells = [
+                _markdown(entry.new.label),
+                _markdown(each.metric),
+                number(each.old),
+                number(each.new),
+                _delta(each),
+                "" if each.p_adjusted is None else f"{each.p_adjusted:.2g}",
+                SIGNS[each.verdict],
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", *(f"- {_markdown(text)}" for text in _notes(comparison))]
+    return "\n".join([*lines, "", LEGEND]) + "\n"
+
+
+def as_csv(comparison: BoardComparison) -> str:
+    """Return the comparison as CSV, one row a metric, then what appeared and vanished.
+
+    A text that a spreadsheet would take for a formula is preceded by an apostrophe.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    names = ["dataset", "classifier", "loss", "generator", "arm", "bins", "calibrator", "protocol"]
+    numbers = ["metric", "old", "new", "delta", "ci95_low", "ci95_high", "p_value", "p_adjusted"]
+    writer.writerow(["status", "id_old", "id_new", *names, *numbers, "how", "verdict", "note"])
+    for entry in comparison.entries:
+        for each in entry.metrics:
+            low, high = each.ci95 or (None, None)
+            values = [each.old, each.new, each.delta, low, high, each.p_value, each.p_adjusted]
+            told = ["" if value is None else repr(value) for value in values]
+            row = ["compared", entry.old.id, entry.new.id, *_names(entry.new), each.metric]
+            writer.writerow([*map(_cell, row), *told, each.how, each.verdict, ""])
+        for metric, reason in entry.not_compared.items():
+            row = ["compared", entry.old.id, entry.new.id, *_names(entry.new), metric]
+            writer.writerow([*map(_cell, row), *[""] * 7, "", "not compared", _cell(reason)])
+    for status, old, new, entry_, note in _others(comparison):
+        row = [status, old, new, *_names(entry_)]
+        writer.writerow([*map(_cell, row), *[""] * 10, _cell(note)])
+    return stream.getvalue()
+
+
+def as_value(comparison: BoardComparison) -> dict[str, Any]:
+    """Return the comparison as JSON values."""
+    return {
+        "old": {"name": comparison.old.name, "created": comparison.old.created},
+        "new": {"name": comparison.new.name, "created": comparison.new.created},
+        "entries": [
+            {
+                "id_old": entry.old.id,
+                "id_new": entry.new.id,
+                "label": entry.new.label,
+                "verdict": entry.verdict,
+                "metrics": {
+                    each.metric: {
+                        "old": each.old,
+                        "new": each.new,
+                        "delta": each.delta,
+                        "ci95": each.ci95,
+                        "p_value": each.p_value,
+                        "p_adjusted": each.p_adjusted,
+                        "how": each.how,
+                        "verdict": each.verdict,
+                    }
+                    for each in entry.metrics
+                },
+                "not_compared": entry.not_compared,
+                "changes": [
+                    {
+                        "kind": change.kind,
+                        "what": change.what,
+                        "old": change.old,
+                        "new": change.new,
+                    }
+                    for change in entry.changes
+                ],
+            }
+            for entry in comparison.entries
+        ],
+        "appeared": [{"id": each.id, "label": each.label} for each in comparison.appeared],
+        "vanished": [{"id": each.id, "label": each.label} for each in comparison.vanished],
+        "refused": [
+            {"id_old": old.id, "id_new": new.id, "label": new.label, "reason": reason}
+            for old, new, reason in comparison.refused
+        ],
+        "summary": summary(comparison),
+    }
+
+
+def plain(text: str) -> str:
+    """Return a text of data as one line without control characters, for a terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _telling(entry: EntryDifference) -> list[Difference]:
+    return [each for each in entry.metrics if each.verdict in ("better", "worse", "unknown")]
+
+
+def _line(each: Difference) -> str:
+    name = each.metric if len(each.metric) <= 24 else each.metric[:23] + "…"
+    values = f"{number(each.old):>7} {number(each.new):>7}"
+    return f"  {plain(name):<24}{values}  {_delta(each):<25} {SIGNS[each.verdict]}".rstrip()
+
+
+def _delta(each: Difference) -> str:
+    if each.how == "identical":
+        return ""
+    mark = "~" if each.how == "unpaired" else ""
+    if each.ci95 is None:
+        return signed(each.delta)
+    return f"{signed(each.delta)} [{signed(each.ci95[0])}, {signed(each.ci95[1])}]{mark}"
+
+
+def _lists(comparison: BoardComparison, width: int) -> Iterator[str]:
+    for index, text in enumerate(_notes(comparison)):
+        if index == 0:
+            yield ""
+        yield from _wrapped(plain(text), width)
+
+
+def _notes(comparison: BoardComparison) -> Iterator[str]:
+    """Yield a sentence for each entry that is on one board only, or of other data."""
+    for old, new, reason in comparison.refused:
+        yield f"Not compared: {new.label} ({old.id} and {new.id}): {reason}."
+    for title, entries in (("Appeared", comparison.appeared), ("Vanished", comparison.vanished)):
+        for entry in entries:
+            yield f"{title}: {entry.id}  {entry.label}"
+
+
+def _others(comparison: BoardComparison) -> Iterator[tuple[str, str, str, Entry, str]]:
+    for old, new, reason in comparison.refused:
+        yield "not compared", old.id, new.id, new, reason
+    for entry in comparison.appeared:
+        yield "appeared", "", entry.id, entry, ""
+    for entry in comparison.vanished:
+        yield "vanished", entry.id, "", entry, ""
+
+
+def _names(entry: Entry) -> list[str]:
+    generator = entry.generator.label if entry.generator else ""
+    bins = "" if entry.bins is None else str(entry.bins)
+    return [
+        entry.dataset.label, entry.classifier.label, entry.loss.label, generator, entry.arm, bins,
+        entry.calibrator.label, entry.protocol,
+    ]  # fmt: skip
+
+
+def _board(board: Leaderboard) -> str:
+    created = f", {board.created}" if board.created else ""
+    return plain(f"{board.name}{created}, {len(board.entries)} entries")
+
+
+def _wrapped(text: str, width: int, indent: int = 0) -> Sequence[str]:
+    space = " " * indent
+    return textwrap.wrap(
+        text, width, initial_indent=space, subsequent_indent=space + "  ", break_on_hyphens=False
+    )
+
+
+def _cell(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _markdown(text: str) -> str:
+    """Return a text of data that Markdown shows as it is."""
+    text = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return "".join(f"\\{char}" if char in "\\`*_{}[]()#|!~" else char for char in text)

@@ -1,0 +1,1 @@
+"""Run a graph of stages: reuse stored results, isolate failures."""

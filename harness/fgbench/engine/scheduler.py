@@ -1,0 +1,265 @@
+"""Walk a graph of stages through an executor, in any order its arrows allow.
+
+Each node is resolved once: from the store if its key is there, else by one worker. Nodes whose
+keys turn out equal share one execution. When a node fails, the nodes that depend on it fail with
+it, and no others. An artifact that is missing or corrupt when it is used is rebuilt, once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from typing import TYPE_CHECKING, Any
+
+from fgbench.engine.queue import StageQueue
+from fgbench.engine.task import Outcome, StageTask
+from fgbench.errors import CorruptArtifactError, StoreError
+
+if TYPE_CHECKING:
+    from fgbench.parts.executor import Executor
+    from fgbench.plan.graph import Graph, Node
+    from fgbench.store import Artifact, Store
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """How a node ended: `status` is finished, cached, shared or failed."""
+
+    status: str
+    key: str | None = None
+    digest: str | None = None
+    value: Any = None
+    seconds: float = 0.0
+    error: str | None = None
+    traceback: str | None = None
+    cause: str | None = None
+    """For a node that failed because of an input: the id of the node that failed first."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is an artifact."""
+        return self.status != "failed"
+
+
+Notify = Callable[[str, "Node", NodeResult | None], None]
+"""Called with "started", "ended" or "rebuilt", the node, and its result if it has one."""
+
+
+class Scheduler:
+    """Runs the nodes of one graph; `results` has the outcome of each by node id.
+
+    `source` returns the artifact of a source node, storing it if necessary. `stored` holds the
+    artifacts that the planner found, by node id; they are not looked up again.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        store: Store,
+        executor: Executor,
+        source: Callable[[Node], Artifact],
+        notify: Notify,
+        stored: Mapping[str, Artifact] | None = None,
+    ) -> None:
+        self.results: dict[str, NodeResult] = {}
+        self._graph = graph
+        self._store = store
+        self._executor = executor
+        self._source = source
+        self._notify = notify
+        self._stored = dict(stored or {})
+        self._order = TopologicalSorter(
+            {node.id: sorted(set(node.inputs.values())) for node in graph.nodes.values()}
+        )
+        self._order.prepare()
+        self._ready = deque(self._order.get_ready())
+        self._nodes_of: dict[str, list[Node]] = {}
+        """By key, what is queued, running or lost: the nodes that share it, first come first."""
+        self._queue = StageQueue()
+        self._running: dict[Future[str], str] = {}
+        self._lost: deque[str] = deque()
+        self._alone: str | None = None
+        self._by_key: dict[str, NodeResult] = {}
+        self._rebuilt: set[str] = set()
+        self._blocked: dict[str, list[str]] = {}
+        """By node that is being rebuilt: the nodes that wait for it."""
+
+    def run(self) -> dict[str, NodeResult]:
+        """Resolve every node. Raises `StoreError` when the store cannot be written."""
+        while self._ready or self._nodes_of:
+            while self._ready:
+                self._resolve(self._graph.nodes[self._ready.popleft()])
+            if self._lost:
+                self._retry_alone()
+            else:
+                self._fill_slots()
+            if self._running:
+                done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    self._finish(future)
+        return self.results
+
+    def rebuild(self, key: str) -> bool:
+        """Run the stage of a lost artifact again; False if that has been tried already."""
+        if not self._start_rebuild(key, ()):
+            return False
+        self.run()
+        return True
+
+    def _resolve(self, node: Node) -> None:
+        """End a node whose inputs are ready, or queue it if it takes work."""
+        failed = next(
+            (source for source in node.inputs.values() if not self.results[source].ok), None
+        )
+        if failed is not None:
+            first = self.results[failed]
+            cause = first.cause or failed
+            self._end(node, NodeResult("failed", error=first.error, cause=cause))
+            return
+        if node.source:
+            self._end_cached(node, self._source(node))
+            return
+        stored = self._stored.get(node.id)
+        if stored is not None and _is_usable(stored):
+            self._end_cached(node, stored)
+            return
+        digests = {source: self.results[source].digest or "" for source in node.inputs.values()}
+        key = node.key(digests)
+        if key in self._by_key:
+            self._share(node, self._by_key[key])
+        elif key in self._nodes_of:
+            self._nodes_of[key].append(node)
+        elif (artifact := self._store.find(key)) is not None and _is_usable(artifact):
+            self._end_cached(node, artifact)
+        else:
+            self._nodes_of[key] = [node]
+            self._queue.add(key, node.affinity)
+
+    def _end_cached(self, node: Node, artifact: Artifact) -> None:
+        shared = artifact.key in self._by_key
+        result = NodeResult(
+            "shared" if shared else "cached",
+            artifact.key,
+            artifact.digest,
+            artifact.value,
+            artifact.seconds,
+        )
+        self._by_key.setdefault(artifact.key, result)
+        self._end(node, result)
+
+    def _fill_slots(self) -> None:
+        while len(self._running) < self._executor.slots:
+            key = self._queue.take(taken=self._host_is_taken())
+            if key is None:
+                return
+            self._notify("started", self._nodes_of[key][0], None)
+            self._submit(key)
+
+    def _host_is_taken(self) -> bool:
+        return any(self._nodes_of[key][0].resources.whole_host for key in self._running.values())
+
+    def _retry_alone(self) -> None:
+        """Run a stage that was lost with a worker once more, with no other beside it.
+
+        A worker's death loses what all workers of a pool were doing; this shows whose fault it was.
+        """
+        if not self._running:
+            self._alone = self._lost.popleft()
+            self._submit(self._alone)
+
+    def _submit(self, key: str) -> None:
+        self._running[self._executor.submit(self._task(key).to_json())] = key
+
+    def _task(self, key: str) -> StageTask:
+        node = self._nodes_of[key][0]
+        return StageTask(
+            key=key,
+            stage=node.stage,
+            label=node.label,
+            parts={
+                role: dict(part.identity) | {"parameters": dict(part.parameters)}
+                for role, part in node.parts.items()
+            },
+            params=dict(node.parameters),
+            inputs={role: str(self.results[source].key) for role, source in node.inputs.items()},
+            affinity=node.affinity,
+        )
+
+    def _finish(self, future: Future[str]) -> None:
+        key = self._running.pop(future)
+        try:
+            outcome = Outcome.from_json(future.result())
+        except BrokenExecutor:
+            if key != self._alone:
+                self._lost.append(key)
+                return
+            outcome = Outcome("failed", error="the worker process was killed (out of memory?)")
+        if outcome.fatal:
+            raise StoreError(str(outcome.error))
+        nodes = self._nodes_of.pop(key)
+        if outcome.lost_input and self._start_rebuild(outcome.lost_input, nodes):
+            return
+        result = NodeResult(
+            outcome.status,
+            key,
+            outcome.digest,
+            outcome.value,
+            outcome.seconds,
+            outcome.error,
+            outcome.traceback,
+        )
+        self._by_key[key] = result
+        first, *others = nodes
+        self._end(first, result)
+        for node in others:
+            self._share(node, result)
+
+    def _start_rebuild(self, key: str, blocked: list[Node] | tuple[()]) -> bool:
+        """Schedule the node that makes `key` again, and `blocked` nodes after it.
+
+        False if there is no such node, or if `key` was rebuilt once and was lost again.
+        """
+        producer = next((node for node, result in self.results.items() if result.key == key), None)
+        if producer is None:
+            return False
+        waiting = self._blocked.get(producer)
+        if waiting is None:
+            if key in self._rebuilt:
+                return False
+            self._rebuilt.add(key)
+            self._by_key.pop(key, None)
+            self._stored.pop(producer, None)
+            waiting = self._blocked[producer] = []
+            self._ready.append(producer)
+        waiting += [node.id for node in blocked]
+        return True
+
+    def _share(self, node: Node, result: NodeResult) -> None:
+        """End a node with the result of another one that has the same key."""
+        if not result.ok:
+            self._end(node, result)
+            return
+        self._end(
+            node, NodeResult("shared", result.key, result.digest, result.value, result.seconds)
+        )
+
+    def _end(self, node: Node, result: NodeResult) -> None:
+        is_rebuild = node.id in self.results
+        self.results[node.id] = result
+        self._notify("rebuilt" if is_rebuild else "ended", node, result)
+        if not is_rebuild:
+            self._order.done(node.id)
+            self._ready.extend(self._order.get_ready())
+        self._ready.extend(self._blocked.pop(node.id, ()))
+
+
+def _is_usable(artifact: Artifact) -> bool:
+    """Return whether the value of an artifact is intact; a corrupt artifact is removed."""
+    try:
+        artifact.value  # noqa: B018 - verified on use
+    except CorruptArtifactError:
+        return False
+    return True

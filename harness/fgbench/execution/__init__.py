@@ -1,1 +1,0 @@
-"""Run a graph of stages: what is stored is not run again, what fails takes only its users along."""

@@ -1,0 +1,1 @@
+"""Language models: what parts ask, what is answered, and where answers and budgets are kept."""

@@ -1,0 +1,54 @@
+"""The keys under which answers are stored: digests of the model and of what it is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from fgbench.digests import canonical_json, digest_bytes
+
+if TYPE_CHECKING:
+    from fgbench.llm.chat import ChatRequest, Sampling
+
+KEY_BYTES = 32
+
+
+def request_keys(identity: Mapping[str, Any], requests: Sequence[ChatRequest]) -> bytes:
+    """Return the keys of requests to one model, 32 bytes each, one after the other."""
+    keyer = Keyer(identity)
+    keys = bytearray()
+    for request in requests:
+        keys += keyer.key_and_text(request)[0]
+    return bytes(keys)
+
+
+class Keyer:
+    """Keys of requests to one model: digest({"model": identity, **request.to_value()}).
+
+    The canonical JSON is put together from parts, of which those of the model and of the sampling
+    are made once: a key is asked for thousands of times in a row.
+    """
+
+    def __init__(self, identity: Mapping[str, Any]) -> None:
+        self.model = canonical_json(dict(identity))
+        self._sampling: tuple[Sampling | None, str] = (None, "")
+
+    def key_and_text(self, request: ChatRequest) -> tuple[bytes, str]:
+        """Return the key of a request, and its own canonical JSON."""
+        known, sampling = self._sampling
+        if request.sampling is not known:
+            sampling = canonical_json(asdict(request.sampling))
+            self._sampling = request.sampling, sampling
+        messages = ",".join(
+            f'{{"content":{_json(message.content)},"role":{_json(message.role)}}}'
+            for message in request.messages
+        )
+        head = f'{{"draw":{int(request.draw)},"messages":[{messages}],'
+        tail = f'"sampling":{sampling},"seed":{int(request.seed)}}}'
+        whole = f'{head}"model":{self.model},{tail}'.encode("utf-8", "surrogatepass")
+        return bytes.fromhex(digest_bytes(whole)), head + tail
+
+
+_json = json.JSONEncoder(ensure_ascii=False).encode

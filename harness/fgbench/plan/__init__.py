@@ -1,0 +1,1 @@
+"""From a suite to its cells and the graph of their stages."""

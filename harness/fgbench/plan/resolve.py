@@ -1,0 +1,221 @@
+"""Make a suite's references into checked parts and loaded data sets, before any work.
+
+Whatever can be wrong with a suite is found here: unknown parts and parameters, missing or unusable
+data, combinations that cannot work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fgbench.digests import digest
+from fgbench.errors import ConfigurationError, FgbenchError
+from fgbench.parts.calibrator import Calibrator
+from fgbench.parts.classifier import Classifier
+from fgbench.parts.generator import Generator
+from fgbench.plugins.references import PartReference
+from fgbench.plugins.registry import PluginFailure
+
+if TYPE_CHECKING:
+    from fgbench.cards import DataFolder
+    from fgbench.data import Dataset
+    from fgbench.parts.base import Part
+    from fgbench.plan.suite import Suite
+    from fgbench.plugins.registry import Registry
+
+
+@dataclass(frozen=True)
+class ResolvedPart:
+    """A part of the suite: its identity (part of stage keys), and what it needs and provides."""
+
+    kind: str
+    label: str
+    """Its name, and those parameters that differ from their defaults."""
+    identity: Mapping[str, Any]
+    """Its part of stage keys and of leaderboards: the same on every machine."""
+    parameters: Mapping[str, Any]
+    """All its parameters, defaults and local paths included."""
+    needs: frozenset[str]
+    provides: frozenset[str]
+    learns: bool = False
+    """Of a calibrator: whether it is fitted on held-out rows; of a classifier: on training rows."""
+    exclusive: bool = False
+    """Whether it takes the machine whole while it works."""
+    relabeler: ResolvedPart | None = None
+    """Of a generator: the other generator that labels instead of it."""
+
+    def table(self) -> dict[str, Any]:
+        """Return it as a suite's table."""
+        return {"name": self.name, **self.parameters}
+
+    @property
+    def name(self) -> str:
+        """Its registered name."""
+        return str(self.identity["name"])
+
+
+@dataclass(frozen=True)
+class ResolvedDataset:
+    """A data set of the suite, loaded, with the parts that its matrix has by default."""
+
+    part: ResolvedPart
+    dataset: Dataset
+    classifiers: tuple[ResolvedPart, ...]
+    generators: tuple[ResolvedPart, ...]
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """What the data and the loader offer to the other parts."""
+        return self.part.provides | self.dataset.provides
+
+
+@dataclass(frozen=True)
+class ResolvedSuite:
+    """A suite with all its parts."""
+
+    suite: Suite
+    datasets: tuple[ResolvedDataset, ...]
+    losses: tuple[ResolvedPart, ...]
+    calibrators: tuple[ResolvedPart, ...]
+    metrics: tuple[ResolvedPart, ...]
+    higher_is_better: frozenset[str]
+    """The labels of the metrics of which more is better."""
+
+
+def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSuite:
+    """Create and check every part, load and check every data set.
+
+    Raises `ConfigurationError`, `DataError` or `PluginError` with one sentence on what is wrong.
+    """
+    losses = _parts(registry, "loss", suite.losses)
+    calibrators = _parts(registry, "calibrator", suite.calibrators)
+    measured = (
+        [_part(registry, "metric", PartReference.parse(table)) for table in suite.metrics]
+        if suite.metrics
+        else list(all_metrics(registry))
+    )
+    metrics = tuple(resolved for resolved, _ in measured)
+    higher = frozenset(resolved.label for resolved, part in measured if not part.lower_is_better)
+    classifiers = _parts(registry, "classifier", suite.classifiers)
+    generators = _parts(registry, "generator", suite.generators)
+    datasets = tuple(
+        _dataset(table, suite, registry, folder, classifiers, generators)
+        for table in suite.datasets
+    )
+    resolved = suite.model_copy(
+        update={
+            "datasets": [item.part.table() for item in datasets],
+            "classifiers": [item.table() for item in classifiers],
+            "losses": [item.table() for item in losses],
+            "generators": [item.table() for item in generators],
+            "calibrators": [item.table() for item in calibrators],
+            "metrics": [item.table() for item in metrics],
+        }
+    )
+    return ResolvedSuite(resolved, datasets, losses, calibrators, metrics, higher)
+
+
+def all_metrics(registry: Registry) -> Iterator[tuple[ResolvedPart, Any]]:
+    """Yield every metric on offer; one that cannot be had was not asked for, and is only noted."""
+    for name in registry.names("metric"):
+        try:
+            yield _part(registry, "metric", PartReference(name))
+        except FgbenchError as error:
+            registry.failures.append(PluginFailure(f"metric {name}", str(error)))
+
+
+def _parts(
+    registry: Registry, kind: str, tables: Sequence[Mapping[str, Any]]
+) -> tuple[ResolvedPart, ...]:
+    return tuple(_part(registry, kind, PartReference.parse(table))[0] for table in tables)
+
+
+def _part(registry: Registry, kind: str, reference: PartReference) -> tuple[ResolvedPart, Any]:
+    part: Part = registry.create(kind, reference)
+    code = registry.find(kind, reference.name).code_digest
+    identity = part.identity(reference.name, code)
+    learns = isinstance(part, Calibrator | Classifier) and part.learns
+    shown = {
+        name: value for name, value in part.parameters().items() if name not in part.operational
+    }
+    relabeler = None
+    if isinstance(part, Generator) and part.relabeler:
+        relabeler, published = _relabeler(registry, part.relabeler, reference.name)
+        # What labels decides what comes out, so it is known by its content as much as by its name.
+        identity["content"] = digest([identity.get("content"), dict(relabeler.identity)])
+        for known_by in (identity["parameters"], shown):
+            if "relabeler" in known_by:
+                known_by["relabeler"] = published
+    resolved = ResolvedPart(
+        kind,
+        _label(part, reference.name, shown),
+        identity,
+        part.parameters(),
+        part.needs,
+        part.provides,
+        learns=learns,
+        exclusive=part.exclusive,
+        relabeler=relabeler,
+    )
+    return resolved, part
+
+
+def _relabeler(registry: Registry, text: str, generator: str) -> tuple[ResolvedPart, str]:
+    """Return the generator that labels for another one, and how results name it."""
+    try:
+        reference = PartReference.parse(text)
+        part: Generator = registry.create("generator", reference)
+        if part.relabeler:
+            raise ConfigurationError("it has a relabeler of its own; name the one that labels.")
+        resolved, _ = _part(registry, "generator", reference)
+    except FgbenchError as error:
+        raise type(error)(f"generator {generator!r}, relabeler {text!r}: {error}") from None
+    return resolved, _label(part, reference.name, part.published_parameters())
+
+
+def _label(part: Part, name: str, shown: Mapping[str, Any]) -> str:
+    """Return the shortest reference to a part, the same however it was asked for."""
+    parameters = part.parameters()
+    required = {key: parameters[key] for key in part.required_parameters()}
+    usual = type(part).create(required, name=name).parameters()
+    special = {
+        key: value
+        for key, value in shown.items()
+        if key in required or parameters[key] != usual[key]
+    }
+    return str(PartReference(name, special))
+
+
+def _dataset(
+    table: Mapping[str, Any],
+    suite: Suite,
+    registry: Registry,
+    folder: DataFolder,
+    classifiers: tuple[ResolvedPart, ...],
+    generators: tuple[ResolvedPart, ...],
+) -> ResolvedDataset:
+    part, loader = _part(registry, "dataset", PartReference.parse(table))
+    dataset: Dataset = loader.load(folder)
+    if suite.limit is not None:
+        dataset = dataset.limited(suite.limit)
+    dataset.validate()
+    card = loader.card()
+    if not classifiers:
+        named = card.default_classifier if card is not None else loader.default_classifier
+        classifiers = (_default(registry, "classifier", named, part.name),)
+    if not generators:
+        generators = (_default(registry, "generator", loader.default_generator, part.name),)
+    return ResolvedDataset(part, dataset, classifiers, generators)
+
+
+def _default(registry: Registry, kind: str, name: str, dataset: str) -> ResolvedPart:
+    try:
+        return _part(registry, kind, PartReference.parse(name))[0]
+    except FgbenchError as error:
+        others = ", ".join(item for item in registry.names(kind) if item != name)
+        raise ConfigurationError(
+            f"dataset {dataset!r} uses the {kind} {name!r} by default: {error} "
+            f"Or choose another with --{kind}: {others}."
+        ) from error

@@ -1,0 +1,1 @@
+"""Plugins: hooks, discovery, and the registry of parts."""

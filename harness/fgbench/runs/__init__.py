@@ -1,0 +1,1 @@
+"""A run: its session, its folder, and what is done with it afterwards."""

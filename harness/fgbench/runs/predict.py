@@ -1,0 +1,142 @@
+"""Classify new inputs with the model of a finished run, calibrated as its entry is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fgbench.data import Predictions
+from fgbench.errors import ConfigurationError, StoreError
+from fgbench.leaderboard.files import read_board
+from fgbench.loop.splitting import calibration_rows
+from fgbench.plugins.references import PartReference
+from fgbench.runs.folder import MODELS
+from fgbench.stages.base import stored_predictions
+from fgbench.stages.train import load_model
+
+if TYPE_CHECKING:
+    from fgbench.data import FloatArray, Inputs
+    from fgbench.leaderboard.models import Entry, Leaderboard
+    from fgbench.plugins.registry import Registry
+    from fgbench.store import Artifact, Store
+
+
+class Predictor:
+    """The trained classifier and the fitted calibrator of one entry and seed.
+
+    `label_names` holds the K classes; `entry` is the line of the board that it belongs to.
+    """
+
+    def __init__(self, entry: Entry, seed: int, model: Artifact, registry: Registry) -> None:
+        self.entry = entry
+        self.label_names = tuple(entry.dataset.label_names)
+        self._classifier = registry.create("classifier", _reference(entry.classifier))
+        load_model(self._classifier, model)
+        self._calibrator = registry.create("calibrator", _reference(entry.calibrator))
+        validation = stored_predictions(model, "validation")
+        rows = calibration_rows(validation.labels, entry.protocol, seed)
+        self._calibrator.fit(validation.take(rows))
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its inputs are texts rather than numbers."""
+        return "numeric" not in self._classifier.needs
+
+    @classmethod
+    def of_run(
+        cls, run: Path, cell: str, seed: int | None, store: Store, registry: Registry
+    ) -> Predictor:
+        """Return the predictor of the entry whose id begins with `cell`, by default its first seed.
+
+        Raises `ConfigurationError` for an unknown entry or seed and for a classifier that keeps no
+        weights, `StoreError` where the model is no longer in the store.
+        """
+        entry = _entry(read_board(run), cell)
+        chosen = entry.seeds[0] if seed is None else seed
+        if chosen not in entry.seeds:
+            known = ", ".join(map(str, entry.seeds))
+            raise ConfigurationError(f"entry {entry.id} has no seed {chosen}: it has {known}.")
+        try:
+            models = json.loads((run / MODELS).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"{run / MODELS}: it cannot be read ({error}). Run the suite again to have it."
+            ) from error
+        key = models.get(entry.id, {}).get(str(chosen))
+        if key is None:
+            raise ConfigurationError(
+                f"{entry.label}: classifier {entry.classifier.name!r} keeps no weights, so it "
+                "cannot classify new inputs."
+            )
+        model = store.find(key)
+        if model is None:
+            raise StoreError(
+                f"{store.root}: the model of {entry.label} is not in this store. Name the run's "
+                "own with --store, or run the suite again."
+            )
+        return cls(entry, chosen, model, registry)
+
+    def probabilities(self, inputs: Inputs) -> FloatArray:
+        """Return the calibrated class probabilities (n, K) of n inputs."""
+        import numpy as np
+
+        outputs = frozenset(_outputs(self._calibrator.needs))
+        answer = self._classifier.predict(inputs, outputs)
+        withheld = np.full(len(answer.logits), -1, dtype=np.int64)
+        predictions = Predictions(
+            answer.logits,
+            withheld,
+            features=answer.features,
+            stochastic_logits=answer.stochastic_logits,
+        )
+        calibrated: Predictions = self._calibrator.transform(predictions)
+        return calibrated.probabilities()
+
+
+def parse_inputs(lines: Sequence[str], *, is_text: bool, first_line: int) -> Inputs:
+    """Return lines as inputs: texts, or numbers with commas between them.
+
+    Raises `ConfigurationError` with the line for what is no number.
+    """
+    if is_text:
+        return list(lines)
+    import numpy as np
+
+    rows = []
+    for number, line in enumerate(lines, first_line):
+        try:
+            rows.append([float(item) for item in line.split(",")])
+        except ValueError:
+            raise ConfigurationError(
+                f"standard input, line {number}: {line!r} is not numbers with commas between them."
+            ) from None
+        if len(rows[-1]) != len(rows[0]):
+            raise ConfigurationError(
+                f"standard input, line {number}: {len(rows[-1])} numbers, the lines before it "
+                f"have {len(rows[0])}."
+            )
+    return np.array(rows, dtype=np.float64)
+
+
+def _entry(board: Leaderboard, cell: str) -> Entry:
+    found = [entry for entry in board.entries if entry.id.startswith(cell)]
+    if len(found) == 1:
+        return found[0]
+    shown = "; ".join(f"{entry.id} ({entry.label})" for entry in (found or board.entries)[:4])
+    problem = "is the beginning of several ids" if found else "is no entry"
+    raise ConfigurationError(
+        f"{cell!r} {problem} of this run. There are, for instance: {shown}. "
+        "`fgbench leaderboard show RUN --json` has all ids."
+    )
+
+
+def _outputs(needs: frozenset[str]) -> list[str]:
+    from fgbench.parts.classifier import CAPABILITY_OUTPUTS
+
+    return [output for name, output in CAPABILITY_OUTPUTS.items() if name in needs]
+
+
+def _reference(record: Any) -> PartReference:
+    return PartReference(record.name, record.params)

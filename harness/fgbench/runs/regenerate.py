@@ -1,0 +1,219 @@
+"""Reproduce the entries of a board, and report differences with their possible causes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fgbench.compare.compare import BoardComparison, compare_boards
+from fgbench.compare.drift import drifts
+from fgbench.digests import canonical_json, digest
+from fgbench.errors import ConfigurationError
+from fgbench.leaderboard.build import assemble
+from fgbench.leaderboard.files import PredictionsFolder, board_file, read_board
+from fgbench.leaderboard.recompute import Recomputed
+from fgbench.loop.arms import GENERATING_ARMS
+from fgbench.plan.plan import Plan, make_plan
+from fgbench.plan.suite import Suite
+from fgbench.runs.session import FailedCell, run_plan
+from fgbench.store import Store, open_store
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from fgbench.cards import DataFolder
+    from fgbench.engine.events import Listener
+    from fgbench.leaderboard.models import Entry, Leaderboard, PartRecord
+    from fgbench.plugins.registry import Registry
+    from fgbench.runs.execution import Execution
+
+SUITE_FILE = "suite.toml"
+STORE_FOLDER = "store"
+"""In the output folder, while a regeneration is under way."""
+
+
+@dataclass
+class Regeneration:
+    """The outcome of reproducing entries."""
+
+    comparison: BoardComparison
+    folders: list[Path]
+    failures: list[FailedCell] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every entry was reproduced, on the same data, with nothing beyond noise."""
+        return not (
+            self.failures
+            or self.comparison.vanished
+            or self.comparison.refused
+            or any(drift.beyond_noise for drift in drifts(self.comparison))
+        )
+
+
+def regenerate(
+    path: Path,
+    registry: Registry,
+    data: DataFolder,
+    *,
+    out: Path,
+    execution: Execution,
+    wanted: Sequence[str] = (),
+    store: Store | None = None,
+    observe: Callable[[Plan, Store, str], AbstractContextManager[Listener]],
+) -> Regeneration:
+    """Run what produced the entries of a board again, and compare.
+
+    The suite is the `suite.toml` next to the board, if there is one and `wanted`, prefixes of entry
+    ids, selects none; else it is derived from the entries' coordinates. By default nothing that
+    earlier runs stored is reused: the store is a folder in `out`, from which an interrupted
+    regeneration resumes, and which is deleted at the end. The caps of `execution` hold for all
+    suites together. `observe` returns what watches a run, given its plan, store and account.
+    """
+    board = read_board(path)
+    folder = path if path.is_dir() else path.parent
+    picked = _picked(board, wanted)
+    if not picked:
+        raise ConfigurationError(f"{path}: the board has no entries, so there is nothing to rerun.")
+    suites = _suites(board_file(path).parent / SUITE_FILE, picked, whole=not wanted)
+    plans = [make_plan(suite, registry, data) for suite in suites]
+    chosen = store or open_store(out / STORE_FOLDER)
+    account = f"regenerate-{digest([plan.run_id for plan in plans])[:10]}"
+    execution = replace(execution, account=account)
+    boards, folders, failures = [], [], []
+    for plan in plans:
+        with observe(plan, chosen, account) as observer:
+            outcome = run_plan(
+                plan,
+                registry,
+                out=out,
+                store=chosen,
+                execution=execution,
+                observers=[observer],
+            )
+        boards.append(outcome.leaderboard)
+        folders.append(outcome.folder)
+        failures += outcome.failures
+    if store is None and not failures:
+        shutil.rmtree(out / STORE_FOLDER)
+    old = board.model_copy(update={"entries": picked, "checksum": None})
+    anew = assemble(board.name, boards[0].created, _distinct(boards), lambda entry: None)
+    comparison = compare_boards(
+        old, anew, (Recomputed(registry, folder), _OfRuns(registry, boards, folders))
+    )
+    return Regeneration(comparison, folders, failures)
+
+
+def suite_of(entries: Sequence[Entry]) -> Suite:
+    """Return the suite that makes these entries: of one setting, and every arm × calibrator.
+
+    Raises `ConfigurationError` for entries that no suite can be told of.
+    """
+    first = entries[0]
+    generators = {canonical_json(_table(e.generator)): _table(e.generator)
+                  for e in entries if e.generator is not None}  # fmt: skip
+    values: dict[str, Any] = {
+        "name": f"{first.dataset.name}-again".replace("/", "-"),
+        "datasets": [_table(first.dataset)],
+        "classifiers": [_table(first.classifier)],
+        "losses": [_table(first.loss)],
+        "generators": list(generators.values()),
+        "calibrators": _distinct_tables(entry.calibrator for entry in entries),
+        "metrics": sorted({name for e in entries for name in {**e.metrics, **e.undefined}}),
+        "arms": sorted({entry.arm for entry in entries}),
+        "seeds": sorted(first.seeds),
+        "protocol": first.protocol,
+        "replicates": first.statistics.replicates,
+        **first.settings,
+    }
+    if first.arm in GENERATING_ARMS:
+        chosen = {name: getattr(first, name) for name in ("threshold", "selector", "alpha")}
+        values |= {key: value for key, value in chosen.items() if value is not None}
+        values["bins"] = [first.bins]
+    return Suite.build(values, where=f"entry {first.id} ({first.label})")
+
+
+def _picked(board: Leaderboard, wanted: Sequence[str]) -> list[Entry]:
+    if not wanted:
+        return list(board.entries)
+    found: dict[str, Entry] = {}
+    for beginning in wanted:
+        alike = [entry for entry in board.entries if entry.id.startswith(beginning)]
+        if len(alike) != 1:
+            problem = "is the beginning of several ids" if alike else "is no entry"
+            raise ConfigurationError(
+                f"--entry {beginning}: it {problem} of the board {board.name!r}. `fgbench "
+                "leaderboard show FILE --json` has all ids."
+            )
+        found[alike[0].id] = alike[0]
+    return list(found.values())
+
+
+def _suites(frozen: Path, entries: Sequence[Entry], *, whole: bool) -> list[Suite]:
+    if whole and frozen.is_file():
+        return [Suite.build(Suite.read(frozen), where=f"suite {frozen}")]
+    for entry in entries:
+        if entry.published is not None:
+            raise ConfigurationError(
+                f"entry {entry.id} ({entry.label}): it is a published figure, and says not all "
+                f"that a run needs; a whole board with a {SUITE_FILE} beside it can be rerun."
+            )
+    return [suite_of(group) for group in _of_one_setting(entries)]
+
+
+def _of_one_setting(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """Return the entries in groups that one suite each makes, and no other entry with them."""
+    settings: dict[str, dict[str, list[Entry]]] = {}
+    for entry in entries:
+        value = entry.model_dump(
+            mode="json",
+            include={
+                "dataset", "classifier", "loss", "generator", "bins", "threshold", "selector",
+                "alpha", "protocol", "seeds", "settings", "statistics",
+            },
+        )  # fmt: skip
+        value["metrics"] = sorted({**entry.metrics, **entry.undefined})
+        settings.setdefault(canonical_json(value), {}).setdefault(entry.arm, []).append(entry)
+    groups: list[list[Entry]] = []
+    for arms in settings.values():
+        by_calibrators: dict[str, list[Entry]] = {}
+        for members in arms.values():
+            key = canonical_json(sorted(each.calibrator.label for each in members))
+            by_calibrators.setdefault(key, []).extend(members)
+        groups += by_calibrators.values()
+    return groups
+
+
+def _table(part: PartRecord) -> dict[str, Any]:
+    return {"name": part.name, **part.params}
+
+
+def _distinct_tables(parts: Iterable[PartRecord]) -> list[dict[str, Any]]:
+    tables = {canonical_json(_table(part)): _table(part) for part in parts}
+    return list(tables.values())
+
+
+def _distinct(boards: Sequence[Leaderboard]) -> list[Entry]:
+    return list({entry.id: entry for board in boards for entry in board.entries}.values())
+
+
+class _OfRuns(Recomputed):
+    """The evaluations of entries whose predictions lie in the folders of several runs."""
+
+    def __init__(
+        self, registry: Registry, boards: Sequence[Leaderboard], folders: Sequence[Path]
+    ) -> None:
+        super().__init__(registry, folders[0])
+        self._folders = {
+            entry.id: PredictionsFolder(folder)
+            for board, folder in zip(boards, folders, strict=True)
+            for entry in board.entries
+        }
+
+    def evaluations(self, entry: Entry) -> Any:
+        """Return one evaluation a seed, from the folder of the entry's run."""
+        self._folder = self._folders[entry.id]
+        return super().evaluations(entry)
