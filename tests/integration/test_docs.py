@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,18 @@ def test_documentation_links_resolve(page):
             titles = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
             anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
             assert link["anchor"] in anchors, f"{page.name} links to {link.group()}"
+
+
+def test_contributing_lists_the_floors_that_are_enforced():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    layers = next(
+        contract["layers"]
+        for contract in contracts["tool"]["importlinter"]["contracts"]
+        if contract["type"] == "layers" and contract.get("containers") == ["fgbench"]
+    )
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    table = text.partition("### Floors")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert [sorted(re.findall(r"`(\w+)`", row)) for row in rows] == [
+        sorted(layer.replace("|", " ").split()) for layer in layers
+    ]
