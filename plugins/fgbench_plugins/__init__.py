@@ -1,4 +1,4 @@
-"""The built-in parts, registered through the same hooks as those of any plugin."""
+"""The built-in parts, commands and boards, registered through the same hooks as any plugin's."""
 
 from __future__ import annotations
 
@@ -273,3 +273,22 @@ def fgbench_metrics(register):
 @hookimpl
 def fgbench_executors(register):
     register("local", "fgbench_plugins.executors.local:LocalExecutor", "Processes on this machine")
+
+
+@hookimpl
+def fgbench_commands(register):
+    home = "fgbench_plugins.studies.commands"
+    register(
+        "ablation", f"{home}:ablation", "Correlate an LLM's accuracy and ECE with its texts' gains."
+    )
+    register("grid", f"{home}:grid", "Write the measurement grid of Tao et al. 2024 as CSV.")
+
+
+@hookimpl
+def fgbench_leaderboards(register):
+    from fgbench_leaderboards import BOARDS
+
+    register("quick", BOARDS / "quick", "Four text data sets with parts that run anywhere")
+    register(
+        "paper-table4", BOARDS / "paper-table4", "Tables 2 and 4 of Ba et al. 2024, as published"
+    )

@@ -21,7 +21,6 @@ from fgbench import (
 )
 from fgbench.cli import run_command
 from fgbench.leaderboard.files import read_board
-from fgbench.report.ablation import ablation, read_entries
 from fgbench.testing import check_classifier
 from fgbench_plugins.classifiers.llm_classifier import MIN_PROBABILITY, LanguageModelClassifier
 from fgbench_plugins.classifiers.llm_confidence import (
@@ -32,6 +31,7 @@ from fgbench_plugins.classifiers.llm_confidence import (
     one_and_rest,
 )
 from fgbench_plugins.classifiers.llm_stated_number import stated_number
+from fgbench_plugins.studies.ablation import read_entries, self_calibration
 
 NAMES = ("negative", "positive")
 TASK = ClassificationTask("a review", NAMES, ("bad", "good"), (("awful",), ("great",)))
@@ -498,7 +498,7 @@ def test_llm_classifier_runs_whole_loop_and_ablation(llm_server, tmp_path, capsy
     other = tmp_path / "other"
     other.mkdir()
     assert run(other, "tfidf-logreg", "baseline", "synthesis+") == 0
-    (series,) = ablation(read_entries([board, *other.rglob("leaderboard.json")]))
+    (series,) = self_calibration(read_entries([board, *other.rglob("leaderboard.json")]))
     assert len(series.points) == 1
     assert series.points[0].llm_accuracy == entry.metrics["accuracy"].mean
 
