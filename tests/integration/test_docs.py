@@ -12,6 +12,7 @@ from fgbench.leaderboard.bundled import board_path
 from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
 from fgbench.testing import check_calibrator
+from support.runs import comparable
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```python\n# (?P<name>\w+\.py)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -60,6 +61,18 @@ def test_documented_command_runs(plugins, fgbench, monkeypatch):
         [f"{min(values):.4f}", name] for name, values in lowest.items()
     ]
     assert "Print the entry with the lowest error" in fgbench("--help").stdout
+
+
+def test_documented_executor_yields_the_same_board(plugins, fgbench):
+    options = "--dataset logistic-1d --limit 150 --seed 0 --metric ece --replicates 20 --quiet"
+    boards = []
+    for executor in ("one-by-one", "local"):
+        place = ["--store", f"store-{executor}", "--out", f"runs-{executor}"]
+        more = ["--plugin", "one_by_one.py", "--executor", executor]
+        fgbench("run", *options.split(), *place, *more)
+        (run,) = (plugins / f"runs-{executor}").iterdir()
+        boards.append(comparable(run / "leaderboard.json"))
+    assert boards[0] == boards[1]
 
 
 def test_documented_calibrator_conforms(plugins):
