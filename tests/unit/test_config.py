@@ -49,7 +49,7 @@ def test_suite_expands_to_matrix(tmp_path):
         ("seeds = [0, 0]", "seeds lists a value twice"),
         ("threshold = 2", "threshold = 2"),
         ('protocol = "loose"', "protocol = 'loose'"),
-        ("datasets = [3]", "mine.toml: a part is a name or a table"),
+        ("datasets = [3]", "mine.toml: a part must be a name or a table"),
         ("datasets = [{intents = []}]", "needs a name"),
         ("datasets = [", "not valid TOML"),
     ],
@@ -89,8 +89,8 @@ def test_plugin_replaces_the_defaults_of_a_kind(tmp_path):
     plugin.write_text(
         "from fgbench import hookimpl\n"
         "@hookimpl\n"
-        "def fgbench_defaults():\n"
-        '    return {"calibrator": ["isotonic"]}\n'
+        "def fgbench_defaults(default):\n"
+        '    default("calibrator", "isotonic")\n'
     )
     registry = Registry.load([str(plugin)])
     assert registry.defaults("calibrator") == ["isotonic"]
@@ -104,7 +104,8 @@ def test_failing_defaults_are_reported_and_left_out(tmp_path):
     plugin.write_text(
         "from fgbench import hookimpl\n"
         "@hookimpl\n"
-        "def fgbench_defaults():\n"
+        "def fgbench_defaults(default):\n"
+        "    default('loss', 'focal')\n"
         "    raise RuntimeError('no defaults today')\n"
     )
     registry = Registry.load([str(plugin)])

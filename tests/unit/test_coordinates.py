@@ -30,7 +30,10 @@ PINNED = json.loads((STORED / "coordinates.json").read_text())
 """By board: its ids with their labels in the order of the file, and its groups; by suite: its run
 id, and the labels and the coordinates of its cells."""
 
-BOARDS = {"leaderboard-1": STORED / "leaderboard-1" / "leaderboard.json", **bundled_boards()}
+BOARDS = {
+    "leaderboard-1": STORED / "leaderboard-1" / "leaderboard.json",
+    **bundled_boards(Registry.load()),
+}
 
 SUITES = {
     "default": {},

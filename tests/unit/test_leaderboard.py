@@ -33,7 +33,7 @@ def find(board, arm, calibrator="none"):
 def test_committed_schema_matches_models(run):
     folder, _ = run
     committed = (BOARDS / "leaderboard.schema.json").read_text(encoding="utf-8")
-    assert committed == schema_text(), "python -m fgbench.leaderboard.schema writes it anew"
+    assert committed == schema_text(), "run python -m fgbench.leaderboard.schema > FILE"
     value = json.loads((folder / "leaderboard.json").read_text(encoding="utf-8"))
     jsonschema.validate(value, json.loads(committed))
     value["entries"][0]["surprise"] = 1

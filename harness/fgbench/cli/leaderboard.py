@@ -67,11 +67,13 @@ def build(
 @click.option("--bins", multiple=True, metavar="M", help="Only these numbers of bins.")
 @click.option("--sort", metavar="METRIC", help="Best first in each group, with ranks.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@plugin_option
 def show(
     file: Path,
     metric: tuple[str, ...],
     sort: str | None,
     as_json: bool,
+    plugins: tuple[str, ...],
     **wanted: tuple[str, ...],
 ) -> None:
     """Show a board.
@@ -83,7 +85,7 @@ def show(
     from fgbench.leaderboard.files import read_board
     from fgbench.report.view import filtered
 
-    whole = read_board(board_path(file))
+    whole = read_board(board_path(file, load_registry(plugins)))
     _check_names(whole, {**wanted, "metric": metric if sort is None else (*metric, sort)})
     board = filtered(whole, **wanted)
     if as_json:
@@ -121,9 +123,10 @@ def verify(
     from fgbench.leaderboard.bundled import board_path
     from fgbench.leaderboard.verify import verify_board
 
+    registry = load_registry(plugins)
     result = verify_board(
-        board_path(file),
-        load_registry(plugins),
+        board_path(file, registry),
+        registry,
         intervals=not without_intervals,
         numbers=not only_digests,
     )

@@ -74,7 +74,7 @@ def regenerate(
 
     with contextlib.redirect_stdout(sys.stderr):
         regeneration = regenerate(
-            board_path(file),
+            board_path(file, registry),
             registry,
             DataFolder.from_environment(data_dir),
             out=Path(out),

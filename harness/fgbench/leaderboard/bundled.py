@@ -1,43 +1,36 @@
-"""The boards that come with fgbench, by name."""
+"""The boards that plugins bring along: where a board is expected, its name will do."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from fgbench.errors import LeaderboardError, did_you_mean
-from fgbench.leaderboard.files import BOARD_FILE, REFERENCE_FILE
-from fgbench_leaderboards import BOARDS
-
-_FILES = (BOARD_FILE, REFERENCE_FILE)
-"""The file of a board that was run, and that of published figures."""
+from fgbench.leaderboard.files import BOARD_FILE, REFERENCE_FILE, board_file
+from fgbench.plugins.registry import LEADERBOARD, Registry
 
 
-def bundled_boards() -> dict[str, Path]:
-    """Return the file of each bundled board, by name in alphabetical order."""
-    boards = {
-        folder.name: folder / file
-        for folder in sorted(BOARDS.iterdir())
-        for file in _FILES
-        if (folder / file).is_file()
+def bundled_boards(registry: Registry) -> dict[str, Path]:
+    """Return the file of each registered board, by name in alphabetical order."""
+    return {
+        item.name: board_file(Path(item.target)) for item in registry.registrations(LEADERBOARD)
     }
-    return dict(sorted(boards.items()))
 
 
-def board_path(path: Path) -> Path:
-    """Return `path` if it exists, else the file of the bundled board of that name.
+def board_path(source: Path, registry: Registry | None = None) -> Path:
+    """Return `source` where it is a board, else the file of the board registered under that name.
 
-    A folder without a board (the page of one, for example) does not hide a bundled board. Raises
-    `LeaderboardError` for a bare name that is neither, with the nearest name.
+    A folder that holds no board, such as that of its page, does not hide a name. `registry` is that
+    of the installed plugins if none is passed. Raises `LeaderboardError` for a bare name that is
+    neither a path nor registered, and `PluginError` for a name that several plugins claim.
     """
-    boards = bundled_boards()
-    is_board = path.is_file() or any((path / file).exists() for file in _FILES)
-    if is_board or path.suffix or len(path.parts) != 1:
-        return path  # problems are reported when it is read
-    if path.exists() and path.name not in boards:
-        return path
-    if path.name not in boards:
-        raise LeaderboardError(
-            f"{path}: no such file, and no bundled board of that name. "
-            f"{did_you_mean(path.name, boards)}"
-        )
-    return boards[path.name]
+    if source.is_file() or any((source / file).exists() for file in (BOARD_FILE, REFERENCE_FILE)):
+        return source
+    registry = registry or Registry.load()
+    name, names = str(source), registry.names(LEADERBOARD)
+    if name in names:
+        return board_file(Path(registry.find(LEADERBOARD, name).target))
+    if source.exists() or source.suffix or len(source.parts) != 1:
+        return source  # reading it reports what is wrong
+    raise LeaderboardError(
+        f"{source}: no such file, and no leaderboard of that name. {did_you_mean(name, names)}"
+    )
