@@ -93,7 +93,7 @@ def self_calibration(
     first of `ECES` that all entries of a series have. Raises `LeaderboardError` that says what is
     missing where there is nothing to correlate.
     """
-    plain = [entry for entry in entries if entry.calibrator.name == "none"]
+    plain = [entry for entry in entries if "calibrator" in entry.neutral]
     names, controls = ShortNames(plain), Controls(plain)
     models: dict[tuple[Any, ...], list[Entry]] = {}
     settings: dict[str, list[Entry]] = {}
@@ -193,7 +193,7 @@ def _series(
     ]
     assert first.generator is not None
     details = [f"{first.protocol} protocol", _seeds(first.seeds)]
-    if first.loss.name != "cross-entropy":
+    if "loss" not in first.neutral:
         details.append(names.of(first, "loss"))
     return Series(
         llm=names.of(few_shot[0], "classifier"),
