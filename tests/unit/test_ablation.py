@@ -286,10 +286,8 @@ def test_one_series_per_setting_and_language_model():
 
 
 def test_calibrated_entries_are_ignored():
-    calibrated = [
-        each.model_copy(update={"calibrator": PartRecord(name="temperature"), "id": f"t{each.id}"})
-        for each in board()
-    ]
+    changes = {"calibrator": PartRecord(name="temperature"), "neutral": ["loss"]}
+    calibrated = [entry.model_copy(update=changes | {"id": f"t{entry.id}"}) for entry in board()]
     plain = board()
     assert to_value(self_calibration([*plain, *calibrated])) == to_value(self_calibration(plain))
 
