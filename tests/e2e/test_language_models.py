@@ -196,7 +196,7 @@ def test_transient_failure_is_retried_on_rerun(whole, folder, fgbench, tmp_path)
     switch.touch()
     answer = fgbench(*arguments(later, broken=switch), code=1)
     assert "HTTP 503" in answer.stderr
-    assert "rerun" in answer.stderr
+    assert "Rerun to try again" in answer.stderr
     (run,) = (later / "runs").iterdir()
     assert any(event["event"] == "cell_finished" for event in events(run))
     switch.unlink()
