@@ -72,7 +72,7 @@ def regenerate(
 
     with contextlib.redirect_stdout(sys.stderr):
         found = regenerate(
-            board_path(file),
+            board_path(file, registry),
             registry,
             DataFolder.from_environment(data_dir),
             out=Path(out),

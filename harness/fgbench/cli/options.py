@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fgbench.cli.commands import COMMANDS
 from fgbench.plugins.registry import Registry
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def matrix_options(function: _F) -> _F:
 
 def load_registry(plugins: tuple[str, ...]) -> Registry:
     """Load all plugins; warn on standard error about those that failed."""
-    registry = Registry.load(plugins)
+    registry = Registry.load(plugins, reserved_commands=COMMANDS)
     for failure in registry.failures:
         click.echo(f"Warning: plugin {failure.plugin}: {failure.reason}", err=True)
     return registry
