@@ -81,7 +81,7 @@ def run(
     )
     registry = Registry.load(plugins)
     values = {} if suite is None else Suite.read(Path(suite))
-    overrides = Suite.normalised(matrix, where="run()")
+    overrides = Suite.keys(matrix, where="run()")
     folder = DataFolder.from_environment(data_dir)
     plan = make_plan(Suite.build(values | overrides, where="run()"), registry, folder)
     outcome = run_plan(

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fgbench.digests import digest_file
-from fgbench.errors import DataError, did_you_mean
+from fgbench.errors import DataError, did_you_mean, validation_sentence
 
 DATA_VARIABLE = "FGBENCH_DATA"
 CACHE_VARIABLE = "FGBENCH_CACHE"
@@ -93,7 +93,7 @@ class Card(_Model):
     text: str = ""
     """How the loader converts rows: decoding, white space, empty lines, duplicates."""
     paper: PaperSizes | None = None
-    default_classifier: str = "tfidf-logreg"
+    default_classifier: str | None = None
     notes: tuple[str, ...] = ()
 
     @field_validator("encoding")
@@ -134,7 +134,9 @@ class Card(_Model):
         try:
             return cls.model_validate(table)
         except ValidationError as error:
-            raise DataError(f"card {path}: {_first_problem(error)}") from None
+            raise DataError(
+                f"card {path}: {validation_sentence(error, cls.model_fields)}"
+            ) from None
 
     @property
     def folder_name(self) -> str:
@@ -162,20 +164,6 @@ class Card(_Model):
                 f"card {self.name}: no source {key!r}. {did_you_mean(key, self.sources)}"
             )
         return self.sources[key]
-
-
-def _first_problem(error: ValidationError) -> str:
-    # Report an unknown key before a missing one: the missing key is often a misspelled one.
-    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    place = ".".join(str(item) for item in first["loc"])
-    if first["type"] == "extra_forbidden":
-        fields = Card.model_fields if len(first["loc"]) == 1 else {}
-        hint = f" {did_you_mean(place, fields)}" if fields else ""
-        return f"unknown key {place!r}.{hint}"
-    if first["type"] == "missing":
-        return f"missing key {place!r}."
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {message}." if place else f"{message}."
 
 
 def default_cache_dir() -> Path:

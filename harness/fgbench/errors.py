@@ -8,6 +8,11 @@ traceback and exits with `exit_code`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 
 class FgbenchError(Exception):
@@ -48,12 +53,6 @@ class LeaderboardError(FgbenchError):
     """A leaderboard file is malformed or fails verification."""
 
 
-class StageError(FgbenchError):
-    """A stage of a run failed; the cells that depend on it also fail."""
-
-    exit_code = 1
-
-
 class BudgetError(FgbenchError):
     """A cap on requests, tokens or cost is reached."""
 
@@ -78,3 +77,50 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     if not names:
         return "There are none."
     return f"Available: {', '.join(names)}."
+
+
+def validation_sentence(error: ValidationError, known: Iterable[str] = ()) -> str:
+    """Return what is wrong with a value that pydantic refused: where, what it is, and why.
+
+    Several problems are counted and the first is shown; an unknown key goes first, for it explains
+    a missing one. `known` are the keys of the outermost table, to suggest the nearest one from.
+    """
+    problems = error.errors(include_url=False)
+    first = min(problems, key=lambda problem: problem["type"] not in _UNKNOWN_KEY)
+    place = _place(first["loc"])
+    if first["type"] in _UNKNOWN_KEY:
+        names = list(known) if len(first["loc"]) == 1 else []
+        return f"unknown key {place!r}{_missing_beside(first['loc'], problems)}." + (
+            f" {did_you_mean(place, names)}" if names else ""
+        )
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    if first["type"].startswith("missing"):
+        return f"the key {place!r} is missing{more}."
+    message = first["msg"].removeprefix("Value error, ")
+    is_shown = place and first["type"] != "value_error"
+    value = f" = {first['input']!r}" if is_shown and _is_short(first["input"]) else ""
+    return f"{place}{value}: {message}{more}." if place else f"{message}{more}."
+
+
+_UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    place = ""
+    for step in location:
+        place += f"[{step}]" if isinstance(step, int) else f".{step}" if place else step
+    return place
+
+
+def _missing_beside(location: tuple[int | str, ...], problems: Iterable[ErrorDetails]) -> str:
+    """Return which keys the table of an unknown key lacks: one of them was probably meant."""
+    missing = [
+        repr(problem["loc"][-1])
+        for problem in problems
+        if problem["type"] == "missing" and problem["loc"][:-1] == location[:-1]
+    ]
+    return f", and {' and '.join(missing)} missing" if missing else ""
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, str | int | float | None) and len(repr(value)) <= 60

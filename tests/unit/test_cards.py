@@ -83,10 +83,14 @@ def test_third_party_card_is_read_from_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ('licence = "CC0"', 'license = "CC0"', "unknown key 'license'. Did you mean 'licence'?"),
-        ('title = "My data"', "", "missing key 'title'"),
+        (
+            'licence = "CC0"',
+            'license = "CC0"',
+            "unknown key 'license', and 'licence' missing. Did you mean 'licence'?",
+        ),
+        ('title = "My data"', "", "the key 'title' is missing"),
         ('filename = "all.csv"', 'filename = "../all.csv"', "sources.all.filename"),
-        ('name = "mine"', 'name = "../mine"', "name:"),
+        ('name = "mine"', 'name = "../mine"', "name = '../mine':"),
         ("https://", "file:///", "sources.all.url"),
         ('title = "My data"', 'title = "t"\nencoding = "utf-9"', "'utf-9' is not an encoding"),
         ('name = "yes"', 'name = "no"', "duplicate label name"),

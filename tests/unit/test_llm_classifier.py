@@ -407,7 +407,7 @@ def test_probabilities_are_clipped_before_logarithm():
             {"engine": "hf", "base_url": "http://host"},
             "parameter 'base_url' .a parameter of openai",
         ),
-        ({"concurrency": 0}, "classifier 'llm': parameter concurrency=0"),
+        ({"concurrency": 0}, "classifier 'llm': parameter concurrency = 0"),
         ({"judge": "timeout=-1", "confidence": "lvu"}, "classifier 'llm', judge: parameter timeo"),
         ({"judge": "modl=b", "confidence": "lvu"}, "classifier 'llm', judge has no parameter 'mo"),
     ],
@@ -448,7 +448,7 @@ def through(server, options):
 def test_llm_classifier_with_retraining_arm_is_refused_while_planning(llm_server, tmp_path, capsys):
     server = llm_server()
     assert run(tmp_path, through(server, "confidence=nvu"), "baseline", "real") == 2
-    assert "'llm' is never trained" in capsys.readouterr().err
+    assert "'llm' is not trainable" in capsys.readouterr().err
     assert not server.stats()["requests"]
 
 

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
-from fgbench.errors import ConfigurationError, did_you_mean
+from fgbench.errors import ConfigurationError, did_you_mean, validation_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,6 +60,11 @@ class Part:
             if isinstance(default, list | dict | set):  # each part gets its own copy
                 setattr(cls, name, field(default_factory=partial(copy, default)))
         dataclass(kw_only=True, eq=False)(cls)
+
+    @property
+    def is_neutral(self) -> bool:
+        """Whether it changes nothing: entries with it count as having no part of its kind."""
+        return False
 
     @property
     def exclusive(self) -> bool:
@@ -105,17 +110,13 @@ class Part:
             part = cls._adapter().validate_python(dict(parameters))
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(str(item) for item in first["loc"])
             if first["type"].startswith("missing"):
+                missing = first["loc"][0]
                 raise ConfigurationError(
-                    f"{where} needs the parameter {place!r}: {name}:{place}=…"
+                    f"{where} needs the parameter {missing!r}: {name}:{missing}=…"
                 ) from None
-            message = first["msg"].removeprefix("Value error, ")
-            if not place:
-                raise ConfigurationError(f"{where}: {message}") from None
-            raise ConfigurationError(
-                f"{where}: parameter {place}={first['input']!r}: {message}."
-            ) from None
+            what = "parameter " if first["loc"] else ""
+            raise ConfigurationError(f"{where}: {what}{validation_sentence(error)}") from None
         return part
 
     def parameters(self) -> dict[str, Any]:

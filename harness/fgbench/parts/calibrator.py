@@ -24,6 +24,14 @@ class Calibrator(Part, ABC):
     """Whether the predicted class never changes; the harness checks this."""
     learns: ClassVar[bool] = True
     """Whether `fit` uses the held-out rows; otherwise none are needed."""
+    is_identity: ClassVar[bool] = False
+    """Whether it leaves predictions as they are: entries with it are the uncalibrated ones, which
+    others are compared with."""
+
+    @property
+    def is_neutral(self) -> bool:
+        """Whether it leaves predictions as they are."""
+        return self.is_identity
 
     @abstractmethod
     def fit(self, held_out: Predictions) -> None:

@@ -23,8 +23,9 @@ class DatasetLoader(Part, ABC):
     """
 
     kind = "dataset"
-    default_classifier: ClassVar[str] = "tfidf-logreg"
-    default_generator: ClassVar[str] = "ngram"
+    default_classifier: ClassVar[str | None] = None
+    default_generator: ClassVar[str | None] = None
+    """The parts of a suite that names none; None: those of `fgbench_defaults`."""
 
     @classmethod
     def card(cls) -> Card | None:

@@ -26,10 +26,6 @@ class WorkerSetup(NamedTuple):
     answers: Mapping[str, Any] | None = None
     """Settings for the use of language models, as JSON values: see `Answers.from_settings`."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the settings as JSON values, for executors that start workers by command."""
-        return self._asdict() | {"plugins": list(self.plugins)}
-
 
 class Executor(Part, ABC):
     """Runs stages. A stage is opaque to it: JSON text in, JSON text out."""

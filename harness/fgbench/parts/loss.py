@@ -35,6 +35,11 @@ class Loss(Part, ABC):
 
     kind = "loss"
 
+    @property
+    def is_neutral(self) -> bool:
+        """Whether it is the loss that every probabilistic classifier minimises by itself."""
+        return "gradient" not in self.needs
+
     def __call__(self, logits: Tensor, batch: LossBatch) -> Tensor:
         """Return the mean loss of a batch, a differentiable scalar, from float32 logits (b, K)."""
         raise TypeError(f"{type(self).__name__} has no value; classifiers minimize it natively.")
