@@ -52,12 +52,23 @@ def test_documented_calibrator_conforms(plugins):
     check_calibrator(registry.create("calibrator", reference))
 
 
+def links(page):
+    """Return what a page links to inside the repository, as (path, anchor)."""
+    matches = LINK.finditer(page.read_text(encoding="utf-8"))
+    return [((page.parent / match["target"]).resolve(), match["anchor"]) for match in matches]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_documentation_links_resolve(page):
-    for link in LINK.finditer(page.read_text(encoding="utf-8")):
-        target = (page.parent / link["target"]).resolve()
-        assert target.exists(), f"{page.name} links to {link['target']}"
-        if link["anchor"]:
+    for target, anchor in links(page):
+        assert target.exists(), f"{page.name} links to {target}"
+        if anchor:
             titles = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
             anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
-            assert link["anchor"] in anchors, f"{page.name} links to {link.group()}"
+            assert anchor in anchors, f"{page.name} links to {target.name}#{anchor}"
+
+
+def test_every_documentation_page_is_linked():
+    """It also shows that the test above looks at links: pages without any are fine there."""
+    linked = {target for page in PAGES for target, _ in links(page)}
+    assert [page.name for page in PAGES if page not in linked] == []

@@ -151,6 +151,7 @@ def test_other_metric_version_is_compared_only_if_recomputable(boards):
 
     old = read_board(boards / "old")
     found = compare_boards(with_entries(old, other_metric), old, metrics=["ece"])
+    assert len(found.entries) == 3
     for entry in found.entries:
         assert entry.metrics == []
         assert "version 0 of the metric before" in entry.not_compared["ece"]
