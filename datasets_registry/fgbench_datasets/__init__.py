@@ -1,4 +1,4 @@
-"""The cards of the data sets: one TOML file each, in `cards/`."""
+"""Cards of the data sets: one TOML file per data set, in `cards/`."""
 
 from pathlib import Path
 

@@ -15,14 +15,15 @@ from fgbench.plan.suite import Suite
 from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
 from fgbench.report.table import results_html, results_table
-from fgbench.runs.session import FailedCell, Observer, run_plan
-from fgbench.store import Store, default_store
+from fgbench.runs.session import FailedCell, run_plan
+from fgbench.store import default_store, open_store
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from rich.console import RenderableType
 
     from fgbench.calibration.statistics import MetricSummary
+    from fgbench.engine.events import Listener
     from fgbench.leaderboard.models import Leaderboard
 
 
@@ -54,7 +55,7 @@ def run(
     executor: str | None = None,
     data_dir: str | Path | None = None,
     plugins: Iterable[str] = (),
-    observers: Iterable[Observer] = (),
+    observers: Iterable[Listener] = (),
     max_cost: float | None = None,
     max_requests: int | None = None,
     max_tokens: int | None = None,
@@ -84,7 +85,7 @@ def run(
         plan,
         registry,
         out=Path(out),
-        store=Store(Path(store) if store is not None else default_store()),
+        store=open_store(Path(store) if store is not None else default_store()),
         executor=PartReference.parse(executor or f"local:jobs={jobs}"),
         observers=tuple(observers),
         caps=Caps(max_requests, max_tokens, max_cost),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from fgbench.digests import digest, digest_bytes
-from fgbench.errors import DamagedArtifactError, DataError
+from fgbench.errors import CorruptArtifactError, DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -296,12 +296,12 @@ class Predictions:
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
-        """Read what `save` wrote; a file that is anything else is a `DamagedArtifactError`."""
+        """Read what `save` wrote; a file that is anything else is a `CorruptArtifactError`."""
         try:
             with path.open("rb") as stream:
                 return cls.read(stream, str(path))
         except OSError as error:
-            raise DamagedArtifactError(f"{path}: not a predictions file ({error}).") from error
+            raise CorruptArtifactError(f"{path}: not a predictions file ({error}).") from error
 
     @classmethod
     def read(cls, stream: IO[bytes], where: str) -> Predictions:
@@ -314,16 +314,16 @@ class Predictions:
             with np.load(stream, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
         except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise DamagedArtifactError(f"{where}: not a predictions file ({error}).") from error
+            raise CorruptArtifactError(f"{where}: not a predictions file ({error}).") from error
         if not {"logits", "labels"} <= set(arrays) <= set(_ARRAYS):
-            raise DamagedArtifactError(
+            raise CorruptArtifactError(
                 f"{where}: a predictions file holds logits and labels, this one holds "
                 f"{', '.join(sorted(arrays)) or 'nothing'}."
             )
         try:
             return cls(**arrays)
         except (ValueError, TypeError) as error:
-            raise DamagedArtifactError(f"{where}: not predictions ({error}).") from error
+            raise CorruptArtifactError(f"{where}: not predictions ({error}).") from error
 
 
 def write_dataset(dataset: Dataset, stream: IO[bytes]) -> None:

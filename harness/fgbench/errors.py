@@ -36,8 +36,12 @@ class StoreError(FgbenchError):
     """The store or an output folder cannot be written or read."""
 
 
-class DamagedArtifactError(StoreError):
-    """A stored artefact does not match its digest."""
+class CorruptArtifactError(StoreError):
+    """A stored artifact is missing or does not match its digest; `key` is its key, if known."""
+
+    def __init__(self, message: str, key: str | None = None) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class LeaderboardError(FgbenchError):

@@ -15,12 +15,13 @@ from fgbench.calibration.grid import measure
 from fgbench.calibration.statistics import (
     Evaluation,
     MetricSummary,
+    applicable,
+    evaluate_metrics,
     predictions_from_probabilities,
     summarise,
 )
 from fgbench.data import Predictions
 from fgbench.errors import DataError
-from fgbench.loop.evaluation import evaluate_predictions
 from fgbench.plan.resolve import all_metrics
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def assess(
 ) -> Assessment:
     """Return every metric that applies, with its interval and noise floor, and the whole grid."""
     metrics = {resolved.label: metric for resolved, metric in all_metrics(registry)}
-    evaluation: Evaluation = evaluate_predictions(
-        predictions, metrics, replicates=replicates, seed=seed
+    evaluation: Evaluation = evaluate_metrics(
+        predictions, applicable(metrics, predictions), replicates=replicates, seed=seed
     )
     return Assessment(
         n=len(predictions),

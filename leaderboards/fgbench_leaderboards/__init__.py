@@ -1,4 +1,4 @@
-"""Leaderboards: one folder a board, and the JSON Schema of the format."""
+"""Bundled leaderboards, one folder per board, and the JSON Schema of the format."""
 
 from pathlib import Path
 

@@ -172,10 +172,10 @@ def test_row_opens_by_keyboard_and_shows_details(visit, quick_page, quick):
     assert details.locator("figure svg").count() == 2  # the curves, and the counts
     said = details.locator("[role=img]").get_attribute("aria-label")
     assert "Reliability diagram of synthesis+" in said
-    assert "Of its baseline" in said
+    assert "Its baseline: of" in said
     assert details.locator("figure g[data-mark=rect]").count() == 3  # the band, counts, theirs
     bands = details.locator("figure g[data-mark=rect]").first.locator("rect").count()
-    assert f"of {bands} bins that hold predictions" in said
+    assert f"of {bands} non-empty bins" in said
     assert page.page.evaluate("document.activeElement.dataset.entry") == entry.id
     page.page.keyboard.press("Enter")
     assert page.page.locator("tr.details").count() == 0
@@ -245,7 +245,7 @@ def test_report_links_entry_to_its_bins_and_texts(visit, tmp_path):
     write_report(tmp_path / "run", tmp_path / "run" / "report.html")
     page = visit(tmp_path / "run" / "report.html")
     page.page.locator("tr.entry", has_text="synthesis+").first.locator("button.open").click()
-    page.page.get_by_role("link", name="targeted bins, with sources").click()
+    page.page.get_by_role("link", name="targeted bins, source and synthetic texts").click()
     section = page.page.locator("section[aria-labelledby=samples]")
     assert page.page.url.endswith("#samples-0")
     pair = section.locator(".pair").first

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from fgbench.report import write_board_page
+from fgbench.report import write_board_page, write_report
 from fgbench.report.view import comparisons
 from support.boards import make_run
 
@@ -78,16 +78,16 @@ def test_cost_axis_offers_recorded_costs_only(visit, quick_page):
     page = visit(quick_page)
     page.descriptions("costs")
     options = page.cells("#cost option")
-    assert options == ["requests", "synthetic inputs", "seconds of work"]  # no tokens, no dollars
-    page.page.select_option("#cost", "seconds of work")
-    page.page.wait_for_selector('#costs [aria-label^="seconds of work against"]')
+    assert options == ["requests", "synthetic inputs", "compute seconds"]  # no tokens, no dollars
+    page.page.select_option("#cost", "compute seconds")
+    page.page.wait_for_selector('#costs [aria-label^="compute seconds against"]')
 
 
 def test_charts_follow_the_filters(visit, quick_page):
     page = visit(quick_page)
     assert len(page.descriptions("diagrams")) == 24
     page.page.select_option("#diagram-calibrator", "all")
-    page.page.wait_for_selector("text=The first 24 of 72 are drawn")
+    page.page.wait_for_selector("text=Showing the first 24 of 72")
     page.choose("dataset", "tc")
     for place, figures in {"planes": 1, "costs": 1, "diagrams": 18}.items():
         page.page.locator(f"#{place} h3").scroll_into_view_if_needed()
@@ -132,7 +132,33 @@ def test_missing_diagrams_are_counted(visit, tmp_path):
     page = visit(changed(tmp_path, drop_predictions))
     assert len(page.descriptions("diagrams")) == 3
     note = page.page.inner_text("#diagrams .left-out")
-    assert note == "1 more have none: no predictions are stored with the board."
+    assert note == "Entries without a diagram: 1 (no predictions are stored with the board)."
+
+
+def test_fidelity_charts_show_each_text_and_the_means_of_each_judge(visit, tmp_path):
+    make_run(tmp_path / "run")
+    write_report(tmp_path / "run", tmp_path / "report.html")
+    page = visit(tmp_path / "report.html")
+    box = page.page.locator(".fidelity")
+    box.scroll_into_view_if_needed()
+    box.locator("figure").first.wait_for()
+    assert box.locator("figcaption").all_inner_texts() == [
+        "true posterior\nmean absolute error 0.010, n = 6",
+        "generator's claim\nmean absolute error 0.050, n = 6",
+    ]
+    for chart, judged in ((box.locator("svg").nth(0), 0.56), (box.locator("svg").nth(1), 0.6)):
+        dots, means = chart.locator("g[data-mark=dot]").all()
+        assert dots.locator("circle").count() == 6
+        (mean,) = means.locator("circle").all()
+        assert f"0.550 → {judged:.3f}" in chart.get_attribute("aria-label")
+        # Both axes are 0 to 1, so the mean's place between their ends is its value.
+        x, y = (float(mean.get_attribute(name)) for name in ("cx", "cy"))
+        left, bottom, right, top = map(
+            float,
+            re.findall(r"[\d.]+", chart.locator("[data-mark=line] path").first.get_attribute("d")),
+        )
+        assert (x - left) / (right - left) == pytest.approx(0.55, abs=0.002)
+        assert (y - bottom) / (top - bottom) == pytest.approx(judged, abs=0.002)
 
 
 def test_calibrators_beyond_available_shapes_share_one(visit, tmp_path):

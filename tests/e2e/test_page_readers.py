@@ -50,6 +50,44 @@ def test_axe_finds_no_accessibility_violations(visit, quick_page, tmp_path, sche
         assert found.violations_count == 0, found.generate_report()
 
 
+@pytest.fixture
+def report(tmp_path):
+    make_run(tmp_path / "run")
+    write_report(tmp_path / "run", tmp_path / "report.html")
+    return tmp_path / "report.html"
+
+
+def test_fidelity_charts_follow_the_theme_and_fit_a_narrow_screen(visit, report):
+    page = visit(report, viewport={"width": 390, "height": 800}, color_scheme="light")
+    line = page.page.locator(".fidelity svg [data-mark=line]").first
+    page.page.locator(".fidelity").scroll_into_view_if_needed()
+    line.wait_for()
+    stroke = "element => getComputedStyle(element).stroke"
+    light = line.evaluate(stroke)
+    page.page.click("#theme")
+    assert line.evaluate(stroke) != light
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= 390
+    for chart in page.page.locator(".fidelity svg").all():
+        assert chart.bounding_box()["width"] <= 350
+
+
+def test_fidelity_charts_are_printed_without_scrolling_to_them(visit, report):
+    page = visit(report)
+    assert page.page.locator(".fidelity svg").count() == 0
+    sheets = pypdf.PdfReader(io.BytesIO(page.page.pdf(prefer_css_page_size=True))).pages
+    assert "mean absolute error 0.050, n = 6" in "".join(sheet.extract_text() for sheet in sheets)
+
+
+def test_without_scripts_fidelity_is_a_table(visit, report):
+    page = visit(report, java_script_enabled=False)
+    assert page.page.locator(".fidelity").inner_text() == ""
+    table = page.page.locator("section[aria-labelledby=samples] table")
+    assert table.locator("tbody tr").all_inner_texts() == [
+        "0.5–0.6\t0.560 (n = 6)\t0.600 (n = 6)",
+        "mean absolute error\t0.010 (n = 6)\t0.050 (n = 6)",
+    ]
+
+
 def test_only_tables_scroll_on_narrow_screen(visit, quick_page):
     page = visit(quick_page, viewport={"width": 390, "height": 800})
     page.page.locator("button.open").first.click()
@@ -69,7 +107,7 @@ def test_printed_page_has_no_controls(visit, quick_page):
         assert "calibrator" in sheet
         assert "ece_positive" in sheet
         assert "nll" in sheet
-    assert "keep comparisons together" not in "".join(sheets)
+    assert "group by comparison" not in "".join(sheets)
     page.page.emulate_media(media="print", color_scheme="dark")
     assert not page.page.locator("#controls").is_visible()
     assert page.page.locator("#entries").is_visible()

@@ -194,12 +194,12 @@ def test_html_command_refuses_invalid_input(run, tmp_path, capsys):
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     (tmp_path / "empty").mkdir()
     for arguments, said in (
-        ([str(run), "-o", str(tmp_path / "file")], "it is a file; name the folder"),
+        ([str(run), "-o", str(tmp_path / "file")], "is a file. Pass the folder"),
         ([str(run / "absent.json"), "-o", str(tmp_path / "page")], "there is no such file"),
         ([str(tmp_path / "file"), "-o", str(tmp_path / "page")], "not JSON"),
         (
             [str(run), "-o", str(tmp_path / "page"), "--samples", str(tmp_path / "empty")],
-            "it holds no samples/; name the folder of a run",
+            "has no samples/. Pass the folder of a run",
         ),
         (["quikc", "-o", str(tmp_path / "page")], "Did you mean 'quick'?"),
     ):

@@ -265,7 +265,7 @@ def test_corrupt_artifact_is_rebuilt(tmp_path):
     assert second.failures == ()
     assert comparable(second.folder / "leaderboard.json") == before
     log = events(second.folder)
-    assert {e["key"] for e in log if e["event"] == "artifact_damaged"} == set(damaged)
+    assert {e["key"] for e in log if e["event"] == "artifact_corrupt"} == set(damaged)
 
 
 PRINTER = """
@@ -364,8 +364,8 @@ def test_local_plugin_edited_during_run_fails_its_stages(tmp_path):
     plugin = tmp_path / "local_scale_too.py"
     plugin.write_text(SCALE.format(factor=1))
 
-    def edit(event, fields):
-        if event == "run_started":
+    def edit(event):
+        if event.name == "run_started":
             plugin.write_text(SCALE.format(factor=-1))
 
     outcome = run(
@@ -373,7 +373,7 @@ def test_local_plugin_edited_during_run_fails_its_stages(tmp_path):
         arms=["baseline"], calibrators=["scale", "none"], observers=[edit],
     )  # fmt: skip
     assert [failure.label.split(" · ")[-2] for failure in outcome.failures] == ["scale"]
-    assert "was changed while the run was going on" in outcome.failures[0].error
+    assert "changed during the run" in outcome.failures[0].error
     assert len(outcome.leaderboard.entries) == 1
 
 

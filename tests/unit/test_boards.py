@@ -88,6 +88,7 @@ def test_published_figures_cite_source_only(paper):
 
 def test_paper_board_matches_printed_figures(paper):
     pattern = r"Printed: ACC (\S+) \((\S+)\), ECE (\S+) \((\S+)\): "
+    assert paper.entries
     for entry in paper.entries:
         printed = re.match(pattern, entry.published.notes)
         accuracy, ece = entry.metrics["accuracy"], entry.metrics["ece_positive"]
@@ -143,6 +144,7 @@ def test_temperature_scaling_keeps_printed_accuracies(figures):
 
 
 def test_paper_board_sizes_match_cards(paper):
+    assert {entry.dataset.name for entry in paper.entries} == set(DATASETS)
     for entry in paper.entries:
         text = (CARDS / f"{entry.dataset.name}.toml").read_text(encoding="utf-8")
         printed = tomllib.loads(text)["paper"]

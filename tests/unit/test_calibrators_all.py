@@ -10,9 +10,9 @@ import pytest
 from scipy.special import softmax
 
 from fgbench import Calibrator, DataError, Predictions
-from fgbench.loop.calibrating import calibrate
 from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
+from fgbench.stages.calibrate import calibrate
 from support.calibrators import draw, fitted, overconfident
 
 REGISTRY = Registry.load()

@@ -523,7 +523,7 @@ class Ranks(Sound):
     ("calibrator", "problem"),
     [
         (Truth, "transform looks at the labels"),
-        (BreaksPromise, "it says that it preserves accuracy, and changed"),
+        (BreaksPromise, "declares preserves_accuracy but changed"),
         (HalfTheRows, r"logits of shape \(100, 2\), not \(200, 2\)"),
         (NotANumber, "unusable predictions: the logits contain NaN"),
         (NotANumberAtTheEnds, "unusable predictions: the logits contain NaN"),

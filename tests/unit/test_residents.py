@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 
 import fgbench
-from fgbench.engine.residents import Residence
+from fgbench.engine.residents import WarmModelCache
 from support.runs import PROBE
 
 
@@ -15,7 +15,7 @@ class Log:
     def __init__(self):
         self.events, self.loaded = [], 0
 
-    def ask(self, residence, key):
+    def ask(self, cache, key):
         def load():
             assert self.loaded == 0, "there is never more than one"
             self.loaded += 1
@@ -27,66 +27,66 @@ class Log:
             self.loaded -= 1
             self.events.append(f"release {key}")
 
-        return residence.resident(key, load, release)
+        return cache.resident(key, load, release)
 
 
 def test_stages_of_one_occupant_share_resident():
-    residence, log = Residence(), Log()
+    cache, log = WarmModelCache(), Log()
     things = []
-    for occupant in ["A", None, "A", None, None, "A"]:
-        residence.enter(occupant)
-        if occupant:
-            things.append(log.ask(residence, "model"))
+    for affinity in ["A", None, "A", None, None, "A"]:
+        cache.enter(affinity)
+        if affinity:
+            things.append(log.ask(cache, "model"))
     assert log.events == ["load model"]
     assert all(thing is things[0] for thing in things)
 
 
 def test_other_occupant_releases_resident():
-    residence, log = Residence(), Log()
-    residence.enter("A")
-    log.ask(residence, "model")
-    residence.enter("B")
+    cache, log = WarmModelCache(), Log()
+    cache.enter("A")
+    log.ask(cache, "model")
+    cache.enter("B")
     assert log.events == ["load model", "release model"]
-    residence.enter("A")
-    log.ask(residence, "model")
+    cache.enter("A")
+    log.ask(cache, "model")
     assert log.events[2:] == ["load model"]
 
 
 def test_other_key_replaces_resident():
-    residence, log = Residence(), Log()
-    residence.enter("A")
+    cache, log = WarmModelCache(), Log()
+    cache.enter("A")
     for key in ["small", "small", "large", "small"]:
-        log.ask(residence, key)
+        log.ask(cache, key)
     assert log.events == [
         "load small", "release small", "load large", "release large", "load small",
     ]  # fmt: skip
-    residence.enter(None)
-    log.ask(residence, "small")  # no stage has what another's parts have loaded
+    cache.enter(None)
+    log.ask(cache, "small")  # no stage has what another's parts have loaded
     assert log.events[-2:] == ["release small", "load small"]
 
 
 def test_resident_released_once():
-    residence, log = Residence(), Log()
-    residence.release()
-    residence.enter("A")
-    log.ask(residence, "model")
-    residence.release()
-    residence.release()
+    cache, log = WarmModelCache(), Log()
+    cache.release()
+    cache.enter("A")
+    log.ask(cache, "model")
+    cache.release()
+    cache.release()
     assert log.events == ["load model", "release model"]
 
 
 def test_failed_load_leaves_no_resident():
-    residence, log = Residence(), Log()
-    residence.enter("A")
-    log.ask(residence, "first")
+    cache, log = WarmModelCache(), Log()
+    cache.enter("A")
+    log.ask(cache, "first")
 
     def fail():
         assert log.loaded == 0, "the former one makes room first"
         raise OSError("out of memory")
 
     with pytest.raises(OSError, match="out of memory"):
-        residence.resident("second", fail, lambda thing: None)
-    log.ask(residence, "first")
+        cache.resident("second", fail, lambda thing: None)
+    log.ask(cache, "first")
     assert log.events == ["load first", "release first", "load first"]
 
 

@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 
 from fgbench.engine.queue import StageQueue
 from fgbench.engine.scheduler import Scheduler
+from fgbench.engine.task import Outcome
 from fgbench.plan.graph import Graph
 from fgbench.plan.resolve import ResolvedPart
 from fgbench.store import Store
+
+
+def schedule(graph, folder, executor):
+    """Return a scheduler for a graph without source nodes that reports to nobody."""
+    return Scheduler(graph, Store(folder), executor, None, lambda *event: None)
 
 
 class Fragile:
@@ -26,7 +32,7 @@ class Fragile:
         self.lock = threading.Lock()
 
     def submit(self, stage):
-        future, name = Future(), json.loads(stage)["parameters"]["name"]
+        future, name = Future(), json.loads(stage)["label"]
         self.submitted.append(name)
         with self.lock:
             self.running.append(future)
@@ -42,8 +48,7 @@ class Fragile:
                 if killing:
                     each.set_exception(BrokenExecutor())
                 else:
-                    answer = {"status": "finished", "digest": "d", "value": None, "seconds": 0.1}
-                    each.set_result(json.dumps(answer))
+                    each.set_result(Outcome("finished", digest="d", seconds=0.1).to_json())
             self.running = [each for each in self.running if not each.done()]
 
 
@@ -52,15 +57,15 @@ def test_worker_death_fails_only_its_stage(tmp_path, killers):
     graph = Graph()
     names = ["a", "killer", "b", "c", "d"] if killers == 1 else ["killer", "a", "b", "killer", "c"]
     nodes = [
-        graph.add("compose", name, parameters={"name": name, "at": at})
+        graph.add("compose", name, parameters={"arm": "real", "protocol": "strict", "seed": at})
         for at, name in enumerate(names)
     ]
     executor = Fragile()
-    results = Scheduler(graph, Store(tmp_path), executor, {}, lambda *event: None).run()
+    results = schedule(graph, tmp_path, executor).run()
     failed = [name for name, node in zip(names, nodes, strict=True) if not results[node].ok]
     assert failed == ["killer"] * killers
     assert max(executor.submitted.count(name) for name in "abc") <= 1 + killers
-    assert "worker process died" in results[nodes[names.index("killer")]].error
+    assert "the worker process was killed" in results[nodes[names.index("killer")]].error
 
 
 class Recorder:
@@ -75,7 +80,7 @@ class Recorder:
         self.worker.start()
 
     def submit(self, stage):
-        future, name = Future(), json.loads(stage)["parameters"]["name"]
+        future, name = Future(), json.loads(stage)["label"]
         with self.changed:
             self.order.append(name)
             self.running[future] = name
@@ -91,8 +96,7 @@ class Recorder:
                 if not self.running:
                     continue
                 future, name = self.running.popitem()
-            answer = {"status": "finished", "digest": name, "value": None, "seconds": 0.1}
-            future.set_result(json.dumps(answer))
+            future.set_result(Outcome("finished", digest=name, seconds=0.1).to_json())
 
 
 def part(name, *, exclusive):
@@ -104,14 +108,16 @@ def trains(graph, names):
     """Add a stage for each name, "A1" with the exclusive part A, "a1" with a part that is not."""
     for name in names:
         classifier = part(name[0], exclusive=name[0].isupper())
-        graph.add("train", name, parts={"classifier": classifier}, parameters={"name": name})
+        seed = len(graph.nodes)
+        parameters = {"outputs": [], "seed": seed}
+        graph.add("train", name, parts={"classifier": classifier}, parameters=parameters)
 
 
 @pytest.mark.parametrize("slots", [1, 2, 4])
 def test_one_exclusive_stage_runs_beside_others(tmp_path, slots):
     graph, executor = Graph(), Recorder(slots)
     trains(graph, ["A1", "B1", "a1", "A2", "a2", "B2", "a3", "a4", "a5"])
-    results = Scheduler(graph, Store(tmp_path), executor, {}, lambda *event: None).run()
+    results = schedule(graph, tmp_path, executor).run()
     assert len(results) == 9 and all(result.ok for result in results.values())
     assert Counter(executor.order) == Counter(node.label for node in graph.nodes.values())
     for names in executor.together:
@@ -122,7 +128,7 @@ def test_one_exclusive_stage_runs_beside_others(tmp_path, slots):
 def test_exclusive_stages_of_same_parts_run_consecutively(tmp_path):
     graph, executor = Graph(), Recorder(1)
     trains(graph, ["A1", "B1", "C1", "A2", "b1", "B2", "A3", "C2"])
-    Scheduler(graph, Store(tmp_path), executor, {}, lambda *event: None).run()
+    schedule(graph, tmp_path, executor).run()
     assert executor.order == ["A1", "A2", "A3", "B1", "B2", "C1", "b1", "C2"]
 
 
@@ -130,9 +136,12 @@ def test_exclusive_not_in_stage_key():
     keys = []
     for exclusive in (True, False):
         graph = Graph()
-        node = graph.add("train", "", parts={"classifier": part("a", exclusive=exclusive)})
+        classifier = part("a", exclusive=exclusive)
+        parameters = {"outputs": [], "seed": 0}
+        node = graph.add("train", "", parts={"classifier": classifier}, parameters=parameters)
         keys.append((node, graph.nodes[node].key({})))
-        assert (graph.nodes[node].occupant is not None) is exclusive
+        assert (graph.nodes[node].affinity is not None) is exclusive
+        assert graph.nodes[node].resources.whole_host is exclusive
     assert keys[0] == keys[1]
 
 
@@ -141,9 +150,9 @@ def test_queued_stages_are_taken_once(steps):
     queue, waiting, last = StageQueue(), [], "none yet"
     for at, step in enumerate([*steps, *["take"] * len(steps)]):
         if step.startswith("add"):
-            occupant = step[4:] or None
-            queue.add(str(at), occupant)
-            waiting.append((str(at), occupant))
+            affinity = step[4:] or None
+            queue.add(str(at), affinity)
+            waiting.append((str(at), affinity))
             continue
         taken = step == "take beside"
         key = queue.take(taken=taken)
@@ -151,13 +160,13 @@ def test_queued_stages_are_taken_once(steps):
         if not allowed:
             assert key is None
             continue
-        occupant = dict(waiting)[key]
-        # First come, but for the occupant that was taken last.
+        affinity = dict(waiting)[key]
+        # First come, but for the affinity that was taken last.
         turn = allowed[0][1]
-        assert (occupant is None) is (turn is None)
-        if occupant is not None:
-            assert occupant == (last if last in dict(waiting).values() else turn)
-            last = occupant
-        assert key == next(name for name, each in waiting if each == occupant)
-        waiting.remove((key, occupant))
+        assert (affinity is None) is (turn is None)
+        if affinity is not None:
+            assert affinity == (last if last in dict(waiting).values() else turn)
+            last = affinity
+        assert key == next(name for name, each in waiting if each == affinity)
+        waiting.remove((key, affinity))
     assert not waiting

@@ -31,6 +31,8 @@ def keys_by_stage(suite, folder):
     keys, by_stage = {}, {}
     for node in plan.graph.nodes.values():
         keys[node.id] = node.key({source: keys[source] for source in node.inputs.values()})
+        if node.source:
+            continue
         by_stage.setdefault(node.stage, []).append(keys[node.id])
     return {
         stage: [len(stage_keys), digest(sorted(stage_keys))]

@@ -14,7 +14,7 @@ from fgbench._version import __version__
 from fgbench.cli.options import data_dir_option, plugin_option, store_option
 from fgbench.plugins.registry import Registry
 
-_PACKAGES = ("numpy", "scipy", "scikit-learn", "matplotlib", "pydantic", "rich", "pluggy")
+_PACKAGES = ("numpy", "scipy", "scikit-learn", "pydantic", "rich", "pluggy")
 
 
 @click.command("doctor")

@@ -14,9 +14,9 @@ from fgbench.cli.options import data_dir_option, load_registry, plugin_option
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fgbench.engine.events import Listener
     from fgbench.plan.plan import Plan
     from fgbench.runs.regenerate import Regeneration
-    from fgbench.runs.session import Observer
     from fgbench.store import Store
 
 
@@ -85,7 +85,7 @@ def regenerate(
 
 
 @contextlib.contextmanager
-def _observed(plan: Plan, store: Store, quiet: bool) -> Iterator[Observer]:
+def _observed(plan: Plan, store: Store, quiet: bool) -> Iterator[Listener]:
     from fgbench.cli.progress import progress
     from fgbench.llm.answers import ANSWERS_FILE
 

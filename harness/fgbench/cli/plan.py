@@ -32,7 +32,8 @@ def plan(
     Takes the same arguments as `fgbench run`, and runs nothing.
     """
     from fgbench.cards import DataFolder
-    from fgbench.plan.plan import forecast, make_plan
+    from fgbench.plan.forecast import forecast
+    from fgbench.plan.plan import make_plan
     from fgbench.store import Store, default_store
 
     registry = load_registry(plugins)

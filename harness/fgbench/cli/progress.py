@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from fgbench.errors import StoreError
@@ -14,9 +14,9 @@ from fgbench.errors import StoreError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fgbench.engine.events import Event, Listener
     from fgbench.llm.budget import Spent
     from fgbench.plan.plan import Plan
-    from fgbench.runs.session import Observer
 
 _PLAIN_EVERY = 5.0
 _SPENDING_EVERY, _PLAIN_SPENDING_EVERY = 0.5, 30.0
@@ -24,10 +24,10 @@ _ENDED = frozenset({"stage_finished", "stage_cached", "stage_shared", "stage_fai
 
 
 @contextlib.contextmanager
-def progress(plan: Plan, answers: Path, *, quiet: bool) -> Iterator[Observer]:
+def progress(plan: Plan, answers: Path, *, quiet: bool) -> Iterator[Listener]:
     """Yield an observer that shows how far a run is, and what the file `answers` says it spent."""
     if quiet:
-        yield lambda event, fields: None
+        yield lambda event: None
     elif sys.stderr.isatty():
         with _bars(plan, answers) as observer:
             yield observer
@@ -45,13 +45,13 @@ class _Tally:
         self.cost = 0.0
         self.spent: Spent | None = None
 
-    def add(self, event: str, fields: Mapping[str, Any]) -> None:
+    def add(self, event: Event) -> None:
         self.ended += 1
-        self.cached += event != "stage_finished" and event != "stage_failed"
-        self.failed += event == "stage_failed"
-        if event != "stage_shared" and "usage" in fields:
-            usage = fields["usage"]
-            self.accepted += fields.get("accepted", 0)
+        self.cached += event.name != "stage_finished" and event.name != "stage_failed"
+        self.failed += event.name == "stage_failed"
+        if event.name != "stage_shared" and "usage" in event.fields:
+            usage = event.fields["usage"]
+            self.accepted += event.fields.get("accepted", 0)
             self.tokens += usage["prompt_tokens"] + usage["completion_tokens"]
             self.cost += usage["cost_usd"]
 
@@ -69,7 +69,7 @@ class _Tally:
 
 
 @contextlib.contextmanager
-def _bars(plan: Plan, answers: Path) -> Iterator[Observer]:
+def _bars(plan: Plan, answers: Path) -> Iterator[Listener]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.table import Column
@@ -89,18 +89,18 @@ def _bars(plan: Plan, answers: Path) -> Iterator[Observer]:
         expand=True,
         transient=True,
     ) as bars:
-        total = len(plan.graph.nodes)
+        total = plan.graph.n_stages
         whole = bars.add_task("stages", total=total, count=f"0/{total}", note="")
         running: dict[str, Any] = {}
 
-        def observe(event: str, fields: Mapping[str, Any]) -> None:
-            if event == "stage_started":
-                running[fields["node"]] = bars.add_task(
-                    fields["stage"], total=None, count="", note=fields["label"]
+        def observe(event: Event) -> None:
+            if event.name == "stage_started":
+                running[event.fields["node"]] = bars.add_task(
+                    event.fields["stage"], total=None, count="", note=event.fields["label"]
                 )
-            elif event in _ENDED:
-                tally.add(event, fields)
-                task = running.pop(fields["node"], None)
+            elif event.name in _ENDED:
+                tally.add(event)
+                task = running.pop(event.fields["node"], None)
                 if task is not None:
                     bars.remove_task(task)
                 bars.update(
@@ -151,19 +151,20 @@ class _Plain:
     """A line at the start, every few seconds, and at the end."""
 
     def __init__(self, plan: Plan) -> None:
-        self._total = len(plan.graph.nodes)
+        self._total = plan.graph.n_stages
         self._tally = _Tally()
         self._last = time.monotonic()
         self._plan = plan
 
-    def __call__(self, event: str, fields: Mapping[str, Any]) -> None:
-        if event == "run_started":
-            self._say(f"run {fields['run']}: {fields['cells']} cells, {self._total} stages")
-        elif event in _ENDED:
-            self._tally.add(event, fields)
+    def __call__(self, event: Event) -> None:
+        if event.name == "run_started":
+            cells = event.fields["cells"]
+            self._say(f"run {event.fields['run']}: {cells} cells, {self._total} stages")
+        elif event.name in _ENDED:
+            self._tally.add(event)
             if time.monotonic() - self._last >= _PLAIN_EVERY:
                 self._progress()
-        elif event == "run_finished":
+        elif event.name == "run_finished":
             self._progress()
 
     def spent(self, spent: Spent) -> None:

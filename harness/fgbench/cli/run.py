@@ -64,7 +64,7 @@ def run(
     from fgbench.plan.plan import make_plan
     from fgbench.plugins.references import PartReference
     from fgbench.runs.session import run_plan
-    from fgbench.store import Store, default_store
+    from fgbench.store import default_store, open_store
 
     # Whatever a part prints belongs to the progress: standard output is for the result.
     with contextlib.redirect_stdout(sys.stderr):
@@ -74,7 +74,7 @@ def run(
             click.echo(f"Warning: {warning}", err=True)
         for line in tell_refusals(planned.refusals):
             click.echo(line, err=True)
-        stored = Store(Path(store) if store else default_store())
+        stored = open_store(Path(store) if store else default_store())
         with progress(planned, stored.root / ANSWERS_FILE, quiet=quiet) as observer:
             outcome = run_plan(
                 planned,

@@ -21,8 +21,9 @@ from fgbench.diagnostics.models import (
 )
 from fgbench.diagnostics.relabelling import relabelling
 from fgbench.diagnostics.shifts import bin_shifts
-from fgbench.loop.targeting import Targets
 from fgbench.plan.graph import why_no_influence
+from fgbench.stages.base import stored_predictions
+from fgbench.stages.target import stored_targets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,7 +109,7 @@ def _diagnose_set(
         if after is None:
             skipped[f"shifts of {arm}"] = "its training failed"
         else:
-            where = Targets.from_value(targets.value)
+            where = stored_targets(targets)
             shifts[arm] = bin_shifts(where, cell.bins, baseline, after)
     return SetRecord(
         dataset=cell.dataset.part.label,
@@ -192,7 +193,7 @@ class _PredictionsOf:
             artifact = self._find(node)
             self._known[node] = None
             if artifact is not None:
-                stored = Predictions.load(artifact.path("test.npz"))
+                stored = stored_predictions(artifact, "test")
                 # Features and passes may be large, and play no part here.
                 self._known[node] = Predictions(stored.logits, stored.labels)
         return self._known[node]

@@ -1,9 +1,15 @@
-"""The event log of a run: one JSON object a line, appended, whole lines only."""
+"""Events: what happens in a run, written once and passed to every listener.
+
+The listeners are the run's log (`events.jsonl`), the observers of the caller, and the lifecycle
+hooks of plugins; all of them receive the same `Event`.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,10 +22,30 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class EventLog:
-    """Appends to `events.jsonl`; a resumed run goes on in the same file.
+@dataclass(frozen=True)
+class Event:
+    """One event of a run: its name, its fields as JSON values, and when it happened."""
 
-    A line that a killed process left half-written is ended first, and readers skip it.
+    name: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    time: str = field(default_factory=now)
+
+
+Listener = Callable[[Event], None]
+
+
+def emit(listeners: Sequence[Listener], name: str, **fields: Any) -> None:
+    """Create an event and pass it to each listener in turn."""
+    event = Event(name, fields)
+    for listener in listeners:
+        listener(event)
+
+
+class EventLog:
+    """A listener that appends to `events.jsonl`, one JSON object per line.
+
+    A resumed run appends to the same file. A line that a killed process left incomplete is
+    terminated first; readers skip it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,11 +59,11 @@ class EventLog:
         except OSError as error:
             raise cannot_write(path, error) from error
 
-    def write(self, event: str, **fields: Any) -> None:
-        """Append one event, with its time."""
-        line = json.dumps({"time": now(), "event": event, **fields}, sort_keys=True)
+    def __call__(self, event: Event) -> None:
+        """Append one event."""
+        line = {"time": event.time, "event": event.name, **event.fields}
         try:
-            self._stream.write(line.encode() + b"\n")
+            self._stream.write(json.dumps(line, sort_keys=True).encode() + b"\n")
         except OSError as error:
             raise cannot_write(self._path, error) from error
 
@@ -47,7 +73,7 @@ class EventLog:
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
-    """Return the events of a log, but for lines that a killed process left half-written."""
+    """Return the events of a log, except lines that a killed process left incomplete."""
     events = []
     for line in path.read_bytes().splitlines():
         try:

@@ -1,4 +1,4 @@
-"""In which order stages are started: first come, but a model that is loaded is used up first."""
+"""The order in which stages start: first come, first served, but loaded models are reused."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from itertools import count
 
 
 class StageQueue:
-    """The stages that wait for a slot, by key, each with its occupant (`Node.occupant`) or None.
+    """The stages that wait for a slot, by key, each with its affinity (`Node.affinity`) or None.
 
-    A stage with an occupant is taken when no other one is running. If it is the turn of such a
-    stage, one with the occupant that was taken last goes before the others: what a stage loaded
-    may serve the next. Nothing starves, for a graph is finite; no result depends on the order.
+    A stage with an affinity is taken only when no other such stage is running. When it is the turn
+    of one, stages with the affinity that was taken last go first, so that a loaded model serves
+    them all. Nothing starves, since a graph is finite; no result depends on the order.
     """
 
     def __init__(self) -> None:
@@ -19,29 +19,29 @@ class StageQueue:
         self._queues: dict[str | None, deque[tuple[int, str]]] = {}
         self._last: str | None = None
 
-    def add(self, key: str, occupant: str | None) -> None:
-        """Put a stage at the end."""
-        self._queues.setdefault(occupant, deque()).append((next(self._arrivals), key))
+    def add(self, key: str, affinity: str | None) -> None:
+        """Append a stage."""
+        self._queues.setdefault(affinity, deque()).append((next(self._arrivals), key))
 
     def take(self, *, taken: bool) -> str | None:
         """Remove and return the stage whose turn it is, None if none may start.
 
-        `taken` says that a stage with an occupant is running.
+        `taken` says that a stage with an affinity is running.
         """
         heads = {
-            occupant: queue[0]
-            for occupant, queue in self._queues.items()
-            if occupant is None or not taken
+            affinity: queue[0]
+            for affinity, queue in self._queues.items()
+            if affinity is None or not taken
         }
         if not heads:
             return None
-        occupant = min(heads, key=lambda item: heads[item])
-        if occupant is not None:
+        affinity = min(heads, key=lambda item: heads[item])
+        if affinity is not None:
             if self._last is None or self._last not in heads:
-                self._last = occupant
-            occupant = self._last
-        queue = self._queues[occupant]
+                self._last = affinity
+            affinity = self._last
+        queue = self._queues[affinity]
         _, key = queue.popleft()
         if not queue:
-            del self._queues[occupant]
+            del self._queues[affinity]
         return key

@@ -1,4 +1,4 @@
-"""What stays loaded between the stages of a process: one thing at most, a language model say."""
+"""Process-wide cache that holds at most one loaded model between stages."""
 
 from __future__ import annotations
 
@@ -8,60 +8,60 @@ from typing import Any, NamedTuple, TypeVar
 T = TypeVar("T")
 
 
-class _Resident(NamedTuple):
-    occupant: str | None
+class _WarmModel(NamedTuple):
+    affinity: str | None
     key: str
-    thing: Any
+    model: Any
     release: Callable[[Any], None]
 
 
-class Residence:
-    """Room for one resident. It belongs to the occupant (`Node.occupant`) whose stage loaded it."""
+class WarmModelCache:
+    """Holds one loaded model, for stages of the affinity (`Node.affinity`) that loaded it."""
 
     def __init__(self) -> None:
-        self._occupant: str | None = None
-        self._resident: _Resident | None = None
+        self._affinity: str | None = None
+        self._warm: _WarmModel | None = None
 
-    def enter(self, occupant: str | None) -> None:
-        """Begin a stage: if it has an occupant, the resident of another one leaves first."""
-        self._occupant = occupant
-        resident = self._resident
-        if occupant is not None and resident is not None and resident.occupant != occupant:
+    def enter(self, affinity: str | None) -> None:
+        """Begin a stage: one with an affinity first releases the model of any other."""
+        self._affinity = affinity
+        warm = self._warm
+        if affinity is not None and warm is not None and warm.affinity != affinity:
             self.release()
 
     def resident(self, key: str, load: Callable[[], T], release: Callable[[T], None]) -> T:
-        """Return the thing that stays loaded: see `fgbench.resident`."""
-        resident = self._resident
-        if resident is None or (resident.occupant, resident.key) != (self._occupant, key):
+        """Return the cached model, loading it if necessary: see `fgbench.resident`."""
+        warm = self._warm
+        if warm is None or (warm.affinity, warm.key) != (self._affinity, key):
             self.release()
-            resident = self._resident = _Resident(self._occupant, key, load(), release)
-        thing: T = resident.thing
-        return thing
+            warm = self._warm = _WarmModel(self._affinity, key, load(), release)
+        model: T = warm.model
+        return model
 
     def release(self) -> None:
-        """Let the resident go, if there is one."""
-        resident, self._resident = self._resident, None
-        if resident is not None:
-            resident.release(resident.thing)
+        """Release the model, if there is one."""
+        warm, self._warm = self._warm, None
+        if warm is not None:
+            warm.release(warm.model)
 
 
-PROCESS = Residence()
-"""The one of this process."""
+PROCESS = WarmModelCache()
+"""The cache of this process."""
 
 
 def resident(key: str, load: Callable[[], T], release: Callable[[T], None]) -> T:
-    """Return what `load` returns, kept from an earlier stage of this process if it can be.
+    """Return what `load` returns, reusing the one that an earlier stage of this process loaded.
 
-    For parts that are `exclusive` because of what they load. `key` says all that the thing depends
-    on; another key, or a stage with other exclusive parts, releases it first, so that there is
-    never more than one. Where several processes work, it is released after every stage.
+    For parts that are `exclusive` because of what they load. `key` identifies everything that the
+    model depends on; another key, or a stage with other exclusive parts, releases it first, so that
+    at most one is loaded. Executors with several processes release it after every stage.
 
-    `release` must free what the thing holds (`model.to("meta")`, `server.close()`): whoever asked
-    for the thing may still refer to it.
+    `release` must free what the model holds (`model.to("meta")`, `server.close()`), because the
+    caller may still hold a reference.
     """
     return PROCESS.resident(key, load, release)
 
 
 def release_resident() -> None:
-    """Let the resident of this process go: what an executor does at its end."""
+    """Release the model of this process; executors call this when they close."""
     PROCESS.release()

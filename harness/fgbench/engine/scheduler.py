@@ -1,26 +1,27 @@
 """Walk a graph of stages through an executor, in any order its arrows allow.
 
 Each node is resolved once: from the store if its key is there, else by one worker. Nodes whose
-keys turn out equal share one execution. A failed node takes the nodes that read it along, and
-nothing else.
+keys turn out equal share one execution. When a node fails, the nodes that depend on it fail with
+it, and no others. An artifact that is missing or corrupt when it is used is rebuilt, once.
 """
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from fgbench.engine.queue import StageQueue
-from fgbench.errors import StoreError
+from fgbench.engine.task import Outcome, StageTask
+from fgbench.errors import CorruptArtifactError, StoreError
 
 if TYPE_CHECKING:
     from fgbench.parts.executor import Executor
     from fgbench.plan.graph import Graph, Node
-    from fgbench.store import Store
+    from fgbench.store import Artifact, Store
 
 
 @dataclass(frozen=True)
@@ -39,34 +40,42 @@ class NodeResult:
 
     @property
     def ok(self) -> bool:
-        """Whether there is an artefact."""
+        """Whether there is an artifact."""
         return self.status != "failed"
 
 
 Notify = Callable[[str, "Node", NodeResult | None], None]
-"""Called with "started" or "ended", the node, and its result when it ended."""
+"""Called with "started", "ended" or "rebuilt", the node, and its result if it has one."""
 
 
 class Scheduler:
-    """Runs the nodes of one graph; `results` has the outcome of each by node id."""
+    """Runs the nodes of one graph; `results` has the outcome of each by node id.
+
+    `source` returns the artifact of a source node, storing it if necessary. `stored` holds the
+    artifacts that the planner found, by node id; they are not looked up again.
+    """
 
     def __init__(
         self,
         graph: Graph,
         store: Store,
         executor: Executor,
-        dataset_keys: Mapping[str, str],
+        source: Callable[[Node], Artifact],
         notify: Notify,
+        stored: Mapping[str, Artifact] | None = None,
     ) -> None:
         self.results: dict[str, NodeResult] = {}
         self._graph = graph
         self._store = store
         self._executor = executor
-        self._dataset_keys = dataset_keys
+        self._source = source
         self._notify = notify
-        self._waiting: dict[str, int] = {}
-        self._users: dict[str, list[str]] = {node: [] for node in graph.nodes}
-        self._ready: deque[Node] = deque()
+        self._stored = dict(stored or {})
+        self._order = TopologicalSorter(
+            {node.id: sorted(set(node.inputs.values())) for node in graph.nodes.values()}
+        )
+        self._order.prepare()
+        self._ready = deque(self._order.get_ready())
         self._nodes_of: dict[str, list[Node]] = {}
         """By key, what is queued, running or lost: the nodes that share it, first come first."""
         self._queue = StageQueue()
@@ -74,19 +83,15 @@ class Scheduler:
         self._lost: deque[str] = deque()
         self._alone: str | None = None
         self._by_key: dict[str, NodeResult] = {}
-        for node in graph.nodes.values():
-            inputs = set(node.inputs.values())
-            self._waiting[node.id] = len(inputs)
-            for source in sorted(inputs):
-                self._users[source].append(node.id)
-            if not inputs:
-                self._ready.append(node)
+        self._rebuilt: set[str] = set()
+        self._blocked: dict[str, list[str]] = {}
+        """By node that is being rebuilt: the nodes that wait for it."""
 
     def run(self) -> dict[str, NodeResult]:
         """Resolve every node. Raises `StoreError` when the store cannot be written."""
         while self._ready or self._nodes_of:
             while self._ready:
-                self._resolve(self._ready.popleft())
+                self._resolve(self._graph.nodes[self._ready.popleft()])
             if self._lost:
                 self._retry_alone()
             else:
@@ -97,8 +102,15 @@ class Scheduler:
                     self._finish(future)
         return self.results
 
+    def rebuild(self, key: str) -> bool:
+        """Run the stage of a lost artifact again; False if that has been tried already."""
+        if not self._start_rebuild(key, ()):
+            return False
+        self.run()
+        return True
+
     def _resolve(self, node: Node) -> None:
-        """End a node whose inputs are there, or queue it if it takes work."""
+        """End a node whose inputs are ready, or queue it if it takes work."""
         failed = next(
             (source for source in node.inputs.values() if not self.results[source].ok), None
         )
@@ -107,94 +119,126 @@ class Scheduler:
             cause = first.cause or failed
             self._end(node, NodeResult("failed", error=first.error, cause=cause))
             return
+        if node.source:
+            self._end_cached(node, self._source(node))
+            return
+        stored = self._stored.get(node.id)
+        if stored is not None and _is_usable(stored):
+            self._end_cached(node, stored)
+            return
         digests = {source: self.results[source].digest or "" for source in node.inputs.values()}
         key = node.key(digests)
         if key in self._by_key:
             self._share(node, self._by_key[key])
         elif key in self._nodes_of:
             self._nodes_of[key].append(node)
-        elif (present := self._store.get(key)) is not None:
-            result = NodeResult("cached", key, present.digest, present.value, present.seconds)
-            self._by_key[key] = result
-            self._end(node, result)
+        elif (artifact := self._store.find(key)) is not None and _is_usable(artifact):
+            self._end_cached(node, artifact)
         else:
             self._nodes_of[key] = [node]
-            self._queue.add(key, node.occupant)
+            self._queue.add(key, node.affinity)
+
+    def _end_cached(self, node: Node, artifact: Artifact) -> None:
+        shared = artifact.key in self._by_key
+        result = NodeResult(
+            "shared" if shared else "cached",
+            artifact.key,
+            artifact.digest,
+            artifact.value,
+            artifact.seconds,
+        )
+        self._by_key.setdefault(artifact.key, result)
+        self._end(node, result)
 
     def _fill_slots(self) -> None:
         while len(self._running) < self._executor.slots:
-            key = self._queue.take(taken=self._machine_is_taken())
+            key = self._queue.take(taken=self._host_is_taken())
             if key is None:
                 return
             self._notify("started", self._nodes_of[key][0], None)
             self._submit(key)
 
-    def _machine_is_taken(self) -> bool:
-        return any(self._nodes_of[key][0].occupant is not None for key in self._running.values())
+    def _host_is_taken(self) -> bool:
+        return any(self._nodes_of[key][0].resources.whole_host for key in self._running.values())
 
     def _retry_alone(self) -> None:
         """Run a stage that was lost with a worker once more, with no other beside it.
 
-        A worker's death loses what all of them were doing; whose fault it was shows like this.
+        A worker's death loses what all workers of a pool were doing; this shows whose fault it was.
         """
         if not self._running:
             self._alone = self._lost.popleft()
             self._submit(self._alone)
 
     def _submit(self, key: str) -> None:
-        self._running[self._executor.submit(self._task(key))] = key
+        self._running[self._executor.submit(self._task(key).to_json())] = key
 
-    def _task(self, key: str) -> str:
-        """Return what a worker needs to know of a stage."""
+    def _task(self, key: str) -> StageTask:
         node = self._nodes_of[key][0]
-        inputs = {role: self.results[source].key for role, source in node.inputs.items()}
-        if node.dataset is not None:
-            inputs["dataset"] = self._dataset_keys[node.dataset]
-        task = {
-            "stage": node.stage,
-            "key": key,
-            "occupant": node.occupant,
-            "parts": {
+        return StageTask(
+            key=key,
+            stage=node.stage,
+            label=node.label,
+            parts={
                 role: dict(part.identity) | {"parameters": dict(part.parameters)}
                 for role, part in node.parts.items()
             },
-            "parameters": dict(node.parameters),
-            "inputs": inputs,
-        }
-        return json.dumps(task)
+            params=dict(node.parameters),
+            inputs={role: str(self.results[source].key) for role, source in node.inputs.items()},
+            affinity=node.affinity,
+        )
 
     def _finish(self, future: Future[str]) -> None:
         key = self._running.pop(future)
         try:
-            outcome = json.loads(future.result())
+            outcome = Outcome.from_json(future.result())
         except BrokenExecutor:
             if key != self._alone:
                 self._lost.append(key)
                 return
-            outcome = {
-                "status": "failed",
-                "error": "the worker process died; was it out of memory?",
-                "traceback": None,
-                "fatal": False,
-            }
-        if outcome["status"] == "failed":
-            if outcome["fatal"]:
-                raise StoreError(outcome["error"])
-            result = NodeResult(
-                "failed", key, error=outcome["error"], traceback=outcome["traceback"]
-            )
-        else:
-            result = NodeResult(
-                outcome["status"], key, outcome["digest"], outcome["value"], outcome["seconds"]
-            )
+            outcome = Outcome("failed", error="the worker process was killed (out of memory?)")
+        if outcome.fatal:
+            raise StoreError(str(outcome.error))
+        nodes = self._nodes_of.pop(key)
+        if outcome.lost_input and self._start_rebuild(outcome.lost_input, nodes):
+            return
+        result = NodeResult(
+            outcome.status,
+            key,
+            outcome.digest,
+            outcome.value,
+            outcome.seconds,
+            outcome.error,
+            outcome.traceback,
+        )
         self._by_key[key] = result
-        first, *others = self._nodes_of.pop(key)
+        first, *others = nodes
         self._end(first, result)
         for node in others:
             self._share(node, result)
 
+    def _start_rebuild(self, key: str, blocked: list[Node] | tuple[()]) -> bool:
+        """Schedule the node that makes `key` again, and `blocked` nodes after it.
+
+        False if there is no such node, or if `key` was rebuilt once and was lost again.
+        """
+        producer = next((node for node, result in self.results.items() if result.key == key), None)
+        if producer is None:
+            return False
+        waiting = self._blocked.get(producer)
+        if waiting is None:
+            if key in self._rebuilt:
+                return False
+            self._rebuilt.add(key)
+            self._by_key.pop(key, None)
+            self._stored.pop(producer, None)
+            waiting = self._blocked[producer] = []
+            self._ready.append(producer)
+        waiting += [node.id for node in blocked]
+        return True
+
     def _share(self, node: Node, result: NodeResult) -> None:
-        """Give a node the result of another one with the same key."""
+        """End a node with the result of another one that has the same key."""
         if not result.ok:
             self._end(node, result)
             return
@@ -203,9 +247,19 @@ class Scheduler:
         )
 
     def _end(self, node: Node, result: NodeResult) -> None:
+        is_rebuild = node.id in self.results
         self.results[node.id] = result
-        self._notify("ended", node, result)
-        for user in self._users[node.id]:
-            self._waiting[user] -= 1
-            if not self._waiting[user]:
-                self._ready.append(self._graph.nodes[user])
+        self._notify("rebuilt" if is_rebuild else "ended", node, result)
+        if not is_rebuild:
+            self._order.done(node.id)
+            self._ready.extend(self._order.get_ready())
+        self._ready.extend(self._blocked.pop(node.id, ()))
+
+
+def _is_usable(artifact: Artifact) -> bool:
+    """Return whether the value of an artifact is intact; a corrupt artifact is removed."""
+    try:
+        artifact.value  # noqa: B018 - verified on use
+    except CorruptArtifactError:
+        return False
+    return True

@@ -1,93 +1,97 @@
-"""Run one stage in whatever process: a JSON text in, a JSON text out, the artefact in the store."""
+"""Run one stage in whatever process: a JSON text in, a JSON text out, the artifact in the store."""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgbench.engine.residents import PROCESS, release_resident
-from fgbench.errors import DamagedArtifactError, FgbenchError, PluginError, StoreError
+from fgbench.engine.task import Outcome, StageTask
+from fgbench.errors import CorruptArtifactError, FgbenchError, PluginError, StoreError
 from fgbench.llm.asking import Answers
-from fgbench.loop.stages import STAGES, StageInputs
 from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
-from fgbench.store import Artifact, Store
+from fgbench.stages import STAGES, StageContext
+from fgbench.store import Artifact, Store, open_store
 
 if TYPE_CHECKING:
     from fgbench.parts.executor import WorkerSetup
 
-_KIND_OF = {"relabeler": "generator"}
-_LIBRARIES = {"numpy", "scipy.linalg", "scipy.special", "sklearn.utils", "torch"}
+_THREADED_LIBRARIES = {"numpy", "scipy.linalg", "scipy.special", "sklearn.utils", "torch"}
 
 
-def run_stage(setup: WorkerSetup, text: str) -> str:
-    """Run the stage that `text` describes and return its outcome.
+def run_stage(setup: WorkerSetup, task: str) -> str:
+    """Run the stage that the JSON text `task` describes and return its outcome as a JSON text.
 
-    The outcome is `{"status": "finished" | "cached", "digest", "value", "seconds"}`, or
-    `{"status": "failed", "error", "traceback", "fatal"}`; `fatal` says that the store itself cannot
-    be written, so that going on is no use.
+    Every failure is an outcome; nothing is raised but `KeyboardInterrupt`.
     """
-    task = json.loads(text)
-    outcome = _caught(_run, setup, task)
-    failed = outcome["status"] == "failed"
-    if failed or not setup.keep_residents:
-        # Only now that the parts are gone, and with them what they refer to.
-        unreleased = _caught(release_resident)
-        outcome = outcome if failed else unreleased or outcome
-    return json.dumps(outcome)
+    outcome = _caught(_run, setup, StageTask.from_json(task))
+    if outcome.status == "failed" or not setup.keep_residents:
+        # Only after the stage's parts, and what they refer to, are gone.
+        release = _caught(_release)
+        outcome = outcome if outcome.status == "failed" or release is _RELEASED else release
+    return outcome.to_json()
 
 
-def _caught(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what a function returns, or the outcome that says how it failed."""
+_RELEASED = Outcome("finished")
+
+
+def _release() -> Outcome:
+    release_resident()
+    return _RELEASED
+
+
+def _caught(function: Callable[..., Outcome], *arguments: Any) -> Outcome:
+    """Return the outcome of a function, or the one that says how it failed."""
     try:
         return function(*arguments)
+    except CorruptArtifactError as error:
+        return _failure(str(error), lost_input=error.key)
     except FgbenchError as error:
-        fatal = isinstance(error, StoreError) and not isinstance(error, DamagedArtifactError)
-        return _failure(str(error), fatal)
+        return _failure(str(error), fatal=isinstance(error, StoreError))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a failure is an outcome; so is exit()
-        message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return _failure(message, fatal=False)
+        return _failure(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
 
 
-def _run(setup: WorkerSetup, task: Mapping[str, Any]) -> dict[str, Any]:
-    store = _store(setup.store)
-    with store.lock(task["key"]):
-        present = store.get(task["key"])
-        if present is not None:
-            return _outcome("cached", present)
+def _run(setup: WorkerSetup, task: StageTask) -> Outcome:
+    store = open_store(Path(setup.store))
+    with store.lock(task.key):
+        existing = store.find(task.key)
+        if existing is not None:
+            return _success("cached", existing)
         with store.scratch() as scratch:
-            inputs = StageInputs(
+            stage = STAGES[task.stage]
+            ctx = StageContext(
+                params=stage.Params.model_validate(task.params),
                 parts=_parts(setup.plugins, task),
-                parameters=task["parameters"],
-                artifacts={role: _input(store, role, key) for role, key in task["inputs"].items()},
+                artifacts={role: _input(store, role, key) for role, key in task.inputs.items()},
                 scratch=scratch,
             )
-            PROCESS.enter(task["occupant"])
+            PROCESS.enter(task.affinity)
             started = time.perf_counter()
             with _one_thread(), closing(Answers.from_settings(setup.answers or {})) as answers:
-                for part in inputs.parts.values():
+                for part in ctx.parts.values():
                     part.answers = answers
-                product = STAGES[task["stage"]](inputs)
+                product = stage.run(ctx)
             seconds = time.perf_counter() - started
-            artifact = store.put(task["key"], product, stage=task["stage"], seconds=seconds)
-    return _outcome("finished", artifact)
+            artifact = store.put(task.key, product, stage=task.stage, seconds=seconds)
+    return _success("finished", artifact)
 
 
-def _parts(plugins: tuple[str, ...], task: Mapping[str, Any]) -> dict[str, Any]:
-    """Create the parts of a stage; a part's role is its kind, but for metrics and relabelers.
+def _parts(plugins: tuple[str, ...], task: StageTask) -> dict[str, Any]:
+    """Create the parts of a stage.
 
-    Raises `PluginError` for a local plugin that is not the one that the plan was made with.
+    Raises `PluginError` for a local plugin that differs from the one that the plan was made with.
     """
     parts = {}
-    for role, identity in task["parts"].items():
-        kind = "metric" if task["stage"] == "evaluate" else _KIND_OF.get(role, role)
+    for role, identity in task.parts.items():
+        kind = STAGES[task.stage].kind_of(role)
         name, code = identity["name"], identity.get("code")
         registry = _registry(plugins)
         if registry.find(kind, name).code_digest != code:
@@ -95,45 +99,40 @@ def _parts(plugins: tuple[str, ...], task: Mapping[str, Any]) -> dict[str, Any]:
             registry = _registry(plugins)
             if registry.find(kind, name).code_digest != code:
                 raise PluginError(
-                    f"{kind} {name!r}: the file of its plugin was changed while the run was going "
-                    "on: run the same command again."
+                    f"{kind} {name!r}: its plugin file changed during the run; rerun to use the "
+                    "new version."
                 )
         parts[role] = registry.create(kind, PartReference(name, identity["parameters"]))
     return parts
 
 
 def _input(store: Store, role: str, key: str) -> Artifact:
-    artifact = store.get(key)
+    artifact = store.find(key)
     if artifact is None:
-        raise DamagedArtifactError(
-            f"the stored input {role!r} ({key[:12]}) is missing or damaged: run the same command "
-            "again to make it anew."
+        raise CorruptArtifactError(
+            f"input artifact {role!r} ({key[:12]}) is missing or corrupt; rerun to rebuild it.", key
         )
     return artifact
 
 
-def _outcome(status: str, artifact: Artifact) -> dict[str, Any]:
-    return {
-        "status": status,
-        "digest": artifact.digest,
-        "value": artifact.value,
-        "seconds": artifact.seconds,
-    }
+def _success(status: Any, artifact: Artifact) -> Outcome:
+    return Outcome(status, artifact.digest, artifact.value, artifact.seconds)
 
 
-def _failure(message: str, fatal: bool) -> dict[str, Any]:
-    return {
-        "status": "failed",
-        "error": message,
-        "traceback": traceback.format_exc(),
-        "fatal": fatal,
-    }
+def _failure(error: str, *, fatal: bool = False, lost_input: str | None = None) -> Outcome:
+    return Outcome(
+        "failed",
+        error=error,
+        traceback=traceback.format_exc(),
+        fatal=fatal,
+        lost_input=lost_input,
+    )
 
 
 def _one_thread() -> Any:
-    """Keep BLAS to one thread, so that sums do not depend on how many workers there are."""
-    # Looking for thread pools costs a millisecond: look again only after a library came with one.
-    return _thread_pools(frozenset(_LIBRARIES & sys.modules.keys())).limit(limits=1)
+    """Limit BLAS to one thread, so that sums do not depend on the number of workers."""
+    # Searching for thread pools costs a millisecond: repeat it only after a new library is loaded.
+    return _thread_pools(frozenset(_THREADED_LIBRARIES & sys.modules.keys())).limit(limits=1)
 
 
 @lru_cache(maxsize=8)
@@ -141,11 +140,6 @@ def _thread_pools(loaded: frozenset[str]) -> Any:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
-
-
-@lru_cache(maxsize=4)
-def _store(root: str) -> Store:
-    return Store(Path(root))
 
 
 @lru_cache(maxsize=4)

@@ -82,7 +82,7 @@ class Targets:
 
 
 def target_bins(
-    predictions: Predictions, *, bins: int, selector: str, threshold: float, alpha: float
+    predictions: Predictions, *, bins: int, selector: str, threshold: float, alpha: float | None
 ) -> Targets:
     """Return the targeted bins of the selection split and all their points.
 
@@ -92,7 +92,8 @@ def target_bins(
     chosen = [
         item
         for item in _filled_bins(predictions, bins)
-        if abs(item.gap) > threshold and (selector == "threshold" or _p_value(item) < alpha)
+        if abs(item.gap) > threshold
+        and (selector == "threshold" or alpha is None or _p_value(item) < alpha)
     ]
     rows = {item.bin: item.rows for item in chosen}
     return Targets("targeted", tuple(chosen), _sources(predictions, chosen, rows))

@@ -127,6 +127,20 @@ class Part:
                 published[name] = PurePath(published[name]).name
         return published
 
+    def identity(self, name: str, code: str | None = None) -> dict[str, Any]:
+        """Return what the part, registered as `name`, adds to a stage key, as JSON values.
+
+        `code` is the digest of the plugin file that defines it, for a local plugin.
+        """
+        identity = {
+            "name": name,
+            "version": self.version,
+            "parameters": self.published_parameters(),
+        }
+        content = self.content_digest()
+        optional = {"code": code, "content": content}
+        return identity | {key: value for key, value in optional.items() if value is not None}
+
     def content_digest(self) -> str | None:
         """Return a digest of the files that the part's results depend on, a local model's say.
 

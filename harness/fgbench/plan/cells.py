@@ -12,8 +12,8 @@ from fgbench.loop.arms import GENERATING_ARMS, Arm
 from fgbench.parts.calibrator import MEMBERS
 
 if TYPE_CHECKING:
-    from fgbench.plan.suite import Suite
     from fgbench.plan.resolve import ResolvedDataset, ResolvedPart, ResolvedSuite
+    from fgbench.plan.suite import Suite
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,23 @@ training set, say, train once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fgbench.digests import digest
-from fgbench.loop.stages import MEMBER, VERSIONS
 from fgbench.parts.calibrator import MEMBERS
 from fgbench.parts.classifier import CAPABILITY_OUTPUTS
+from fgbench.stages import STAGES, Resources
+from fgbench.stages.calibrate import member_role
+from fgbench.stages.dataset import DATASET_ROLE
 
 if TYPE_CHECKING:
     from fgbench.plan.cells import Cell
     from fgbench.plan.resolve import ResolvedDataset, ResolvedPart, ResolvedSuite
     from fgbench.plan.suite import Suite
+    from fgbench.store import Artifact
 
 BOOTSTRAP_SEED = 0
 """All seeds of an entry share one test split, so they are resampled alike: were each resampled by
@@ -29,68 +32,88 @@ itself, averaging over seeds would hide the uncertainty that the test points bri
 
 @dataclass(frozen=True)
 class Node:
-    """One stage: what it is made of, and the nodes whose artefacts it reads.
+    """One stage: what it is made of, and the nodes whose artifacts it reads.
 
-    `parts` are known by their identities; what they are made from may have paths of this machine.
-    `parameters` are JSON values. `dataset` is the digest of the data set it reads
-    itself, if it does.
+    `parts` are known by their identities; what they are made from may hold paths of this machine.
+    `parameters` are JSON values. A `source` node has a known key and nothing to run: it stands for
+    a data set, and its id is the digest of that.
     """
 
     id: str
     stage: str
     label: str
-    parts: Mapping[str, ResolvedPart]
-    parameters: Mapping[str, Any]
-    inputs: Mapping[str, str]
-    dataset: str | None
+    parts: Mapping[str, ResolvedPart] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    source: bool = False
 
     @cached_property
-    def occupant(self) -> str | None:
-        """Who has the machine while the stage runs: a digest of its exclusive parts' identities.
+    def resources(self) -> Resources:
+        """What the stage takes while it runs."""
+        return STAGES[self.stage].resources(self.parts)
 
-        None without such a part. Stages with an occupant take turns, those with the same one gladly
-        behind each other.
+    @cached_property
+    def affinity(self) -> str | None:
+        """Digest of the exclusive parts: stages that share it can share what these load.
+
+        None for a stage without such a part.
         """
         exclusive = {role: part for role, part in self.parts.items() if part.exclusive}
         return digest(_identities(exclusive)) if exclusive else None
 
     def key(self, digests: Mapping[str, str]) -> str:
         """Return the stage key, given the content digest of each input node (by node id)."""
-        return digest(
-            {
-                "stage": self.stage,
-                "version": VERSIONS[self.stage],
-                "parts": _identities(self.parts),
-                "parameters": dict(self.parameters),
-                "inputs": {role: digests[node] for role, node in self.inputs.items()},
-                "dataset": self.dataset,
-            }
-        )
+        if self.source:
+            return self.id
+        recipe = _recipe(self.stage, self.parts, self.parameters, self.inputs)
+        recipe["version"] = STAGES[self.stage].version
+        recipe["inputs"] = {role: digests[node] for role, node in recipe["inputs"].items()}
+        return digest(recipe)
 
 
-@dataclass
-class CellNodes:
-    """The nodes that one cell ends in."""
+@dataclass(frozen=True, kw_only=True)
+class TrainingNodes:
+    """The nodes that lead to one trained classifier, and what is known of its synthetic inputs."""
 
-    cell: Cell
     train: str
-    calibrate: str
-    evaluate: str
     targets: str | None = None
     samples: str | None = None
     fidelity: str | None = None
-    """What the baseline classifier says of the samples, for classifiers that save their weights."""
+    """What the baseline classifier makes of the samples, if it saves its weights."""
     influence: str | None = None
-    """What each sample would do to the baseline, for those that show their linear head as well."""
+    """What each sample would do to the baseline, if that also exposes its linear head."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellNodes(TrainingNodes):
+    """The nodes that one cell ends in."""
+
+    cell: Cell
+    calibrate: str
+    evaluate: str
 
 
 @dataclass
 class Graph:
-    """All nodes, inputs before users, and the nodes of each cell in the matrix's order."""
+    """All nodes, inputs before users, and the nodes of each cell in the order of the matrix."""
 
     nodes: dict[str, Node] = field(default_factory=dict)
     cells: list[CellNodes] = field(default_factory=list)
     datasets: dict[str, ResolvedDataset] = field(default_factory=dict)
+    """The data set of each source node."""
+
+    @property
+    def n_stages(self) -> int:
+        """The number of stages, source nodes not counted."""
+        return sum(not node.source for node in self.nodes.values())
+
+    def add_dataset(self, dataset: ResolvedDataset) -> str:
+        """Add the source node of a data set unless it exists, and return its id."""
+        node_id = dataset.dataset.digest
+        if node_id not in self.nodes:
+            self.nodes[node_id] = Node(node_id, DATASET_ROLE, dataset.part.label, source=True)
+            self.datasets[node_id] = dataset
+        return node_id
 
     def add(
         self,
@@ -100,22 +123,35 @@ class Graph:
         parts: Mapping[str, ResolvedPart] | None = None,
         parameters: Mapping[str, Any] | None = None,
         inputs: Mapping[str, str] | None = None,
-        dataset: str | None = None,
     ) -> str:
-        """Add a node unless it is there, and return its id."""
-        recipe = {
-            "stage": stage,
-            "parts": _identities(parts or {}),
-            "parameters": dict(parameters or {}),
-            "inputs": dict(inputs or {}),
-            "dataset": dataset,
-        }
-        node_id = digest(recipe)
+        """Add a node unless it exists, and return its id.
+
+        The parameters become those of the stage's `Params`: a missing or unknown one is an error.
+        """
+        params = STAGES[stage].Params.model_validate(parameters or {}).model_dump(mode="json")
+        node_id = digest(_recipe(stage, parts or {}, params, inputs or {}))
         if node_id not in self.nodes:
-            self.nodes[node_id] = Node(
-                node_id, stage, label, parts or {}, parameters or {}, inputs or {}, dataset
-            )
+            self.nodes[node_id] = Node(node_id, stage, label, parts or {}, params, inputs or {})
         return node_id
+
+    def resolve(
+        self, find: Callable[[str], Artifact | None]
+    ) -> Iterator[tuple[Node, Artifact | None]]:
+        """Yield every node with its stored artifact, inputs before users.
+
+        `find` looks up a key. A node has None if its artifact is not stored, or if its key is not
+        known yet because an input is not stored.
+        """
+        digests: dict[str, str] = {}
+        for node in self.nodes.values():
+            artifact = None
+            if all(source in digests for source in node.inputs.values()):
+                artifact = find(node.key(digests))
+            if artifact is not None:
+                digests[node.id] = artifact.digest
+            elif node.source:
+                digests[node.id] = node.id  # enters keys by its own key, stored or not
+            yield node, artifact
 
 
 def build_graph(resolved: ResolvedSuite, cells: list[Cell]) -> Graph:
@@ -123,7 +159,6 @@ def build_graph(resolved: ResolvedSuite, cells: list[Cell]) -> Graph:
     graph = Graph()
     needed = frozenset().union(*(part.needs for part in resolved.calibrators))
     for cell in cells:
-        graph.datasets[cell.dataset.dataset.digest] = cell.dataset
         graph.cells.append(_add_cell(graph, resolved, cell, needed))
     return graph
 
@@ -137,7 +172,7 @@ def _add_cell(
     if MEMBERS in cell.calibrator.needs:
         for seed in suite.seeds:
             member = _Training(graph, suite, replace(cell, seed=seed), needed).add()
-            inputs[f"{MEMBER}{seed}"] = member.train
+            inputs[member_role(seed)] = member.train
     calibrated = graph.add(
         "calibrate",
         cell.label,
@@ -152,38 +187,27 @@ def _add_cell(
         parameters={"replicates": suite.replicates, "seed": BOOTSTRAP_SEED},
         inputs={"predictions": calibrated},
     )
-    return CellNodes(cell, calibrate=calibrated, evaluate=evaluated, **asdict(training))
-
-
-@dataclass
-class TrainingNodes:
-    """The nodes that a cell's training ends in, and what it stands on."""
-
-    train: str
-    targets: str | None = None
-    samples: str | None = None
-    fidelity: str | None = None
-    influence: str | None = None
+    return CellNodes(cell=cell, calibrate=calibrated, evaluate=evaluated, **vars(training))
 
 
 class _Training:
-    """What leads to one trained classifier: the baseline, or an arm with its synthetic inputs."""
+    """Adds what leads to one trained classifier: the baseline, or an arm with its generation."""
 
     def __init__(self, graph: Graph, suite: Suite, cell: Cell, needed: frozenset[str]) -> None:
         self._graph = graph
         self._suite = suite
         self._cell = cell
-        self._data = cell.dataset.dataset.digest
+        self._data = {DATASET_ROLE: graph.add_dataset(cell.dataset)}
         self._where = f"{cell.dataset.part.label} · {cell.classifier.label}"
         self._split = {"protocol": cell.protocol, "seed": cell.seed}
         wanted = needed & cell.classifier.provides
         self._outputs = [out for name, out in sorted(CAPABILITY_OUTPUTS.items()) if name in wanted]
 
     def add(self) -> TrainingNodes:
-        """Add all nodes that are not there yet."""
+        """Add the nodes that do not exist yet."""
         cell = self._cell
         if cell.generator is None or cell.bins is None:
-            return TrainingNodes(self._train(cell.arm, {}))
+            return TrainingNodes(train=self._train(cell.arm, {}))
         baseline = self._train("baseline", {})
         design = "random" if cell.arm == "random-bins" else "targeted"
         label = f"{self._where} · {cell.bins} bins · seed {cell.seed}"
@@ -199,15 +223,14 @@ class _Training:
                 "drop_near_duplicates": self._suite.drop_near_duplicates,
             }
             | self._split,
-            inputs={"targets": targets},
-            dataset=self._data,
+            inputs={"targets": targets} | self._data,
         )
         return TrainingNodes(
-            self._train(cell.arm, {"targets": targets, "samples": samples}),
-            targets,
-            samples,
-            self._fidelity(label, samples, baseline),
-            self._influence(label, samples, baseline),
+            train=self._train(cell.arm, {"targets": targets, "samples": samples}),
+            targets=targets,
+            samples=samples,
+            fidelity=self._fidelity(label, samples, baseline),
+            influence=self._influence(label, samples, baseline),
         )
 
     def _train(self, arm: str, inputs: Mapping[str, str]) -> str:
@@ -216,16 +239,14 @@ class _Training:
             "compose",
             label,
             parameters={"arm": arm} | self._split,
-            inputs=inputs,
-            dataset=self._data,
+            inputs=dict(inputs) | self._data,
         )
         return self._graph.add(
             "train",
             label,
             parts={"classifier": self._cell.classifier, "loss": self._cell.loss},
             parameters={"outputs": self._outputs, "seed": self._cell.seed},
-            inputs={"composition": composition},
-            dataset=self._data,
+            inputs={"composition": composition} | self._data,
         )
 
     def _target(self, label: str, design: str, baseline: str) -> str:
@@ -255,8 +276,7 @@ class _Training:
             "fidelity",
             label,
             parts={"classifier": self._cell.classifier},
-            inputs={"samples": samples, "model": baseline},
-            dataset=self._data,
+            inputs={"samples": samples, "model": baseline} | self._data,
         )
 
     def _influence(self, label: str, samples: str, baseline: str) -> str | None:
@@ -268,15 +288,13 @@ class _Training:
             f"{self._where} · seed {self._cell.seed}",
             parts=parts,
             parameters=self._split,
-            inputs={"model": baseline},
-            dataset=self._data,
+            inputs={"model": baseline} | self._data,
         )
         return self._graph.add(
             "influence",
             label,
             parts=parts,
-            inputs={"samples": samples, "model": baseline, "sensitivity": sensitivity},
-            dataset=self._data,
+            inputs={"samples": samples, "model": baseline, "sensitivity": sensitivity} | self._data,
         )
 
 
@@ -295,6 +313,22 @@ def why_no_influence(cell: Cell) -> str | None:
 def _generating(generator: ResolvedPart, loader: ResolvedPart) -> dict[str, ResolvedPart]:
     parts = {"generator": generator, "dataset": loader}
     return parts if generator.relabeler is None else parts | {"relabeler": generator.relabeler}
+
+
+def _recipe(
+    stage: str,
+    parts: Mapping[str, ResolvedPart],
+    parameters: Mapping[str, Any],
+    inputs: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return what identifies a stage before its inputs are known, as JSON values."""
+    return {
+        "stage": stage,
+        "parts": _identities(parts),
+        "parameters": dict(parameters),
+        "inputs": {role: node for role, node in inputs.items() if role != DATASET_ROLE},
+        "dataset": inputs.get(DATASET_ROLE),
+    }
 
 
 def _identities(parts: Mapping[str, ResolvedPart]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from fgbench.digests import digest
 from fgbench.errors import ConfigurationError, FgbenchError
-from fgbench.loop.stages import part_identity
 from fgbench.parts.calibrator import Calibrator
 from fgbench.parts.classifier import Classifier
 from fgbench.parts.generator import Generator
@@ -136,7 +135,7 @@ def _parts(
 def _part(registry: Registry, kind: str, reference: PartReference) -> tuple[ResolvedPart, Any]:
     part: Part = registry.create(kind, reference)
     code = registry.find(kind, reference.name).code_digest
-    identity = part_identity(part, reference.name, code)
+    identity = part.identity(reference.name, code)
     learns = isinstance(part, Calibrator | Classifier) and part.learns
     shown = {
         name: value for name, value in part.parameters().items() if name not in part.operational

@@ -1,7 +1,7 @@
-"""A board as columns of plain JSON values: what the page's script sorts, filters and draws.
+"""A board as columns of plain JSON values, which the page's scripts sort, filter and draw.
 
-What statistics say (ranks, verdicts, noise floors, bands) is said here, by the functions that the
-terminal's tables use. Left to the script are the order of means and their Pareto front.
+Statistics (ranks, verdicts, noise floors, bands) are computed here, by the functions behind the
+terminal's tables. The scripts compute only the order of means and their Pareto front.
 """
 
 from __future__ import annotations
@@ -37,40 +37,40 @@ if TYPE_CHECKING:
     from fgbench.report.reliability import EntryDiagrams
 
 DIGITS = 4
-"""Decimals of a number on the page, which shows three."""
+"""Decimals of a stored number; the page shows three."""
 
 _FIRST_METRICS = 4
-_SHORT_NAMES = ("dataset", "classifier", "loss", "generator", "calibrator", "telling")
-_EFFORT = 6
-"""Of compression: 9 takes eight times as long and saves 5 %."""
+_SHORT_NAMES = ("dataset", "classifier", "loss", "generator", "calibrator", "settings")
+_COMPRESSION = 6
+"""Level of gzip: 9 takes eight times as long and saves 5 %."""
 
 Column = list[Any]
 
 
 def packed(value: Any) -> bytes:
-    """Return a value as compressed JSON, the same bytes for the same value."""
+    """Return a value as compressed JSON; equal values give equal bytes."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return gzip.compress(text.encode("utf-8"), _EFFORT, mtime=0)
+    return gzip.compress(text.encode("utf-8"), _COMPRESSION, mtime=0)
 
 
 def board_columns(
     board: Leaderboard, folder: Path, samples: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Return the board as columns, its entries in the order of their comparisons.
+    """Return the board as columns, with the entries in the order of their comparisons.
 
-    Predictions are read from `folder`. `samples` has the place on the page of the synthetic
-    samples of an entry, by its id.
+    Predictions are read from `folder`. `samples` maps an entry's id to the page's anchor of the
+    synthetic samples that it was trained on.
     """
     groups = comparisons(board)
     entries = [entry for group in groups for entry in group.entries]
-    place = {entry.id: index for index, entry in enumerate(entries)}
+    position = {entry.id: index for index, entry in enumerate(entries)}
     return {
         "arms": [*ARMS, *sorted({entry.arm for entry in entries} - set(ARMS))],
         "shown": default_metrics(board, _FIRST_METRICS),
         "groups": [_group(group) for group in groups],
-        "entries": _entries(groups, place, samples or {}),
+        "entries": _entries(groups, position, samples or {}),
         "metrics": _metrics(groups, entries),
-        "diagrams": _diagrams(entry_diagrams(entries, folder), place),
+        "diagrams": _diagrams(entry_diagrams(entries, folder), position),
     }
 
 
@@ -80,11 +80,11 @@ def _group(group: Group) -> dict[str, Any]:
 
 
 def _entries(
-    groups: Sequence[Group], place: Mapping[str, int], samples: Mapping[str, str]
+    groups: Sequence[Group], position: Mapping[str, int], samples: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return what an entry is and cost, one column a field, in which equal texts stand once."""
+    """Return identity and cost of the entries, one column per field."""
     entries = [entry for group in groups for entry in group.entries]
-    named = [_short_names(entry, group) for group in groups for entry in group.entries]
+    short_names = [_short_names(entry, group) for group in groups for entry in group.entries]
     texts: dict[str, Callable[[Entry], str | None]] = {
         "arm": lambda entry: entry.arm,
         "protocol": lambda entry: entry.protocol,
@@ -102,8 +102,8 @@ def _entries(
         "id": lambda entry: entry.id,
         "bins": lambda entry: entry.bins,
         "threshold": lambda entry: entry.threshold,
-        "baseline": lambda entry: place.get(entry.baseline or ""),
-        "real": lambda entry: place.get(entry.real or ""),
+        "baseline": lambda entry: position.get(entry.baseline or ""),
+        "real": lambda entry: position.get(entry.real or ""),
         "usd": lambda entry: _small(entry.usage.cost_usd),
         "tokens": lambda entry: entry.usage.prompt_tokens + entry.usage.completion_tokens,
         "requests": lambda entry: entry.usage.requests,
@@ -115,14 +115,14 @@ def _entries(
     }
     return {
         "group": [index for index, group in enumerate(groups) for _ in group.entries],
-        **{name: _coded([names[name] for names in named]) for name in _SHORT_NAMES},
+        **{name: _coded([names[name] for names in short_names]) for name in _SHORT_NAMES},
         **{name: _coded([of(entry) for entry in entries]) for name, of in texts.items()},
         **{name: [of(entry) for entry in entries] for name, of in values.items()},
     }
 
 
 def _short_names(entry: Entry, group: Group) -> dict[str, str | None]:
-    """Return what tells an entry from others, by `_SHORT_NAMES`."""
+    """Return the short names of an entry's parts, by `_SHORT_NAMES`."""
     names = group.names
     return {
         "dataset": names.dataset(entry.dataset),
@@ -130,12 +130,12 @@ def _short_names(entry: Entry, group: Group) -> dict[str, str | None]:
         "loss": names.short("loss", entry.loss),
         "generator": None if entry.generator is None else names.short("generator", entry.generator),
         "calibrator": names.short("calibrator", entry.calibrator),
-        "telling": group.telling_settings(entry),
+        "settings": group.telling_settings(entry),
     }
 
 
 def _parts(entry: Entry) -> str:
-    """Return all parts of an entry with all their parameters, a line each."""
+    """Return all parts of an entry with all their parameters, one per line."""
     parts = [entry.dataset, entry.classifier, entry.loss, entry.generator, entry.calibrator]
     return "\n".join(part.label for part in parts if part is not None)
 
@@ -149,12 +149,12 @@ def _rejected(entry: Entry) -> str | None:
 def _source(entry: Entry) -> str | None:
     if entry.published is None:
         return None
-    said = (entry.published.source, entry.published.place, entry.published.notes)
-    return " · ".join(text for text in said if text)
+    texts = (entry.published.source, entry.published.place, entry.published.notes)
+    return " · ".join(text for text in texts if text)
 
 
 def provenance_text(provenance: Provenance) -> str:
-    """Return with what an entry was made, without what differs from one to the next."""
+    """Return the environment of an entry as text, without what differs between entries."""
     if not provenance.fgbench:
         return ""
     parts = [f"fgbench {provenance.fgbench}", f"Python {provenance.python}", provenance.platform]
@@ -178,64 +178,68 @@ def _metrics(groups: Sequence[Group], entries: Sequence[Entry]) -> dict[str, dic
 
 
 def _metric(name: str, groups: Sequence[Group], entries: Sequence[Entry]) -> dict[str, Any]:
-    """Return one metric's columns: values and intervals, ranks, and both differences."""
+    """Return one metric's columns: means, intervals, ranks and differences."""
     ranked: dict[str, Rank] = {}
     for group in groups:
         ranked |= ranks(group.entries, name)
-    for entry in entries:  # of a figure without an interval no rank can be said
+    for entry in entries:  # a value without an interval has no rank
         if name in entry.metrics and entry.metrics[name].ci95 is None:
             del ranked[entry.id]
     records = [entry.metrics.get(name) for entry in entries]
-    found: dict[str, Column] = {
-        "mean": [each and _rounded(each.mean) for each in records],
+    columns: dict[str, Column] = {
+        "mean": [record and _rounded(record.mean) for record in records],
         "std": [
-            _rounded(each.std) if each is not None and has_deviation(entry) else None
-            for entry, each in zip(entries, records, strict=True)
+            _rounded(record.std) if record is not None and has_deviation(entry) else None
+            for entry, record in zip(entries, records, strict=True)
         ],
-        "low": [each and each.ci95 and _rounded(each.ci95[0]) for each in records],
-        "high": [each and each.ci95 and _rounded(each.ci95[1]) for each in records],
-        "floor": [each and _rounded(each.noise_floor) for each in records],
-        "chance": [each and is_chance(each) for each in records],
+        "low": [record and record.ci95 and _rounded(record.ci95[0]) for record in records],
+        "high": [record and record.ci95 and _rounded(record.ci95[1]) for record in records],
+        "floor": [record and _rounded(record.noise_floor) for record in records],
+        "chance": [record and is_chance(record) for record in records],
         "best": [ranked[e.id].best if e.id in ranked else None for e in entries],
         "worst": [ranked[e.id].worst if e.id in ranked else None for e in entries],
     }
-    better = any(name in entry.higher_is_better for entry in entries)
+    higher_is_better = any(name in entry.higher_is_better for entry in entries)
     return {
-        "higher": better,
-        **_without_empty(found),
+        "higher": higher_is_better,
+        **_without_empty(columns),
         "versus": {
-            "baseline": _differences([e.versus_baseline.get(name) for e in entries], better),
-            "real": _differences([e.versus_real.get(name) for e in entries], better),
+            "baseline": _differences(
+                [e.versus_baseline.get(name) for e in entries], higher_is_better
+            ),
+            "real": _differences([e.versus_real.get(name) for e in entries], higher_is_better),
         },
     }
 
 
-def _differences(records: Sequence[ComparisonRecord | None], better: bool) -> dict[str, Column]:
+def _differences(
+    records: Sequence[ComparisonRecord | None], higher_is_better: bool
+) -> dict[str, Column]:
     return _without_empty(
         {
-            "delta": [each and _rounded(each.delta) for each in records],
-            "low": [each and each.ci95 and _rounded(each.ci95[0]) for each in records],
-            "high": [each and each.ci95 and _rounded(each.ci95[1]) for each in records],
-            "verdict": [each and verdict(each, better) for each in records],
+            "delta": [record and _rounded(record.delta) for record in records],
+            "low": [record and record.ci95 and _rounded(record.ci95[0]) for record in records],
+            "high": [record and record.ci95 and _rounded(record.ci95[1]) for record in records],
+            "verdict": [record and verdict(record, higher_is_better) for record in records],
         }
     )
 
 
-def _diagrams(found: Iterable[EntryDiagrams], place: Mapping[str, int]) -> dict[str, Any]:
-    """Return the diagrams as columns of their bins that hold something, and why others lack."""
+def _diagrams(diagrams: Iterable[EntryDiagrams], position: Mapping[str, int]) -> dict[str, Any]:
+    """Return the diagrams as columns of their non-empty bins, and why entries have none."""
     drawn = []
     problems: dict[str, list[int]] = {}
-    for each in found:
-        if each.problem:
-            problems.setdefault(each.problem, []).append(place[each.entry.id])
-        for bins, pooled in each.by_bins.items():
+    for item in diagrams:
+        if item.problem:
+            problems.setdefault(item.problem, []).append(position[item.entry.id])
+        for bins, pooled in item.by_bins.items():
             diagram = pooled.diagram
             filled = np.flatnonzero(diagram.counts)
             drawn.append(
                 {
-                    "entry": place[each.entry.id],
+                    "entry": position[item.entry.id],
                     "bins": bins,
-                    "axis": each.axis,
+                    "axis": item.axis,
                     "bin": filled.tolist(),
                     "count": diagram.counts[filled].tolist(),
                     "confidence": _list(diagram.mean_confidence[filled]),
@@ -248,7 +252,7 @@ def _diagrams(found: Iterable[EntryDiagrams], place: Mapping[str, int]) -> dict[
 
 
 def _coded(values: Sequence[str | None]) -> dict[str, Column]:
-    """Return texts as the distinct ones and, for each entry, which of them it has."""
+    """Return texts as the distinct ones and, for each entry, the index of its text."""
     distinct = {text: index for index, text in enumerate(dict.fromkeys(values))}
     return {"texts": list(distinct), "of": [distinct[text] for text in values]}
 
@@ -262,7 +266,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _small(value: float | None) -> float | None:
-    """Keep six digits of what may be fractions of a cent, or hours."""
+    """Round to six significant digits: costs may be fractions of a cent, or hours."""
     return None if value is None else float(f"{value:.6g}")
 
 

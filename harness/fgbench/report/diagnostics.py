@@ -1,4 +1,4 @@
-"""The diagnostics of a run, prepared for the page: one portrait a generator."""
+"""The diagnostics of a run, prepared for the page: one summary per generator."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from fgbench.diagnostics.models import DIAGNOSTICS_FILE, Diagnostics, SetRecord
 from fgbench.diagnostics.shifts import Movement, movements
 from fgbench.errors import LeaderboardError
 from fgbench.loop.arms import ARMS
-from fgbench.report.figures import SECTIONS, Figure
+from fgbench.report.diagnostic_measures import SECTIONS, Measure
 from fgbench.report.view import signed
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure, and what to hold it against."""
+    """A value and its reference value, as text; `reference` is empty without one."""
 
     value: str
     reference: str
@@ -26,7 +26,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One figure of all sets: its name, what it means, and a cell a set."""
+    """One measure: its name, its meaning, and one cell per set of samples."""
 
     name: str
     meaning: str
@@ -35,12 +35,12 @@ class Row:
 
 @dataclass(frozen=True)
 class ShiftRow:
-    """What one arm did to the bins that were asked to move one way."""
+    """How one arm moved the bins whose target lies in one direction."""
 
     arm: str
     direction: str
     movement: Movement
-    asked: str
+    target: str
     change: str
     beyond_real: str
     by_seed: str
@@ -50,8 +50,8 @@ class ShiftRow:
 
 
 @dataclass(frozen=True)
-class Portrait:
-    """What one generator's inputs are like, for one data set and classifier, over all seeds."""
+class GeneratorSummary:
+    """Diagnostics of one generator's inputs, for one data set and classifier, over all seeds."""
 
     title: str
     columns: tuple[str, ...]
@@ -60,11 +60,14 @@ class Portrait:
     notes: tuple[str, ...]
 
 
-def read_portraits(folder: Path) -> list[Portrait]:
-    """Read a run's diagnostics, if it has them. Raises `LeaderboardError` for another file."""
+def read_summaries(folder: Path) -> list[GeneratorSummary]:
+    """Read a run's diagnostics; without a file of them, return an empty list.
+
+    Raises `LeaderboardError` where the file is invalid.
+    """
     path = folder / DIAGNOSTICS_FILE
     try:
-        found = Diagnostics.model_validate_json(path.read_bytes())
+        diagnostics = Diagnostics.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return []
     except (OSError, ValidationError) as error:
@@ -73,24 +76,24 @@ def read_portraits(folder: Path) -> list[Portrait]:
             f"{path}: not the diagnostics of a run ({reason}): run the suite again."
         ) from None
     groups: dict[tuple[str, ...], list[SetRecord]] = {}
-    for item in found.sets:
+    for item in diagnostics.sets:
         key = (item.dataset, item.classifier, item.loss, item.generator)
         groups.setdefault(key, []).append(item)
-    return [_portrait(items) for items in groups.values()]
+    return [_summary(items) for items in groups.values()]
 
 
-def _portrait(items: Sequence[SetRecord]) -> Portrait:
+def _summary(items: Sequence[SetRecord]) -> GeneratorSummary:
     sets: dict[tuple[str, int], list[SetRecord]] = {}
     for item in items:
         sets.setdefault((item.design, item.bins), []).append(item)
     first = items[0]
     names = [f"{bins} bins, {design}" for design, bins in sets]
     sections = []
-    for title, figures in SECTIONS:
-        rows = [_row(figure, list(sets.values())) for figure in figures]
+    for title, measures in SECTIONS:
+        rows = [_row(measure, list(sets.values())) for measure in measures]
         sections.append((title, tuple(row for row in rows if row is not None)))
     notes = {f"{what}: {why}" for item in items for what, why in item.skipped.items()}
-    return Portrait(
+    return GeneratorSummary(
         title=f"{first.dataset} · {first.classifier} · {first.loss} · {first.generator}",
         columns=tuple(names),
         sections=tuple((title, rows) for title, rows in sections if rows),
@@ -103,57 +106,61 @@ def _portrait(items: Sequence[SetRecord]) -> Portrait:
     )
 
 
-def _row(figure: Figure, sets: Sequence[Sequence[SetRecord]]) -> Row | None:
-    """Average a figure over the seeds of each set; None where no set has it."""
+def _row(measure: Measure, sets: Sequence[Sequence[SetRecord]]) -> Row | None:
+    """Average a measure over the seeds of each set; return None where no set has it."""
     cells = []
     for seeds in sets:
-        value = _average(figure.of(item) for item in seeds)
-        other = _average(figure.reference(item) for item in seeds) if figure.reference else None
+        value = _average(measure.value(item) for item in seeds)
+        reference = (
+            _average(measure.reference(item) for item in seeds) if measure.reference else None
+        )
         cells.append(
             Cell(
-                "—" if value is None else figure.show(value),
-                "" if other is None else f"{figure.beside} {figure.show(other)}",
+                "—" if value is None else measure.format(value),
+                ""
+                if reference is None
+                else f"{measure.reference_name} {measure.format(reference)}",
             )
         )
-    known = any(cell.value != "—" for cell in cells)
-    return Row(figure.name, figure.meaning, tuple(cells)) if known else None
+    has_value = any(cell.value != "—" for cell in cells)
+    return Row(measure.name, measure.meaning, tuple(cells)) if has_value else None
 
 
 def _shift_rows(seeds: Sequence[SetRecord]) -> tuple[ShiftRow, ...]:
     rows = []
     for arm in sorted({arm for item in seeds for arm in item.shifts}, key=_arm_order):
-        having = [item for item in seeds if arm in item.shifts]
-        found = movements(
-            [item.shifts[arm] for item in having], [item.shifts.get("real") for item in having]
+        records = [item for item in seeds if arm in item.shifts]
+        pooled = movements(
+            [item.shifts[arm] for item in records], [item.shifts.get("real") for item in records]
         )
-        for direction, moved in found.items():
+        for direction, movement in pooled.items():
             rows.append(
                 ShiftRow(
                     arm=arm,
                     direction=direction,
-                    movement=moved,
-                    asked=signed(moved.asked),
-                    change=signed(moved.change),
+                    movement=movement,
+                    target=signed(movement.asked),
+                    change=signed(movement.change),
                     beyond_real=(
                         ""
-                        if moved.beyond_real is None or arm == "real"
-                        else signed(moved.beyond_real)
+                        if movement.beyond_real is None or arm == "real"
+                        else signed(movement.beyond_real)
                     ),
-                    by_seed="" if arm == "real" else _range(having, arm, direction),
-                    confidence=signed(moved.confidence),
-                    accuracy=signed(moved.accuracy),
-                    gap=signed(moved.gap),
+                    by_seed="" if arm == "real" else _range(records, arm, direction),
+                    confidence=signed(movement.confidence),
+                    accuracy=signed(movement.accuracy),
+                    gap=signed(movement.gap),
                 )
             )
     return tuple(sorted(rows, key=lambda row: (row.direction, _arm_order(row.arm))))
 
 
 def _range(seeds: Sequence[SetRecord], arm: str, direction: str) -> str:
-    """Return the least and the largest of what single seeds have beyond the control."""
-    alone = [movements([item.shifts[arm]], [item.shifts.get("real")]) for item in seeds]
-    values = [found[direction].beyond_real for found in alone if direction in found]
-    known = [value for value in values if value is not None]
-    return f"{signed(min(known))} … {signed(max(known))}" if len(known) > 1 else ""
+    """Return the minimum and maximum over seeds of the change beyond the control."""
+    by_seed = [movements([item.shifts[arm]], [item.shifts.get("real")]) for item in seeds]
+    values = [item[direction].beyond_real for item in by_seed if direction in item]
+    defined = [value for value in values if value is not None]
+    return f"{signed(min(defined))} … {signed(max(defined))}" if len(defined) > 1 else ""
 
 
 def _arm_order(arm: str) -> tuple[int, str]:
@@ -161,5 +168,5 @@ def _arm_order(arm: str) -> tuple[int, str]:
 
 
 def _average(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if defined else None

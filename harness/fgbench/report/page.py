@@ -1,8 +1,8 @@
-"""The page of a board: static and self-contained, with scripts of its own and no network.
+"""Render the page of a board: one static file with its own scripts and no network access.
 
-Its Content-Security-Policy lets run just the scripts that are written here, by their digests: not
-what a text of a data set, of a model or of a board might smuggle in. All such text comes in as
-text: escaped by the template, or as data that the scripts set as the text of elements.
+Its Content-Security-Policy allows only the scripts rendered here, by digest, so that no text of a
+data set, model or board can run as a script. Such text is inserted as text only: escaped by the
+template, or as data that the scripts assign to the text of elements.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from fgbench._version import __version__
 from fgbench.digests import digest
 from fgbench.leaderboard.models import identity
 from fgbench.report.columns import board_columns, packed
+from fgbench.report.fidelity import fidelity_columns
 from fgbench.report.notes import noted
 from fgbench.report.reliability import NOTHING_STORED
 from fgbench.report.results import static_columns, static_sections
@@ -26,11 +27,11 @@ from fgbench.report.view import CAPTION, REAL_TITLE, SYMBOLS, Names
 
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Entry, Leaderboard, Provenance
-    from fgbench.report.diagnostics import Portrait
+    from fgbench.report.diagnostics import GeneratorSummary
     from fgbench.report.samples import Samples, SampleSet
 
-MOST_NOTES, MOST_GENERATIONS, MOST_PROVENANCES = 30, 100, 20
-"""As many of each are listed; the rows of the entries hold the same."""
+MAX_NOTES, MAX_GENERATIONS, MAX_PROVENANCES = 30, 100, 20
+"""How many of each the page lists; the rows of the entries have all of them."""
 
 _LIBRARIES = ("vendor/d3.min.js", "vendor/plot.umd.min.js")
 _MODULES = ("dom.js", "model.js", "table.js", "details.js", "charts.js", "page.js")
@@ -38,7 +39,7 @@ _MODULES = ("dom.js", "model.js", "table.js", "details.js", "charts.js", "page.j
 
 @dataclass(frozen=True)
 class Page:
-    """A page's HTML, and why entries that were run have no reliability diagram on it."""
+    """A page's HTML, and the reasons why entries of a run have no reliability diagram."""
 
     html: str
     undrawn: tuple[str, ...]
@@ -50,7 +51,7 @@ def render(
     *,
     kind: Literal["report", "board"],
     samples: Samples,
-    portraits: Sequence[Portrait] = (),
+    summaries: Sequence[GeneratorSummary] = (),
     failures: Sequence[dict[str, str]] = (),
 ) -> Page:
     """Return the page; the predictions of the board's entries are read from `folder`."""
@@ -67,8 +68,11 @@ def render(
     names = Names(board.entries)
     notes = noted(board.entries)
     generations, provenances = _generations(board, names), _provenances(board)
-    places = {entry: each.place for each in samples.sets for entry in each.entries}
-    columns = board_columns(board, folder, places)
+    anchors = {entry: item.anchor for item in samples.sets for entry in item.entries}
+    columns = board_columns(board, folder, anchors)
+    columns["fidelities"] = fidelity_columns(
+        {item.anchor: item.fidelities for item in samples.sets}
+    )
     html = environment.get_template("page.html").render(
         board=board,
         kind=kind,
@@ -82,23 +86,23 @@ def render(
         real_title=REAL_TITLE,
         symbols=SYMBOLS,
         sections=static_sections(board),
-        notes=notes[:MOST_NOTES],
-        more_notes=max(0, len(notes) - MOST_NOTES),
-        sample_sets=[(each, _classifiers(board, names, each)) for each in samples.sets],
-        more_sample_sets=samples.left_out,
-        portraits=portraits,
-        generations=generations[:MOST_GENERATIONS],
-        more_generations=max(0, len(generations) - MOST_GENERATIONS),
+        notes=notes[:MAX_NOTES],
+        omitted_notes=max(0, len(notes) - MAX_NOTES),
+        sample_sets=[(item, _classifiers(board, names, item)) for item in samples.sets],
+        omitted_sample_sets=samples.omitted,
+        summaries=summaries,
+        generations=generations[:MAX_GENERATIONS],
+        omitted_generations=max(0, len(generations) - MAX_GENERATIONS),
         failures=failures,
-        provenances=provenances[:MOST_PROVENANCES],
-        more_provenances=max(0, len(provenances) - MOST_PROVENANCES),
+        provenances=provenances[:MAX_PROVENANCES],
+        omitted_provenances=max(0, len(provenances) - MAX_PROVENANCES),
     )
     undrawn = columns["diagrams"]["problems"]
     return Page(html, tuple(problem for problem in undrawn if problem != NOTHING_STORED))
 
 
 def _scripts() -> list[str]:
-    """Return the texts of the page's scripts: the libraries, and ours as one module."""
+    """Return the page's scripts: the libraries, and fgbench's own as one module."""
     return [
         *(_static(name) for name in _LIBRARIES),
         "\n".join(_static(name) for name in _MODULES),
@@ -110,32 +114,32 @@ def _static(name: str) -> str:
 
 
 def _policy(scripts: Sequence[str]) -> str:
-    """Return a Content-Security-Policy that allows these scripts, styles, and nothing else."""
-    allowed = " ".join(
+    """Return a Content-Security-Policy that allows these scripts and inline styles only."""
+    digests = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
         for text in scripts
     )
     return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; base-uri 'none'; "
+        f"default-src 'none'; script-src {digests}; style-src 'unsafe-inline'; base-uri 'none'; "
         "form-action 'none'"
     )
 
 
 def _classifiers(board: Leaderboard, names: Names, samples: SampleSet) -> str:
-    """Return whose bins the samples are of, as far as the board has it."""
+    """Return the classifiers of the board's entries that were trained on the samples."""
     users = [entry for entry in board.entries if entry.id in samples.entries]
     return ", ".join(sorted({names.short("classifier", entry.classifier) for entry in users}))
 
 
 def _generations(board: Leaderboard, names: Names) -> list[tuple[str, Entry]]:
-    """Return one entry of each generating arm: its calibrators stand on the same samples."""
-    found: dict[str, tuple[str, Entry]] = {}
+    """Return one entry per generating arm; its calibrators share the same samples."""
+    generations: dict[str, tuple[str, Entry]] = {}
     for entry in board.entries:
         if entry.synthetic is not None:
             coordinates = identity(entry)
             del coordinates["calibrator"]
-            found.setdefault(digest(coordinates), (_generation_title(entry, names), entry))
-    return list(found.values())
+            generations.setdefault(digest(coordinates), (_generation_title(entry, names), entry))
+    return list(generations.values())
 
 
 def _generation_title(entry: Entry, names: Names) -> str:
@@ -146,10 +150,10 @@ def _generation_title(entry: Entry, names: Names) -> str:
 
 
 def _provenances(board: Leaderboard) -> list[tuple[Provenance, int]]:
-    """Return the distinct circumstances of the entries, and how many were made in each."""
-    found: dict[str, tuple[Provenance, int]] = {}
+    """Return the distinct environments of the entries, and the number of entries of each."""
+    provenances: dict[str, tuple[Provenance, int]] = {}
     for entry in board.entries:
-        alike = entry.provenance.model_copy(update={"wall_seconds": None, "notes": []})
-        key = alike.model_dump_json()
-        found[key] = (alike, found.get(key, (alike, 0))[1] + 1)
-    return list(found.values())
+        shared = entry.provenance.model_copy(update={"wall_seconds": None, "notes": []})
+        key = shared.model_dump_json()
+        provenances[key] = (shared, provenances.get(key, (shared, 0))[1] + 1)
+    return list(provenances.values())

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 DEFAULT_BINS = 15
 
 NOTHING_STORED = "no predictions are stored with the board."
-"""Of published figures, and of entries that were taken in without their predictions."""
+"""The problem of published results, and of entries merged without their predictions."""
 
-POSITIVE, TOP = "P(y = 1)", "the top label's confidence"
-"""What the bins are of: of the positive class where there are two, else of the predicted one."""
+POSITIVE, TOP = "P(y = 1)", "top-label confidence"
+"""What is binned: the probability of the positive class of two, or else of the predicted class."""
 
 
 @dataclass(frozen=True)
 class EntryDiagrams:
-    """An entry's test predictions of all seeds, in one diagram for each number of bins.
+    """An entry's test predictions, pooled over seeds, as one diagram for each number of bins.
 
-    Without `by_bins`, `problem` says why there are none.
+    If `by_bins` is empty, `problem` says why.
     """
 
     entry: Entry
@@ -41,25 +41,25 @@ class EntryDiagrams:
 
 
 def entry_diagrams(entries: Sequence[Entry], folder: Path) -> Iterator[EntryDiagrams]:
-    """Yield the diagrams of each entry; `folder` is the board's.
+    """Yield the diagrams of each entry; `folder` holds the board and its predictions.
 
-    An entry has as many bins as picked its targets, 15 where none did; a baseline has, besides,
-    those of the entries that are compared with it, so that before and after have the same.
+    An entry has the number of bins that its targets were selected with, or else 15. A baseline
+    also has those of the entries that are compared with it, so that both have the same bins.
     """
-    wanted: dict[str, set[int]] = {entry.id: {bins_of(entry)} for entry in entries}
+    bin_counts: dict[str, set[int]] = {entry.id: {bins_of(entry)} for entry in entries}
     for entry in entries:
-        if entry.baseline in wanted:
-            wanted[entry.baseline].add(bins_of(entry))
+        if entry.baseline in bin_counts:
+            bin_counts[entry.baseline].add(bins_of(entry))
     files = PredictionsFolder(folder)
     for entry in entries:
         try:
-            yield _diagrams(entry, files, sorted(wanted[entry.id]))
+            yield _diagrams(entry, files, sorted(bin_counts[entry.id]))
         except FgbenchError as error:
             yield EntryDiagrams(entry, "", {}, str(error))
 
 
 def bins_of(entry: Entry) -> int:
-    """Return the number of bins that an entry's diagram has."""
+    """Return the number of bins of an entry's diagram."""
     return DEFAULT_BINS if entry.bins is None else entry.bins
 
 
@@ -69,10 +69,10 @@ def _diagrams(entry: Entry, files: PredictionsFolder, bins: Sequence[int]) -> En
         raise FgbenchError(NOTHING_STORED)
     seeds: list[Predictions] = [files.read(record) for record in records]
     binary = seeds[0].n_classes == 2
-    pairs = [positive_class(each) if binary else top_label(each) for each in seeds]
+    pairs = [positive_class(seed) if binary else top_label(seed) for seed in seeds]
     confidences, outcomes = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    # Data that a seed draws anew are other points; a test split is the same in every seed.
-    same = all(np.array_equal(each.labels, seeds[0].labels) for each in seeds)
+    # Data that are drawn by seed are different points; a fixed test split is the same points.
+    same = all(np.array_equal(seed.labels, seeds[0].labels) for seed in seeds)
     return EntryDiagrams(
         entry,
         POSITIVE if binary else TOP,

@@ -1,10 +1,11 @@
-"""From the outcomes of a run's stages to its folder: predictions, samples, board and report."""
+"""The folder of a finished run: predictions, samples, models, board, diagnostics and report."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from fgbench.diagnostics.collect import (
 )
 from fgbench.diagnostics.models import DIAGNOSTICS_FILE
 from fgbench.digests import digest_bytes
-from fgbench.errors import DamagedArtifactError
+from fgbench.errors import CorruptArtifactError
 from fgbench.leaderboard.build import build_entry, finish_board
 from fgbench.leaderboard.models import (
     Artifacts,
@@ -32,10 +33,13 @@ from fgbench.leaderboard.models import (
     UsageRecord,
     entry_id,
 )
-from fgbench.loop.stages import SAMPLES, read_evaluation
 from fgbench.plan.graph import BOOTSTRAP_SEED, CellNodes
 from fgbench.report import write_report
 from fgbench.runs.provenance import provenance
+from fgbench.stages.calibrate import calibrated_file
+from fgbench.stages.diagnose import stored_influences, stored_probabilities
+from fgbench.stages.evaluate import stored_evaluation
+from fgbench.stages.synthesise import stored_sample_lines
 from fgbench.store.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -44,284 +48,282 @@ if TYPE_CHECKING:
     from fgbench.plan.plan import Plan
     from fgbench.store import Artifact, Store
 
-Results = Mapping[str, "NodeResult"]
-
 MODELS = "models.json"
-"""In a run's folder: the key of the `train` artefact of each entry, by seed."""
+"""In a run's folder: the key of the `train` artifact of each entry, by seed."""
 
 
-def write_results(
-    plan: Plan, results: Results, store: Store, folder: Path, started: str
-) -> Leaderboard:
-    """Write everything that a finished run leaves behind, and return its board.
+class FinishedRun:
+    """A plan and the results of its stages, to be written to the run's folder.
 
-    An entry is there only if all its seeds are: nothing is averaged over missing cells.
+    An entry exists only if all its seeds do: nothing is averaged over missing cells.
     """
-    _write_samples(plan, results, store, folder)
-    entries: list[Entry] = []
-    evaluations: dict[str, list[Evaluation]] = {}
-    facts = provenance(started)
-    for cells in _groups(plan):
-        if all(results[cell.evaluate].ok for cell in cells):
-            seeds = [read_evaluation(_artifact(results, store, cell.evaluate)) for cell in cells]
-            entry = _entry(plan, cells, seeds, results, store, folder, facts)
-            entries.append(entry)
-            evaluations[entry.id] = seeds
-    _write_models(plan, results, folder)
-    _write_sample_index(plan, results, folder)
-    board = finish_board(plan.resolved.suite.name, started, entries, evaluations)
-    write_atomically(folder / "leaderboard.json", board.to_json())
-    _write_diagnostics(plan, results, store, folder)
-    write_report(folder, folder / "report.html")
-    return board
 
+    def __init__(
+        self,
+        plan: Plan,
+        results: Mapping[str, NodeResult],
+        store: Store,
+        folder: Path,
+        started: str,
+    ) -> None:
+        self._plan = plan
+        self._suite = plan.resolved.suite
+        self._results = results
+        self._store = store
+        self._folder = folder
+        self._started = started
 
-def _groups(plan: Plan) -> list[list[CellNodes]]:
-    """Return the cells of each entry, ordered by seed."""
-    groups: dict[str, list[CellNodes]] = {}
-    for nodes in plan.graph.cells:
-        groups.setdefault(nodes.cell.group, []).append(nodes)
-    return [sorted(group, key=lambda nodes: nodes.cell.seed) for group in groups.values()]
+    def write(self) -> Leaderboard:
+        """Write everything that a finished run leaves behind, and return its board.
 
+        Raises `CorruptArtifactError` for an artifact that is missing or corrupt, with its key.
+        """
+        self._write_samples()
+        facts = provenance(self._started)
+        entries: list[Entry] = []
+        evaluations: dict[str, list[Evaluation]] = {}
+        for name, cells in self._entries.items():
+            seeds = [stored_evaluation(self._artifact(cell.evaluate)) for cell in cells]
+            entries.append(self._entry(name, cells, seeds, facts))
+            evaluations[name] = seeds
+        self._write_models()
+        self._write_sample_index()
+        board = finish_board(self._suite.name, self._started, entries, evaluations)
+        write_atomically(self._folder / "leaderboard.json", board.to_json())
+        diagnostics = diagnose(self._plan.graph, self._find, self._folder)
+        write_atomically(self._folder / DIAGNOSTICS_FILE, diagnostics.to_json())
+        write_report(self._folder, self._folder / "report.html")
+        return board
 
-def _entry(
-    plan: Plan,
-    cells: list[CellNodes],
-    evaluations: list[Evaluation],
-    results: Results,
-    store: Store,
-    folder: Path,
-    facts: Provenance,
-) -> Entry:
-    coordinates = _coordinates(plan, cells)
-    name = entry_id(coordinates)
-    files = []
-    for nodes in cells:
-        content = _artifact(results, store, nodes.calibrate).path("test.npz").read_bytes()
-        path = f"predictions/{name}-seed{nodes.cell.seed}.npz"
-        _write_once(folder / path, content)
-        files.append(PredictionsFile(seed=nodes.cell.seed, path=path, sha256=digest_bytes(content)))
-    seconds = sum(results[node].seconds for node in _ancestors(plan, cells))
-    synthetic = _synthetic(cells, results)
-    return build_entry(
-        coordinates,
-        evaluations,
-        metric_versions={
-            part.label: str(part.identity["version"]) for part in plan.resolved.metrics
-        },
-        higher_is_better=plan.resolved.higher_is_better,
-        bootstrap_seed=BOOTSTRAP_SEED,
-        replicates=plan.resolved.suite.replicates,
-        synthetic=synthetic,
-        usage=_usage(cells, results),
-        provenance=facts.model_copy(
-            update={
-                "wall_seconds": round(seconds, 3),
-                "model_revision": results[cells[0].train].value["model_revision"],
-                "notes": _classifier_notes(cells, results),
+    @cached_property
+    def _entries(self) -> dict[str, list[CellNodes]]:
+        """The cells of each entry whose seeds are all there, by entry id, ordered by seed."""
+        groups: dict[str, list[CellNodes]] = {}
+        for nodes in self._plan.graph.cells:
+            groups.setdefault(nodes.cell.group, []).append(nodes)
+        return {
+            entry_id(self._coordinates(cells)): sorted(cells, key=lambda nodes: nodes.cell.seed)
+            for cells in groups.values()
+            if all(self._results[nodes.evaluate].ok for nodes in cells)
+        }
+
+    def _entry(
+        self,
+        name: str,
+        cells: list[CellNodes],
+        evaluations: list[Evaluation],
+        facts: Provenance,
+    ) -> Entry:
+        files = []
+        for nodes in cells:
+            content = calibrated_file(self._artifact(nodes.calibrate)).read_bytes()
+            path = f"predictions/{name}-seed{nodes.cell.seed}.npz"
+            _write_once(self._folder / path, content)
+            files.append(
+                PredictionsFile(seed=nodes.cell.seed, path=path, sha256=digest_bytes(content))
+            )
+        seconds = sum(self._results[node].seconds for node in self._ancestors(cells))
+        return build_entry(
+            self._coordinates(cells),
+            evaluations,
+            metric_versions={
+                part.label: str(part.identity["version"]) for part in self._plan.resolved.metrics
+            },
+            higher_is_better=self._plan.resolved.higher_is_better,
+            bootstrap_seed=BOOTSTRAP_SEED,
+            replicates=self._suite.replicates,
+            synthetic=self._synthetic(cells),
+            usage=self._usage(cells),
+            provenance=facts.model_copy(
+                update={
+                    "wall_seconds": round(seconds, 3),
+                    "model_revision": self._value(cells[0].train)["model_revision"],
+                    "notes": self._classifier_notes(cells),
+                }
+            ),
+            artifacts=Artifacts(predictions=files),
+        )
+
+    def _coordinates(self, cells: list[CellNodes]) -> EntryCoordinates:
+        cell, suite = cells[0].cell, self._suite
+        generating = cell.generator is not None
+        dataset = cell.dataset.dataset
+        part = PartRecord.of(cell.dataset.part.identity)
+        settings: dict[str, Any] = {}
+        if suite.limit is not None:
+            settings["limit"] = suite.limit
+        if generating:
+            settings |= {
+                "examples_per_class": suite.examples_per_class,
+                "retries": suite.retries,
+                "drop_near_duplicates": suite.drop_near_duplicates,
             }
-        ),
-        artifacts=Artifacts(predictions=files),
-    )
+        return EntryCoordinates(
+            dataset=DatasetRecord(
+                **part.model_dump(),
+                digest=dataset.digest,
+                n_train=len(dataset.splits["train"]),
+                n_validation=len(dataset.splits["validation"]),
+                n_test=len(dataset.splits["test"]),
+                label_names=list(dataset.label_names),
+            ),
+            classifier=PartRecord.of(cell.classifier.identity),
+            loss=PartRecord.of(cell.loss.identity),
+            generator=None if cell.generator is None else PartRecord.of(cell.generator.identity),
+            calibrator=PartRecord.of(cell.calibrator.identity),
+            arm=cell.arm,
+            bins=cell.bins,
+            threshold=suite.threshold if generating else None,
+            selector=suite.selector if generating else None,
+            alpha=suite.alpha if generating and suite.selector == "significant" else None,
+            protocol=suite.protocol,
+            seeds=sorted(nodes.cell.seed for nodes in cells),
+            settings=settings,
+        )
 
+    def _synthetic(self, cells: list[CellNodes]) -> SyntheticRecord | None:
+        """Sum the counts of an entry's generation stages."""
+        summaries = [self._value(nodes.samples) for nodes in cells if nodes.samples is not None]
+        if not summaries:
+            return None
+        rejected: Counter[str] = Counter()
+        notes: Counter[str] = Counter()
+        for summary in summaries:
+            rejected.update(summary["rejected_by"])
+            notes.update(summary["notes"])
+        counts = SyntheticRecord.model_fields.keys() - {"rejected_by", "notes"}
+        return SyntheticRecord(
+            rejected_by=dict(sorted(rejected.items())),
+            notes=dict(sorted(notes.items())),
+            **{name: sum(summary[name] for summary in summaries) for name in counts},
+        )
 
-def _coordinates(plan: Plan, cells: list[CellNodes]) -> EntryCoordinates:
-    cell, suite = cells[0].cell, plan.resolved.suite
-    generating = cell.generator is not None
-    dataset = cell.dataset.dataset
-    part = PartRecord.of(cell.dataset.part.identity)
-    settings: dict[str, Any] = {}
-    if suite.limit is not None:
-        settings["limit"] = suite.limit
-    if generating:
-        settings |= {
-            "examples_per_class": suite.examples_per_class,
-            "retries": suite.retries,
-            "drop_near_duplicates": suite.drop_near_duplicates,
+    def _classifier_notes(self, cells: list[CellNodes]) -> list[str]:
+        """Return the notes of an entry's classifiers, by seed where they differ."""
+        notes_of = {nodes.cell.seed: self._value(nodes.train)["notes"] for nodes in cells}
+        first, *others = notes_of.values()
+        if all(notes == first for notes in others):
+            return list(first)
+        return [f"seed {seed}: {note}" for seed, notes in notes_of.items() for note in notes]
+
+    def _usage(self, cells: list[CellNodes]) -> UsageRecord:
+        """Sum the cost of generation, and of classification by language models; resumed or not."""
+        stages = [
+            node for nodes in cells for node in (nodes.samples, nodes.train) if node is not None
+        ]
+        usages = [self._value(node)["usage"] for node in stages if "usage" in self._value(node)]
+        return UsageRecord(
+            **{name: sum(usage[name] for usage in usages) for name in UsageRecord.model_fields}
+        )
+
+    def _ancestors(self, cells: list[CellNodes]) -> set[str]:
+        """Return all stages that an entry depends on."""
+        ancestors: set[str] = set()
+        waiting = [nodes.evaluate for nodes in cells]
+        while waiting:
+            node = self._plan.graph.nodes[waiting.pop()]
+            if node.id not in ancestors and not node.source:
+                ancestors.add(node.id)
+                waiting += node.inputs.values()
+        return ancestors
+
+    def _write_models(self) -> None:
+        """Write which stored stage holds the trained model of each entry and seed."""
+        models = {
+            name: {str(nodes.cell.seed): self._results[nodes.train].key for nodes in cells}
+            for name, cells in self._entries.items()
+            if "weights" in cells[0].cell.classifier.provides
         }
-    return EntryCoordinates(
-        dataset=DatasetRecord(
-            **part.model_dump(),
-            digest=dataset.digest,
-            n_train=len(dataset.splits["train"]),
-            n_validation=len(dataset.splits["validation"]),
-            n_test=len(dataset.splits["test"]),
-            label_names=list(dataset.label_names),
-        ),
-        classifier=PartRecord.of(cell.classifier.identity),
-        loss=PartRecord.of(cell.loss.identity),
-        generator=None if cell.generator is None else PartRecord.of(cell.generator.identity),
-        calibrator=PartRecord.of(cell.calibrator.identity),
-        arm=cell.arm,
-        bins=cell.bins,
-        threshold=suite.threshold if generating else None,
-        selector=suite.selector if generating else None,
-        alpha=suite.alpha if generating and suite.selector == "significant" else None,
-        protocol=suite.protocol,
-        seeds=[nodes.cell.seed for nodes in cells],
-        settings=settings,
-    )
+        write_atomically(self._folder / MODELS, json.dumps(models, indent=1, sort_keys=True) + "\n")
+
+    def _write_samples(self) -> None:
+        """Write the lineage of every synthetic sample, with the arms that used it."""
+        for samples, cells in sample_users(self._plan.graph).items():
+            if not self._results[samples].ok:
+                continue
+            cell = cells[0].cell
+            assert cell.generator is not None
+            arms = {nodes.cell.arm for nodes in cells} - {"resample"}
+            header = {
+                "dataset": cell.dataset.dataset.name,
+                "generator": cell.generator.name,
+                "seed": cell.seed,
+                "bins": cell.bins,
+                "design": design(cells[0]),
+            }
+            texts = stored_sample_lines(self._artifact(samples))
+            lines = []
+            for text, judged in zip(texts, self._judged(cells[0], len(texts)), strict=True):
+                sample = json.loads(text) | judged
+                used_in = sorted(arms) if sample["verdict"] == "accepted" else []
+                lines.append(json.dumps(header | sample | {"used_in": used_in}, sort_keys=True))
+            path = self._folder / samples_file(samples, cells[0])
+            _write_once(path, "".join(f"{line}\n" for line in lines).encode())
+
+    def _write_sample_index(self) -> None:
+        """Write which lineage files hold the samples that each entry was trained on."""
+        users = sample_users(self._plan.graph)
+        index: dict[str, list[str]] = {}
+        for name, cells in self._entries.items():
+            if cells[0].cell.arm == "resample":
+                continue
+            files = {
+                samples_file(nodes.samples, users[nodes.samples][0])
+                for nodes in cells
+                if nodes.samples is not None
+            }
+            if files:
+                index[name] = sorted(files)
+        if index:
+            content = json.dumps(index, indent=1, sort_keys=True) + "\n"
+            _write_once(self._folder / SAMPLE_INDEX, content.encode())
+
+    def _judged(self, nodes: CellNodes, count: int) -> Iterator[dict[str, Any]]:
+        """Yield what the baseline classifier makes of each sample, and its influence.
+
+        Values are null where they are not available.
+        """
+        columns: dict[str, Iterable[Any]] = dict.fromkeys(
+            ("baseline_probabilities", "influence", "source_influence"), [None] * count
+        )
+        fidelity = None if nodes.fidelity is None else self._find(nodes.fidelity)
+        if fidelity is not None:
+            columns["baseline_probabilities"] = map(_json_value, stored_probabilities(fidelity))
+        influence = None if nodes.influence is None else self._find(nodes.influence)
+        if influence is not None:
+            arrays = stored_influences(influence)
+            columns |= {name: map(_json_value, array) for name, array in arrays.items()}
+        for values in zip(*columns.values(), strict=True):
+            yield dict(zip(columns, values, strict=True))
+
+    def _value(self, node: str) -> Any:
+        return self._results[node].value
+
+    def _find(self, node: str) -> Artifact | None:
+        """Return the artifact of a node, None if the node failed."""
+        return self._artifact(node) if self._results[node].ok else None
+
+    def _artifact(self, node: str) -> Artifact:
+        key = str(self._results[node].key)
+        artifact = self._store.find(key)
+        if artifact is None:
+            raise CorruptArtifactError(
+                f"{self._store.root}: artifact {key[:12]} of this run is missing or corrupt; rerun "
+                "to rebuild it.",
+                key,
+            )
+        return artifact
 
 
-def _synthetic(cells: list[CellNodes], results: Results) -> SyntheticRecord | None:
-    """Sum the counts of an entry's generation stages."""
-    summaries = [results[nodes.samples].value for nodes in cells if nodes.samples is not None]
-    if not summaries:
-        return None
-    rejected: Counter[str] = Counter()
-    notes: Counter[str] = Counter()
-    for summary in summaries:
-        rejected.update(summary["rejected_by"])
-        notes.update(summary["notes"])
-    counts = SyntheticRecord.model_fields.keys() - {"rejected_by", "notes"}
-    return SyntheticRecord(
-        rejected_by=dict(sorted(rejected.items())),
-        notes=dict(sorted(notes.items())),
-        **{name: sum(summary[name] for summary in summaries) for name in counts},
-    )
-
-
-def _classifier_notes(cells: list[CellNodes], results: Results) -> list[str]:
-    """Return what an entry's classifiers note, with the seed where they don't all note the same."""
-    notes = {nodes.cell.seed: results[nodes.train].value["notes"] for nodes in cells}
-    each = list(notes.values())
-    if all(said == each[0] for said in each):
-        return list(each[0])
-    return [f"seed {seed}: {note}" for seed, said in notes.items() for note in said]
-
-
-def _usage(cells: list[CellNodes], results: Results) -> UsageRecord:
-    """Sum what generation cost, and classifying where a language model does; resumed or not."""
-    stages = [node for nodes in cells for node in (nodes.samples, nodes.train) if node is not None]
-    spent = [results[node].value["usage"] for node in stages if "usage" in results[node].value]
-    return UsageRecord(
-        **{name: sum(each[name] for each in spent) for name in UsageRecord.model_fields}
-    )
-
-
-def _ancestors(plan: Plan, cells: list[CellNodes]) -> set[str]:
-    """Return all nodes that an entry stands on."""
-    found: set[str] = set()
-    waiting = [nodes.evaluate for nodes in cells]
-    while waiting:
-        node = waiting.pop()
-        if node not in found:
-            found.add(node)
-            waiting += plan.graph.nodes[node].inputs.values()
-    return found
-
-
-def _write_models(plan: Plan, results: Results, folder: Path) -> None:
-    """Write which stored stage holds the trained model of each entry and seed."""
-    models = {
-        entry_id(_coordinates(plan, cells)): {
-            str(nodes.cell.seed): results[nodes.train].key for nodes in cells
-        }
-        for cells in _groups(plan)
-        if all(results[nodes.evaluate].ok for nodes in cells)
-        and "weights" in cells[0].cell.classifier.provides
-    }
-    write_atomically(folder / MODELS, json.dumps(models, indent=1, sort_keys=True) + "\n")
-
-
-def _write_samples(plan: Plan, results: Results, store: Store, folder: Path) -> None:
-    """Write the lineage of every synthetic sample, with the arms that it was used in."""
-    for samples, cells in sample_users(plan.graph).items():
-        if not results[samples].ok:
-            continue
-        cell = cells[0].cell
-        assert cell.generator is not None
-        arms = {each.cell.arm for each in cells} - {"resample"}
-        header = {
-            "dataset": cell.dataset.dataset.name,
-            "generator": cell.generator.name,
-            "seed": cell.seed,
-            "bins": cell.bins,
-            "design": design(cells[0]),
-        }
-        lines = []
-        artifact = _artifact(results, store, samples)
-        texts = artifact.path(SAMPLES).read_text("utf-8").splitlines()
-        for line, judged in zip(texts, _judged(cells[0], results, store, len(texts)), strict=True):
-            sample = json.loads(line) | judged
-            used_in = sorted(arms) if sample["verdict"] == "accepted" else []
-            lines.append(json.dumps(header | sample | {"used_in": used_in}, sort_keys=True))
-        path = folder / samples_file(samples, cells[0])
-        _write_once(path, "".join(f"{line}\n" for line in lines).encode())
-
-
-def _write_sample_index(plan: Plan, results: Results, folder: Path) -> None:
-    """Write which lineage files hold the samples that each entry was trained on."""
-    users = sample_users(plan.graph)
-    index: dict[str, list[str]] = {}
-    for cells in _groups(plan):
-        if cells[0].cell.arm == "resample" or not all(results[c.evaluate].ok for c in cells):
-            continue
-        files = {
-            samples_file(nodes.samples, users[nodes.samples][0])
-            for nodes in cells
-            if nodes.samples is not None
-        }
-        if files:
-            index[entry_id(_coordinates(plan, cells))] = sorted(files)
-    if index:
-        content = json.dumps(index, indent=1, sort_keys=True) + "\n"
-        _write_once(folder / SAMPLE_INDEX, content.encode())
-
-
-def _judged(
-    nodes: CellNodes, results: Results, store: Store, count: int
-) -> Iterator[dict[str, Any]]:
-    """Yield what the baseline classifier says of each sample and what it would do to it.
-
-    Both are null where it cannot be asked.
-    """
-    import numpy as np
-
-    columns: dict[str, Iterable[Any]] = dict.fromkeys(
-        ("baseline_probabilities", "influence", "source_influence"), [None] * count
-    )
-    for node, file, names in (
-        (nodes.fidelity, "probabilities.npz", {"probabilities": "baseline_probabilities"}),
-        (
-            nodes.influence,
-            "influences.npz",
-            {"influence": "influence", "source_influence": "source_influence"},
-        ),
-    ):
-        if node is not None and results[node].ok:
-            with np.load(_artifact(results, store, node).path(file), allow_pickle=False) as stored:
-                columns |= {name: map(_known, stored[array]) for array, name in names.items()}
-    for values in zip(*columns.values(), strict=True):
-        yield dict(zip(columns, values, strict=True))
-
-
-def _known(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """Return floats as JSON values, None where one is NaN."""
     import numpy as np
 
     return None if np.isnan(value).any() else value.tolist()
 
 
-def _write_diagnostics(plan: Plan, results: Results, store: Store, folder: Path) -> None:
-    def find(node: str) -> Artifact | None:
-        return _artifact(results, store, node) if results[node].ok else None
-
-    found = diagnose(plan.graph, find, folder)
-    write_atomically(folder / DIAGNOSTICS_FILE, found.to_json())
-
-
-def _artifact(results: Results, store: Store, node: str) -> Artifact:
-    artifact = store.get(str(results[node].key))
-    if artifact is None:
-        raise DamagedArtifactError(
-            f"{store.root}: an artefact of this run is gone or damaged: run the same command again."
-        )
-    return artifact
-
-
 def _write_once(path: Path, content: bytes) -> None:
-    """Write a file unless it has this content already."""
+    """Write a file unless it already has this content."""
     try:
         if path.read_bytes() == content:
             return

@@ -11,9 +11,10 @@ from fgbench.data import Predictions
 from fgbench.errors import ConfigurationError, StoreError
 from fgbench.leaderboard.files import read_board
 from fgbench.loop.splitting import calibration_rows
-from fgbench.loop.stages import MODEL_FOLDER
 from fgbench.plugins.references import PartReference
 from fgbench.runs.folder import MODELS
+from fgbench.stages.base import stored_predictions
+from fgbench.stages.train import load_model
 
 if TYPE_CHECKING:
     from fgbench.data import FloatArray, Inputs
@@ -32,9 +33,9 @@ class Predictor:
         self.entry = entry
         self.label_names = tuple(entry.dataset.label_names)
         self._classifier = registry.create("classifier", _reference(entry.classifier))
-        self._classifier.load(model.folder / MODEL_FOLDER)
+        load_model(self._classifier, model)
         self._calibrator = registry.create("calibrator", _reference(entry.calibrator))
-        validation = Predictions.load(model.path("validation.npz"))
+        validation = stored_predictions(model, "validation")
         rows = calibration_rows(validation.labels, entry.protocol, seed)
         self._calibrator.fit(validation.take(rows))
 
@@ -69,7 +70,7 @@ class Predictor:
                 f"{entry.label}: classifier {entry.classifier.name!r} keeps no weights, so it "
                 "cannot classify new inputs."
             )
-        model = store.get(key)
+        model = store.find(key)
         if model is None:
             raise StoreError(
                 f"{store.root}: the model of {entry.label} is not in this store. Name the run's "

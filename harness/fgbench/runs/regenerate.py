@@ -19,16 +19,16 @@ from fgbench.loop.arms import GENERATING_ARMS
 from fgbench.plan.plan import Plan, make_plan
 from fgbench.plan.suite import Suite
 from fgbench.runs.session import FailedCell, run_plan
-from fgbench.store import Store
+from fgbench.store import Store, open_store
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from fgbench.cards import DataFolder
+    from fgbench.engine.events import Listener
     from fgbench.leaderboard.models import Entry, Leaderboard, PartRecord
     from fgbench.plugins.references import PartReference
     from fgbench.plugins.registry import Registry
-    from fgbench.runs.session import Observer
 
 SUITE_FILE = "suite.toml"
 STORE_FOLDER = "store"
@@ -64,7 +64,7 @@ def regenerate(
     wanted: Sequence[str] = (),
     store: Store | None = None,
     replay: Path | None = None,
-    observe: Callable[[Plan, Store], AbstractContextManager[Observer]],
+    observe: Callable[[Plan, Store], AbstractContextManager[Listener]],
 ) -> Regeneration:
     """Run what produced the entries of a board again, and compare.
 
@@ -81,7 +81,7 @@ def regenerate(
         raise ConfigurationError(f"{path}: the board has no entries, so there is nothing to rerun.")
     suites = _suites(board_file(path).parent / SUITE_FILE, picked, whole=not wanted)
     plans = [make_plan(suite, registry, data) for suite in suites]
-    chosen = store or Store(out / STORE_FOLDER)
+    chosen = store or open_store(out / STORE_FOLDER)
     boards, folders, failures = [], [], []
     for plan in plans:
         with observe(plan, chosen) as observer:

@@ -6,21 +6,22 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fgbench.engine.events import EventLog, now
+from fgbench.engine.events import Event, EventLog, Listener, emit, now
 from fgbench.engine.scheduler import NodeResult, Scheduler
-from fgbench.errors import ConfigurationError
+from fgbench.errors import ConfigurationError, CorruptArtifactError
 from fgbench.llm.answers import ANSWERS_FILE, AnswerStore
 from fgbench.llm.budget import Caps, Ledger
 from fgbench.llm.files import as_database
-from fgbench.loop.stages import dataset_product
 from fgbench.parts.executor import WorkerSetup
-from fgbench.plan.plan import preflight
-from fgbench.runs.folder import write_results
+from fgbench.plan.plan import find_stored, preflight
+from fgbench.runs.folder import FinishedRun
+from fgbench.stages import STAGES
+from fgbench.stages.dataset import DATASET_ROLE, dataset_product
 from fgbench.store.atomic import cannot_write, write_atomically
 
 if TYPE_CHECKING:
@@ -29,10 +30,19 @@ if TYPE_CHECKING:
     from fgbench.plan.plan import Plan
     from fgbench.plugins.references import PartReference
     from fgbench.plugins.registry import Registry
-    from fgbench.store import Store
+    from fgbench.store import Artifact, Store
 
-Observer = Callable[[str, Mapping[str, Any]], None]
-"""Called with an event's name and fields, as they stand in `events.jsonl`."""
+_HOOKS = {
+    "run_started": ("fgbench_run_started", "run"),
+    "stage_finished": ("fgbench_stage_finished", "stage"),
+    "stage_cached": ("fgbench_stage_finished", "stage"),
+    "stage_shared": ("fgbench_stage_finished", "stage"),
+    "stage_failed": ("fgbench_stage_finished", "stage"),
+    "cell_finished": ("fgbench_cell_finished", "cell"),
+    "cell_failed": ("fgbench_cell_finished", "cell"),
+    "run_finished": ("fgbench_run_finished", "run"),
+}
+"""By event: the lifecycle hook that receives its fields, and the name of the hook's argument."""
 
 
 @dataclass(frozen=True)
@@ -65,180 +75,162 @@ def run_plan(
     out: Path,
     store: Store,
     executor: PartReference,
-    observers: Sequence[Observer] = (),
+    observers: Sequence[Listener] = (),
     caps: Caps | None = None,
     replay: Path | None = None,
 ) -> RunOutcome:
     """Run a plan into `out/<run id>` and return its outcome.
 
-    Finished stages are taken from the store, so that an interrupted run goes on by the same call.
-    `caps` hold for all that the run asks of language models, earlier attempts included; with
-    `replay`, a file of answers, it asks nothing and takes all answers from there.
-    A failed stage takes along the cells that stand on it and no others. Raises `StoreError` when
-    the store or the folder cannot be written, `ConfigurationError` when another process is
-    writing the same run, or a part cannot work on this machine.
+    Stored stages are reused, so the same call resumes an interrupted run. `caps` hold for
+    everything that the run asks of language models, earlier attempts included; with `replay`, a
+    file of answers, it asks nothing and takes all answers from there. When a stage fails, the cells
+    that depend on it fail with it, and no others. Raises `StoreError` when the store or the folder
+    cannot be written, `ConfigurationError` when another process is writing the same run, or a part
+    cannot work on this machine.
     """
-    if replay is None:
-        preflight(plan, store, registry)
-    folder = out / plan.run_id
-    runs_stages = registry.create("executor", executor)
-    with _run_folder(folder):
-        write_atomically(folder / "suite.toml", plan.resolved.suite.to_toml())
-        write_atomically(folder / "plan.json", json.dumps(plan.to_value(), indent=1) + "\n")
-        log = EventLog(folder / "events.jsonl")
-        try:
-            session = _Session(plan, registry, store, folder, log, observers)
-            with _answer_settings(plan.run_id, store, caps or Caps(), replay) as settings:
-                return session.run(runs_stages, settings)
-        finally:
-            log.close()
+    with store.lease(plan.run_id):
+        stored = find_stored(plan, store)
+        if replay is None:
+            preflight(plan, stored, registry)
+        folder = out / plan.run_id
+        stage_executor = registry.create("executor", executor)
+        with _run_folder(folder):
+            write_atomically(folder / "suite.toml", plan.resolved.suite.to_toml())
+            write_atomically(folder / "plan.json", json.dumps(plan.to_value(), indent=1) + "\n")
+            with contextlib.closing(EventLog(folder / "events.jsonl")) as log:
+                listeners: tuple[Listener, ...] = (log, *observers, _Hooks(registry))
+                session = _Session(plan, store, folder, listeners)
+                with _answer_settings(plan.run_id, store, caps or Caps(), replay) as answers:
+                    setup = WorkerSetup(str(store.root), registry.local_plugins, answers=answers)
+                    return session.run(stage_executor, setup, stored)
+
+
+class _Hooks:
+    """The listener that passes events to the lifecycle hooks of plugins."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def __call__(self, event: Event) -> None:
+        hook, argument = _HOOKS.get(event.name, (None, ""))
+        if hook is not None:
+            self._registry.notify(hook, **{argument: event.fields})
 
 
 class _Session:
     """One attempt at a run."""
 
     def __init__(
-        self,
-        plan: Plan,
-        registry: Registry,
-        store: Store,
-        folder: Path,
-        log: EventLog,
-        observers: Sequence[Observer],
+        self, plan: Plan, store: Store, folder: Path, listeners: Sequence[Listener]
     ) -> None:
         self._plan = plan
-        self._registry = registry
         self._store = store
         self._folder = folder
-        self._log = log
-        self._observers = observers
+        self._listeners = listeners
         self._started = now()
         self._cells_of: dict[str, list[CellNodes]] = {}
         for cell in plan.graph.cells:
             self._cells_of.setdefault(cell.evaluate, []).append(cell)
         self._failures: list[FailedCell] = []
 
-    def run(self, executor: Any, answers: Mapping[str, Any]) -> RunOutcome:
+    def run(self, executor: Any, setup: WorkerSetup, stored: Mapping[str, Artifact]) -> RunOutcome:
         """Walk the graph, then write the results."""
         plan = self._plan
+        run = {"run": plan.run_id, "id": plan.run_id, "folder": str(self._folder)}
         self._emit(
             "run_started",
-            run=plan.run_id,
+            **run,
+            suite=plan.resolved.suite.model_dump(mode="json"),
             cells=len(plan.cells),
-            stages=len(plan.graph.nodes),
+            stages=plan.graph.n_stages,
             process=os.getpid(),
         )
-        self._registry.notify(
-            "fgbench_run_started",
-            run={
-                "id": plan.run_id,
-                "folder": str(self._folder),
-                "suite": plan.resolved.suite.model_dump(mode="json"),
-                "cells": len(plan.cells),
-                "stages": len(plan.graph.nodes),
-            },
-        )
-        dataset_keys = {
-            digest: self._store_dataset(digest) for digest in sorted(plan.graph.datasets)
-        }
-        scheduler = Scheduler(plan.graph, self._store, executor, dataset_keys, self._notify)
-        executor.open(
-            WorkerSetup(str(self._store.root), self._registry.local_plugins, answers=answers)
-        )
+        scheduler = Scheduler(plan.graph, self._store, executor, self._source, self._notify, stored)
+        executor.open(setup)
         finished = False
         try:
-            results = scheduler.run()
+            scheduler.run()
+            leaderboard = self._write_results(scheduler)
             finished = True
         finally:
             executor.close(cancel=not finished)
+            for key in self._store.corrupt:
+                self._emit("artifact_corrupt", key=key)
             if not finished:
                 self._emit("run_interrupted", run=plan.run_id)
-        for key in self._store.damaged:
-            self._emit("artifact_damaged", key=key)
-        leaderboard = write_results(plan, results, self._store, self._folder, self._started)
         status = "failed" if self._failures else "finished"
-        self._emit("run_finished", run=plan.run_id, status=status)
-        self._registry.notify(
-            "fgbench_run_finished",
-            run={
-                "id": plan.run_id,
-                "folder": str(self._folder),
-                "status": status,
-                "leaderboard": str(self._folder / "leaderboard.json"),
-            },
-        )
+        board = str(self._folder / "leaderboard.json")
+        self._emit("run_finished", **run, status=status, leaderboard=board)
         return RunOutcome(plan.run_id, self._folder, leaderboard, self._failures)
 
-    def _store_dataset(self, digest: str) -> str:
-        """Put a data set where the workers find it, and return its key."""
-        if self._store.get(digest) is None:
-            started = time.perf_counter()
-            product = dataset_product(self._plan.graph.datasets[digest].dataset)
-            self._store.put(digest, product, stage="dataset", seconds=time.perf_counter() - started)
-        return digest
+    def _write_results(self, scheduler: Scheduler) -> Leaderboard:
+        """Write the run folder; an artifact that turns out to be corrupt is rebuilt, once."""
+        while True:
+            run = FinishedRun(
+                self._plan, scheduler.results, self._store, self._folder, self._started
+            )
+            try:
+                return run.write()
+            except CorruptArtifactError as error:
+                if error.key is None or not scheduler.rebuild(error.key):
+                    raise
+
+    def _source(self, node: Node) -> Artifact:
+        """Return the artifact of a data set, storing it where workers find it."""
+        artifact = self._store.find(node.id)
+        if artifact is not None:
+            return artifact
+        started = time.perf_counter()
+        product = dataset_product(self._plan.graph.datasets[node.id].dataset)
+        seconds = time.perf_counter() - started
+        return self._store.put(node.id, product, stage=DATASET_ROLE, seconds=seconds)
 
     def _notify(self, moment: str, node: Node, result: NodeResult | None) -> None:
         """Report a node's start or end, and the end of the cells that were waiting for it."""
-        if result is None:
-            self._emit("stage_started", stage=node.stage, label=node.label, node=node.id[:12])
+        if node.source:
             return
-        fields: dict[str, Any] = {
-            "stage": node.stage,
-            "label": node.label,
-            "node": node.id[:12],
+        fields: dict[str, Any] = {"stage": node.stage, "label": node.label, "node": node.id[:12]}
+        if result is None:
+            self._emit("stage_started", **fields)
+            return
+        fields |= {
             "key": result.key,
             "seconds": result.seconds,
+            "status": result.status,
+            "error": result.error,
         }
         if result.ok:
-            self._emit(f"stage_{result.status}", **fields, **_facts(node, result))
+            facts = STAGES[node.stage].facts(result.value)
+            fields |= {name: fact for name, fact in facts.items() if fact not in (None, [], {})}
         else:
-            self._emit(
-                "stage_failed",
-                **fields,
-                error=result.error,
-                traceback=result.traceback,
-                cause=result.cause and result.cause[:12],
-            )
-        self._registry.notify(
-            "fgbench_stage_finished",
-            stage=fields | {"status": result.status, "error": result.error},
-        )
+            fields |= {"traceback": result.traceback, "cause": result.cause and result.cause[:12]}
+        if moment == "rebuilt":
+            self._emit("stage_rebuilt", **fields)
+            return
+        self._emit(f"stage_{result.status}", **fields)
         for cell in self._cells_of.get(node.id, ()):
             self._end_cell(cell, result)
 
     def _end_cell(self, nodes: CellNodes, result: NodeResult) -> None:
         cell = nodes.cell
-        fields: dict[str, Any] = {"cell": cell.label, "group": cell.group[:16], "seed": cell.seed}
+        status = "finished" if result.ok else "failed"
+        fields = cell.coordinates() | {"cell": cell.label, "group": cell.group[:16]}
         if result.ok:
             fields["metrics"] = result.value
-            self._emit("cell_finished", **fields)
         else:
             fields["error"] = result.error
             self._failures.append(FailedCell(cell.label, str(result.error)))
-            self._emit("cell_failed", **fields)
-        status = "finished" if result.ok else "failed"
-        self._registry.notify(
-            "fgbench_cell_finished", cell=fields | cell.coordinates() | {"status": status}
-        )
+        self._emit(f"cell_{status}", status=status, **fields)
 
-    def _emit(self, event: str, **fields: Any) -> None:
-        self._log.write(event, **fields)
-        for observer in self._observers:
-            observer(event, fields)
-
-
-def _facts(node: Node, result: NodeResult) -> dict[str, Any]:
-    """Return what of a stage's value belongs in the log."""
-    names = {"train": ("notes", "usage"), "synthesise": ("requested", "accepted", "usage", "notes")}
-    told = {name: result.value.get(name) for name in names.get(node.stage, ())}
-    return {name: value for name, value in told.items() if value not in (None, [], {})}
+    def _emit(self, name: str, **fields: Any) -> None:
+        emit(self._listeners, name, **fields)
 
 
 @contextlib.contextmanager
 def _answer_settings(
     run: str, store: Store, caps: Caps, replay: Path | None
 ) -> Iterator[dict[str, Any]]:
-    """Give the settings of the workers' `Answers`; a replay is checked and unpacked before."""
+    """Yield the settings of the workers' `Answers`; a replay is checked and unpacked first."""
     if replay is not None:
         with store.scratch() as scratch, as_database(replay, scratch) as file:
             yield {"file": str(file.resolve()), "replay": str(replay)}
@@ -252,7 +244,7 @@ def _answer_settings(
 
 @contextlib.contextmanager
 def _run_folder(folder: Path) -> Iterator[None]:
-    """Make the folder and hold it for this process alone."""
+    """Create the folder and hold it for this process alone."""
     from filelock import FileLock, Timeout
 
     try:

@@ -1,5 +1,5 @@
-"""The store: every artefact of every stage, by key, written once and verified when read."""
+"""The store: every artifact of every stage, by key, written once and verified when used."""
 
-from fgbench.store.artifacts import Artifact, Product, Store, default_store
+from fgbench.store.artifacts import Artifact, Product, Store, default_store, open_store
 
-__all__ = ["Artifact", "Product", "Store", "default_store"]
+__all__ = ["Artifact", "Product", "Store", "default_store", "open_store"]

@@ -1,9 +1,11 @@
-"""Artefacts: the results of stages, each in a folder of its own named by the stage's key.
+"""Artifacts: the products of stages, each in a folder of its own named by the stage's key.
 
 A folder holds `manifest.json` (the stage, its JSON value, the SHA-256 of each file) and the files.
-It is built under a temporary name and renamed into place, so that it is there whole or not at all;
-of two processes that build the same one, the first wins and both results are the same. Reading
-checks every digest: a damaged artefact is removed and counts as missing, so it is made again.
+It is built under a temporary name and renamed into place, so it is either whole or absent; when two
+processes build the same artifact, the first one wins and both results are equal.
+
+Finding an artifact reads its manifest and hashes nothing. Its value and its files are verified when
+they are used, once per process: a corrupt artifact is removed, which makes it missing.
 """
 
 from __future__ import annotations
@@ -16,15 +18,16 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from fgbench.digests import digest, digest_bytes, digest_file
-from fgbench.errors import StoreError
+from fgbench.errors import CorruptArtifactError, StoreError
 from fgbench.store.atomic import cannot_read, cannot_write, sync_file, sync_folder, write_durably
 
 STORE_VARIABLE = "FGBENCH_STORE"
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
 _SCHEMA = "fgbench.artifact/1"
 _STALE_AFTER = 24 * 3600.0
 
@@ -40,105 +43,146 @@ class Product:
     files: Mapping[str, bytes | Path] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Artifact:
-    """A stored product: its key, the digest of its content, and where its files are."""
+    """A stored product.
+
+    `digest` identifies its content; `seconds` is what the stage took. `value` and `open` verify
+    what they return: they raise `CorruptArtifactError` after removing a corrupt artifact.
+    """
 
     key: str
     digest: str
-    value: Any
-    folder: Path
-    files: tuple[str, ...]
     seconds: float
+    files: Mapping[str, str]
+    """The SHA-256 of each file by name."""
+    _value: Any
+    _store: Store
 
-    def path(self, name: str) -> Path:
-        """Return the path of one of its files."""
+    @cached_property
+    def value(self) -> Any:
+        """The JSON value of the product."""
+        if self.digest != _content_digest(self._value, self.files):
+            raise self._store.discard(self)
+        return self._value
+
+    def open(self, name: str) -> Path:
+        """Return the path of one of its files, verified."""
         if name not in self.files:
-            raise StoreError(f"artefact {self.key[:12]} has no file {name!r}.")
-        return self.folder / name
+            raise StoreError(f"artifact {self.key[:12]} has no file {name!r}.")
+        path = self._store.folder(self.key) / name
+        if not self._store.is_intact(path, self.files[name]):
+            raise self._store.discard(self)
+        return path
+
+    def open_folder(self, name: str) -> Path:
+        """Return the path of a subfolder, every file below it verified."""
+        for file in self.files:
+            if file.startswith(f"{name}/"):
+                self.open(file)
+        return self._store.folder(self.key) / name
 
 
 class Store:
-    """A folder of artefacts that any number of processes may share.
+    """A folder of artifacts that any number of processes may share.
 
-    `damaged` lists the keys of artefacts that this object found not to match their digests.
+    `corrupt` lists the keys of artifacts that this object removed because they did not match their
+    digests.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.damaged: list[str] = []
-        self._objects = root / "objects"
+        self.corrupt: list[str] = []
+        self.objects = root / "objects"
         self._building = root / "building"
         self._locks = root / "locks"
+        self._leases = root / "leases"
+        self._verified: dict[tuple[int, int, int, int], str] = {}
+        """SHA-256 of the files read so far, by device, inode, mtime (ns) and size."""
         try:
-            for folder in (self._objects, self._building, self._locks):
+            for folder in (self.objects, self._building, self._locks, self._leases):
                 folder.mkdir(parents=True, exist_ok=True)
             self._remove_stale()
         except OSError as error:
             raise cannot_write(root, error) from error
 
-    def get(self, key: str) -> Artifact | None:
-        """Return the artefact of `key`, checked against its digests, or None.
+    def find(self, key: str) -> Artifact | None:
+        """Return the artifact of `key`, or None; its manifest is read, nothing is hashed.
 
+        An artifact with an unreadable manifest, or with a missing or truncated file, is removed.
         Raises `StoreError` when the system refuses to read it, which says nothing of its content.
         """
-        folder = self._folder(key)
+        folder = self.folder(key)
         try:
+            # Checked first, so that an artifact that another process moves here at this very
+            # moment is not mistaken for one without a manifest.
             if not folder.exists():
                 return None
-            # It is there, so it is whole: asking first keeps an artefact that another process
-            # puts here in this very moment from being taken for one without a manifest.
-            manifest = _read_manifest(folder)
-            if manifest is not None and _is_intact(manifest, key, folder):
-                return _artifact(manifest, folder)
-            return self._discard(key)
+            artifact = self._read(key, folder)
+            if artifact is not None:
+                # Marks the artifact as in use, for `prune`; a read-only store has no pruning.
+                with contextlib.suppress(OSError):
+                    os.utime(folder / MANIFEST)
+                return artifact
+            self._remove(key, folder)
+            return None
         except OSError as error:
             raise cannot_read(folder, error) from error
 
     def put(self, key: str, product: Product, *, stage: str, seconds: float) -> Artifact:
-        """Store a product under `key` and return it; an artefact that is there already stays.
+        """Store a product under `key` and return it; an existing artifact stays.
 
         Raises `StoreError` when the disk refuses.
         """
         files = {name: _described(content) for name, content in product.files.items()}
+        digests = {name: item["sha256"] for name, item in files.items()}
         manifest = {
             "schema": _SCHEMA,
             "key": key,
             "stage": stage,
             "value": product.value,
             "files": files,
-            "digest": _content_digest(product.value, files),
+            "digest": _content_digest(product.value, digests),
             "seconds": round(seconds, 6),
             "created": time.time(),
         }
         encoded = json.dumps(manifest, allow_nan=False).encode()
-        final = self._folder(key)
+        final = self.folder(key)
         temporary = self._building / f"{key[:16]}-{uuid.uuid4().hex}"
         try:
             temporary.mkdir()
             try:
                 for name, content in product.files.items():
                     _place(content, temporary / name)
-                write_durably(temporary / _MANIFEST, encoded)
+                write_durably(temporary / MANIFEST, encoded)
                 final.parent.mkdir(exist_ok=True)
                 try:
                     temporary.rename(final)
                 except OSError:
-                    present = self.get(key)
-                    if present is not None:
-                        return present
+                    existing = self.find(key)
+                    if existing is not None:
+                        return existing
                     temporary.rename(final)
                 sync_folder(final.parent)
             finally:
                 if temporary.exists():
                     shutil.rmtree(temporary, ignore_errors=True)
+            for name, sha256 in digests.items():
+                self._verified[_identity(final / name)] = sha256
         except OSError as error:
             raise cannot_write(final, error) from error
-        return _artifact(json.loads(encoded), final)
+        return Artifact(
+            key,
+            manifest["digest"],
+            manifest["seconds"],
+            digests,
+            json.loads(encoded)["value"],
+            self,
+        )
 
     @contextlib.contextmanager
     def lock(self, key: str) -> Iterator[None]:
-        """Hold the only right to build `key`; the system lets go of it when a process dies."""
+        """Hold the exclusive right to build `key`; the system releases it when a process dies."""
         from filelock import FileLock
 
         path = self._locks / f"{key}.lock"
@@ -156,7 +200,7 @@ class Store:
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Give a folder for the files of a stage, on the store's disk; what is left is deleted."""
+        """Yield a folder for the files of a stage, on the store's disk; leftovers are deleted."""
         folder = self._building / f"scratch-{uuid.uuid4().hex}"
         try:
             folder.mkdir()
@@ -167,29 +211,115 @@ class Store:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _folder(self, key: str) -> Path:
-        return self._objects / key[:2] / key
+    @contextlib.contextmanager
+    def lease(self, name: str) -> Iterator[None]:
+        """Protect whatever is used from now on from pruning, until the block ends.
 
-    def _discard(self, key: str) -> Artifact | None:
-        """Move a damaged artefact out of the way, in one step, and delete it.
-
-        Another process may have put a sound one in its place meanwhile: that one goes back.
+        The system ends the lease of a process that dies.
         """
-        grave = self._building / f"damaged-{key[:16]}-{uuid.uuid4().hex}"
-        folder = self._folder(key)
+        from filelock import FileLock
+
+        path = self._leases / f"{name}-{uuid.uuid4().hex}.lock"
+        lock = FileLock(path)
+        try:
+            lock.acquire()
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            lock.release()
+
+    def oldest_lease(self) -> float | None:
+        """Return when the oldest lease in force began, seconds since the epoch; None without one.
+
+        Leases of processes that died are removed.
+        """
+        from filelock import FileLock, Timeout
+
+        begins = []
+        for path in self._leases.glob("*.lock"):
+            with contextlib.suppress(FileNotFoundError):
+                began = path.stat().st_mtime
+                try:
+                    with FileLock(path, timeout=0):
+                        path.unlink()
+                except Timeout:
+                    begins.append(began)
+        return min(begins, default=None)
+
+    def folder(self, key: str) -> Path:
+        """Return the folder of the artifact of `key`, whether or not it exists."""
+        return self.objects / key[:2] / key
+
+    def is_intact(self, path: Path, sha256: str) -> bool:
+        """Return whether a file has a digest; an unchanged file is read once per process."""
+        try:
+            identity = _identity(path)
+            if identity not in self._verified:
+                self._verified[identity] = digest_file(path)
+            return self._verified[identity] == sha256
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise cannot_read(path, error) from error
+
+    def discard(self, artifact: Artifact) -> CorruptArtifactError:
+        """Remove a corrupt artifact and return the error to raise."""
+        folder = self.folder(artifact.key)
+        try:
+            self._remove(artifact.key, folder)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+        return CorruptArtifactError(
+            f"artifact {artifact.key[:12]} is corrupt and was removed; rerun to rebuild it.",
+            artifact.key,
+        )
+
+    def _read(self, key: str, folder: Path) -> Artifact | None:
+        """Return the artifact in a folder, None where it is incomplete; hashes nothing."""
+        manifest = _read_manifest(folder)
+        try:
+            if manifest["schema"] != _SCHEMA or manifest["key"] != key:
+                return None
+            for name, item in manifest["files"].items():
+                if (folder / name).stat().st_size != item["bytes"]:
+                    return None
+            return Artifact(
+                key,
+                str(manifest["digest"]),
+                manifest["seconds"] + 0.0,
+                {name: item["sha256"] for name, item in manifest["files"].items()},
+                manifest["value"],
+                self,
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, FileNotFoundError):
+            return None
+
+    def _remove(self, key: str, folder: Path) -> None:
+        """Move a corrupt artifact out of the way, in one step, and delete it.
+
+        Another process may have replaced it by an intact one meanwhile: that one is moved back.
+        """
+        grave = self._building / f"corrupt-{key[:16]}-{uuid.uuid4().hex}"
         try:
             folder.rename(grave)
         except FileNotFoundError:
-            return None
-        manifest = _read_manifest(grave)
-        if manifest is not None and _is_intact(manifest, key, grave):
+            return
+        artifact = self._read(key, grave)
+        if artifact is not None and self._is_whole(artifact, grave):
             with contextlib.suppress(OSError):  # a third process was faster: its copy is as good
                 grave.rename(folder)
-            shutil.rmtree(grave, ignore_errors=True)
-            return _artifact(manifest, folder)
-        self.damaged.append(key)
+        else:
+            self.corrupt.append(key)
         shutil.rmtree(grave, ignore_errors=True)
-        return None
+
+    def _is_whole(self, artifact: Artifact, folder: Path) -> bool:
+        return artifact.digest == _content_digest(artifact._value, artifact.files) and all(
+            digest_file(folder / name) == sha256 for name, sha256 in artifact.files.items()
+        )
 
     def _remove_stale(self) -> None:
         """Delete what killed processes left half-built, a day later."""
@@ -197,6 +327,12 @@ class Store:
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - leftover.stat().st_mtime > _STALE_AFTER:
                     shutil.rmtree(leftover, ignore_errors=True)
+
+
+@lru_cache(maxsize=8)
+def open_store(root: Path) -> Store:
+    """Return the store in a folder: one object per process, so each file is verified once."""
+    return Store(root)
 
 
 def default_store() -> Path:
@@ -207,6 +343,11 @@ def default_store() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("fgbench") / "store"
+
+
+def _identity(path: Path) -> tuple[int, int, int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _described(content: bytes | Path) -> dict[str, Any]:
@@ -225,39 +366,12 @@ def _place(content: bytes | Path, target: Path) -> None:
 
 
 def _read_manifest(folder: Path) -> Any:
-    """Return the manifest, or None where there is none that can be understood."""
+    """Return the manifest, or None where there is none that can be parsed."""
     try:
-        return json.loads((folder / _MANIFEST).read_bytes())
+        return json.loads((folder / MANIFEST).read_bytes())
     except (FileNotFoundError, ValueError):
         return None
 
 
-def _artifact(manifest: Mapping[str, Any], folder: Path) -> Artifact:
-    return Artifact(
-        key=manifest["key"],
-        digest=manifest["digest"],
-        value=manifest["value"],
-        folder=folder,
-        files=tuple(manifest["files"]),
-        seconds=manifest["seconds"],
-    )
-
-
-def _content_digest(value: Any, files: Mapping[str, Mapping[str, Any]]) -> str:
-    return digest({"value": value, "files": {name: item["sha256"] for name, item in files.items()}})
-
-
-def _is_intact(manifest: Any, key: str, folder: Path) -> bool:
-    try:
-        if manifest["schema"] != _SCHEMA or manifest["key"] != key:
-            return False
-        if manifest["digest"] != _content_digest(manifest["value"], manifest["files"]):
-            return False
-        if not isinstance(manifest["seconds"], int | float):
-            return False
-        return all(
-            (folder / name).is_file() and digest_file(folder / name) == item["sha256"]
-            for name, item in manifest["files"].items()
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, FileNotFoundError):
-        return False
+def _content_digest(value: Any, files: Mapping[str, str]) -> str:
+    return digest({"value": value, "files": dict(files)})

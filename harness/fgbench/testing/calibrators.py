@@ -8,8 +8,8 @@ import numpy as np
 
 from fgbench.data import Predictions
 from fgbench.errors import DataError
-from fgbench.loop.calibrating import calibrate
 from fgbench.parts.calibrator import Calibrator
+from fgbench.stages.calibrate import calibrate
 from fgbench.testing.classifiers import class_counts
 from fgbench.testing.common import (
     check_part,

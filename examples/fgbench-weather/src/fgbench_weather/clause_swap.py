@@ -1,4 +1,4 @@
-"""A generator for any data set of texts: clauses change places between the classes."""
+"""Generator for any data set of texts: swaps clauses between texts of different classes."""
 
 from __future__ import annotations
 
@@ -28,19 +28,20 @@ _WORD = re.compile(r"\w+")
 
 
 class ClauseSwap(Generator):
-    """Writes a text from clauses of real ones, mixed in the asked proportion.
+    """Builds texts from clauses of training texts, mixed in the requested proportion.
 
-    One clause of the source stays; in the place of each other one, a class is drawn from the asked
-    probabilities and a clause of a training text of that class put in. Of `proposals` such texts,
-    the one stays whose probability, by a naive Bayes model of the training words, is nearest to
-    the one asked for. The same model relabels, with a draw from its probabilities.
+    One clause of the source is kept. Each other clause is replaced: a class is drawn from the
+    requested probabilities, and a clause of a training text of that class is inserted. Of
+    `proposals` such texts, the generator returns the one whose probability, by a naive Bayes model
+    of the training words, is closest to the requested one. The same model relabels, by a draw from
+    its probabilities.
     """
 
     proposals: Annotated[int, Field(ge=1, le=200)] = 8
     needs = frozenset({"text"})
 
     def prepare(self, task: GenerationTask) -> None:
-        """Collect the clauses of each class and count their words, in the training split only."""
+        """Collect the clauses and count the words of each class, in the training split only."""
         self._seed = task.seed
         texts = [[] for _ in task.label_names]
         for text, label in zip(task.training.inputs, task.training.labels, strict=True):
@@ -62,7 +63,7 @@ class ClauseSwap(Generator):
         return answers
 
     def _answer(self, request: GenerationRequest) -> GenerationResult:
-        # The stream depends on the request alone: no matter what else is asked, and in which order.
+        # The random stream depends only on the request, not on other requests or their order.
         about = [request.source, request.asked_probabilities, request.source_id, request.draw]
         rng = np.random.default_rng(seed_for("clause-swap", "generate", self._seed, about))
         asked = np.array(request.asked_probabilities) / sum(request.asked_probabilities)
@@ -73,7 +74,7 @@ class ClauseSwap(Generator):
         return GenerationResult([candidate], usage=Usage(requests=1))
 
     def _swap(self, source: str, asked: np.ndarray, rng: np.random.Generator) -> str:
-        """Return `source` with all clauses but one taken from the classes that `asked` draws."""
+        """Return `source` with all clauses but one replaced, by classes drawn from `asked`."""
         parts = clauses(source)
         stays = rng.integers(len(parts))
         for at in range(len(parts)):
@@ -84,7 +85,7 @@ class ClauseSwap(Generator):
 
 
 class NaiveBayes:
-    """P(class | words of a text), add-one smoothed; each word counts once a text."""
+    """P(class | words of a text), with add-one smoothing; a word counts once per text."""
 
     def __init__(self, texts: Sequence[Sequence[str]]) -> None:
         """Count the words of the texts of each class."""
@@ -94,9 +95,9 @@ class NaiveBayes:
         self._counts = [Counter(word for text in group for word in words(text)) for group in texts]
 
     def probabilities(self, text: str) -> tuple[float, ...]:
-        """Return one probability a class; words of no training text say nothing.
+        """Return one probability per class; words that are in no training text are ignored.
 
-        The words of a clause come together, so each clause's evidence is averaged, not added up.
+        The words of a clause are dependent, so the evidence of a clause is averaged, not summed.
         """
         scores = list(self._prior)
         for clause in clauses(text):
@@ -110,7 +111,7 @@ class NaiveBayes:
 
 
 def clauses(text: str) -> list[str]:
-    """Return the clauses of a text with their punctuation; one without any is cut in the middle."""
+    """Return the clauses of a text with their punctuation; a single clause is split in half."""
     parts = _END_OF_CLAUSE.split(text.strip())
     if len(parts) > 1:
         return parts
@@ -120,12 +121,12 @@ def clauses(text: str) -> list[str]:
 
 
 def words(text: str) -> set[str]:
-    """Return the words of a text, each once."""
+    """Return the set of words of a text."""
     return set(_WORD.findall(text.lower()))
 
 
 def _in_the_place_of(old: str, new: str) -> str:
-    """Return `new` with the capital and the punctuation that `old` had."""
+    """Return `new` with the capitalization and the punctuation of `old`."""
     mark = old[-1] if old[-1:] in tuple(",;:.!?") else ""
     new = new.rstrip(",;:.!?")
     first = new[:1].upper() if old[:1].isupper() else new[:1].lower()

@@ -1,4 +1,4 @@
-"""A weather observer's notes, drawn from a rule: does it rain within three hours?"""
+"""Data set of generated weather notes: does it rain within three hours?"""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ CLAUSES = {
         ("swallows skim the pond", "the drains smell", "daisies have closed"),
     ),
 }
-"""For each aspect the ways to say fair, unsettled and foul."""
+"""For each aspect, the phrases for fair, unsettled and foul weather."""
 
 
 class WeatherNotes(DatasetLoader):
-    """Notes of four clauses each; the clauses hint at the label and never settle it.
+    """Notes of four clauses each; the clauses are evidence for the label but never decide it.
 
-    `clarity` 1 is the card's rule, 0 makes the clauses say nothing about the label.
+    With `clarity` 1 the notes follow the card's rule; with 0 they are independent of the label.
     """
 
     train_size: Annotated[int, Field(ge=2)] = 600
@@ -57,7 +57,7 @@ class WeatherNotes(DatasetLoader):
         return Card.read(Path(__file__).with_name("weather-notes.toml"))
 
     def load(self, folder: DataFolder) -> Dataset:
-        """Draw the three splits, each from a random stream of its own; no file is needed."""
+        """Draw the three splits, each from its own random stream; needs no file."""
         card = self.card()
         return Dataset(
             name=card.name,

@@ -1,18 +1,18 @@
-/* The charts below the table. They show the matching entries and follow the filters. */
+/* The charts of the page. Those below the table show the entries that match the filters. */
 
-const MOST_COMPARISONS = 6;
-const MOST_DIAGRAMS = 24;
+const MAX_COMPARISONS = 6;
+const MAX_DIAGRAMS = 24;
 const STYLE = { fontSize: "12px" };
 const SIZE = { width: 560, height: 350, marginLeft: 56, marginBottom: 42, marginTop: 28, style: STYLE };
 const short = (value) => (value < 1000 ? String(Number(value.toPrecision(3))) : d3.format("~s")(value));
 
-/** What generation cost, by the name that the page has for it. */
+/** Columns of costs by their names on the page. */
 const COSTS = {
   "US dollars": "usd",
   "tokens": "tokens",
   "requests": "requests",
   "synthetic inputs": "accepted",
-  "seconds of work": "seconds",
+  "compute seconds": "seconds",
 };
 
 const armColor = (board) => ({
@@ -22,7 +22,7 @@ const armColor = (board) => ({
 const SHAPES = ["circle", "diamond", "triangle", "square", "star", "cross", "wye", "hexagon"];
 const OTHERS = "other calibrators";
 
-/** A shape for each calibrator, a circle for none; where there are too many, one for the others. */
+/** A shape for each calibrator, a circle for `none`; calibrators beyond the last shape share it. */
 const symbols = (board) => {
   const names = d3.sort(board.facets.calibrator, (name) => name !== "none");
   const domain = names.length > SHAPES.length ? [...names.slice(0, SHAPES.length - 1), OTHERS] : names;
@@ -34,26 +34,26 @@ const shapeOf = (board, i) => {
   return symbols(board).domain.includes(name) ? name : OTHERS;
 };
 
-/** Draw a chart for each comparison, of those of its entries that have a point in it. */
-function drawComparisons(place, board, view, { point, describe, draw, problem }) {
+/** Draw one chart per comparison, of the entries that have both coordinates. */
+function drawComparisons(section, board, view, { point, describe, draw, problem }) {
   const shown = view.comparisons()
     .map(({ group, entries }) => ({
       title: board.groups[group].title,
       points: entries.map(point).filter(({ x, y }) => x !== null && y !== null),
     }))
     .filter(({ points }) => points.length > 0);
-  const figures = shown.slice(0, MOST_COMPARISONS)
+  const figures = shown.slice(0, MAX_COMPARISONS)
     .map(({ title, points }) => chartFigure(title, describe(points), draw(points)));
-  fillFigures(place, figures, shown.length, problem);
+  fillFigures(section, figures, shown.length, problem);
 }
 
-/** Accuracy against an error: a plane with its Pareto front. */
+/** Draw accuracy against an error, with the Pareto front. */
 function drawPlanes(board, view, error) {
   drawComparisons("planes", board, view, {
     point: (i) => planePoint(board, error, i),
     describe: (points) => planeText(error, points),
     draw: (points) => plane(board, error, points),
-    problem: "None of them has both an accuracy and that error.",
+    problem: "No entry has both an accuracy and this error.",
   });
 }
 
@@ -89,13 +89,13 @@ function plane(board, error, points) {
   });
 }
 
-/** A domain around what is a single value, which has no extent of its own. */
+/** A domain around a single value, which has no extent of its own. */
 function aroundOne(values) {
   const [low, high] = d3.extent(values.filter((value) => value !== null));
   return low === high ? { domain: [Math.max(0, low - 0.02), Math.min(1, high + 0.02)] } : {};
 }
 
-/** The points that none surpasses in one without losing in the other: ascending in x. */
+/** The points that no other point beats in one coordinate and matches in the other, by x. */
 function paretoFront(points) {
   const front = [];
   for (const point of [...points].sort((a, b) => b.x - a.x || a.y - b.y)) {
@@ -111,14 +111,14 @@ function planeText(error, points) {
   return `Accuracy against ${error} of ${points.length} entries. On the Pareto front: ${front.join("; ")}.`;
 }
 
-/** Cost against gain: how far below its control an error lies, with its interval. */
+/** Draw cost against gain: the reduction of an error relative to its control. */
 function drawCosts(board, view, error, against, cost) {
   const axes = { error, against, cost };
   drawComparisons("costs", board, view, {
     point: (i) => costPoint(board, axes, i),
     describe: (points) => costsText(axes, points),
     draw: (points) => costs(board, axes, points),
-    problem: "None of them has both a cost and a difference from that control.",
+    problem: "No entry has both a cost and a difference from this control.",
   });
 }
 
@@ -134,53 +134,53 @@ function costPoint(board, { error, against, cost }, i) {
     y: delta === null ? null : -delta,
     y1: low === null ? null : -high,
     y2: low === null ? null : -low,
-    sure: board.difference(error, against, "verdict", i) !== "not separable",
+    significant: board.difference(error, against, "verdict", i) !== "not separable",
   };
 }
 
 function costs(board, { error, against, cost }, points) {
   const spent = points.map((p) => p.x).filter((x) => x > 0);
-  const wide = spent.length > 0 && Math.max(...spent) > 100 * Math.min(...spent);
+  const isWide = spent.length > 0 && Math.max(...spent) > 100 * Math.min(...spent);
   return Plot.plot({
     ...SIZE,
-    x: { label: `${cost} →`, ...(wide ? { type: "symlog", constant: Math.max(Math.min(...spent), Math.max(...spent) / 1e4) } : { nice: true }), ticks: 4, tickFormat: short, zero: true },
-    y: { label: `↑ ${error} less than ${against}'s`, nice: true, grid: true, ticks: 6 },
+    x: { label: `${cost} →`, ...(isWide ? { type: "symlog", constant: Math.max(Math.min(...spent), Math.max(...spent) / 1e4) } : { nice: true }), ticks: 4, tickFormat: short, zero: true },
+    y: { label: `↑ reduction of ${error} vs. ${against}`, nice: true, grid: true, ticks: 6 },
     color: armColor(board),
     symbol: symbols(board),
     marks: [
       Plot.ruleY([0], { stroke: "currentColor", strokeOpacity: 0.6 }),
       Plot.ruleX(points.filter((p) => p.y1 !== null), { x: "x", y1: "y1", y2: "y2", stroke: "arm", strokeOpacity: 0.35 }),
-      Plot.dot(points.filter((p) => !p.sure), { x: "x", y: "y", stroke: "arm", fill: "var(--page)", symbol: "calibrator", r: 4.5 }),
-      Plot.dot(points.filter((p) => p.sure), { x: "x", y: "y", stroke: "arm", fill: "arm", symbol: "calibrator", r: 4.5 }),
+      Plot.dot(points.filter((p) => !p.significant), { x: "x", y: "y", stroke: "arm", fill: "var(--page)", symbol: "calibrator", r: 4.5 }),
+      Plot.dot(points.filter((p) => p.significant), { x: "x", y: "y", stroke: "arm", fill: "arm", symbol: "calibrator", r: 4.5 }),
       Plot.tip(points, Plot.pointer({ x: "x", y: "y", title: (p) =>
-        `${p.label}\n${gainText(p, cost)}${p.sure ? "" : "\nnot separable from zero"}` })),
+        `${p.label}\n${gainText(p, cost)}${p.significant ? "" : "\nnot separable from zero"}` })),
     ],
   });
 }
 
 function costsText({ error, against, cost }, points) {
-  const sure = points.filter((p) => p.sure).map((p) => `${p.label} (${gainText(p, cost)})`);
+  const significant = points.filter((p) => p.significant).map((p) => `${p.label} (${gainText(p, cost)})`);
   return `${cost} against the gain in ${error} over ${against} of ${points.length} entries. `
-    + `Separable from zero: ${sure.join("; ") || "none"}.`;
+    + `Separable from zero: ${significant.join("; ") || "none"}.`;
 }
 
 const gainText = (p, cost) => `${count(p.x)} ${cost}, gain ${signed(p.y)}`
   + (p.y1 === null ? "" : ` ${interval(p.y1, p.y2, signed)}`);
 
-/** Reliability before and after, of as many matching entries with a calibrator as fit. */
+/** Draw reliability diagrams of the matching entries, up to `MAX_DIAGRAMS`. */
 function drawDiagrams(board, view, calibrator) {
-  const wanted = view.matching.filter((i) => calibrator === "all" || board.value("calibrator", i) === calibrator);
-  const having = wanted.filter((i) => board.diagram(i, binsOf(board, i)) !== undefined);
-  const figures = having.slice(0, MOST_DIAGRAMS).map((i) => reliabilityFigure(board, i, true));
-  const reason = wanted.map((i) => board.undrawn.get(i)).find(Boolean) ?? "";
-  const lacking = wanted.length - having.length;
-  fillFigures("diagrams", figures, having.length, reason,
-    lacking > 0 && having.length > 0 ? `${count(lacking)} more have none: ${reason}` : "");
+  const chosen = view.matching.filter((i) => calibrator === "all" || board.value("calibrator", i) === calibrator);
+  const drawable = chosen.filter((i) => board.diagram(i, binsOf(board, i)) !== undefined);
+  const figures = drawable.slice(0, MAX_DIAGRAMS).map((i) => reliabilityFigure(board, i, true));
+  const reason = chosen.map((i) => board.undrawn.get(i)).find(Boolean) ?? "";
+  const missing = chosen.length - drawable.length;
+  fillFigures("diagrams", figures, drawable.length, reason,
+    missing > 0 && drawable.length > 0 ? `Entries without a diagram: ${count(missing)} (${reason.replace(/\.$/, "")}).` : "");
 }
 
 const binsOf = (board, i) => board.value("bins", i) ?? 15;
 
-/** One entry's reliability diagram over the counts of its bins, its baseline's behind it. */
+/** An entry's reliability diagram and bin counts, with its baseline's for comparison. */
 function reliabilityFigure(board, i, titled = false) {
   const bins = binsOf(board, i);
   const after = board.diagram(i, bins);
@@ -214,7 +214,7 @@ function curves(after, before, { color, threshold }) {
   return Plot.plot({
     ...DIAGRAM, height: 230, marginTop: 12, marginBottom: 6,
     x: { domain: [0, 1], axis: null },
-    y: { domain: [0, 1], ticks: [0, 0.5, 1], tickFormat: String, label: "share that came true", labelAnchor: "center", labelArrow: "none" },
+    y: { domain: [0, 1], ticks: [0, 0.5, 1], tickFormat: String, label: "observed frequency", labelAnchor: "center", labelArrow: "none" },
     marks,
   });
 }
@@ -230,7 +230,7 @@ const band = (points, color) =>
   Plot.rect(points, { x1: "x1", x2: "x2", y1: "low", y2: "high", fill: color, fillOpacity: 0.2, insetLeft: 0.5, insetRight: 0.5 });
 
 const readings = (points) => Plot.tip(points, Plot.pointer({ x: "x", y: "y", title: (p) =>
-  `mean ${number(p.x)}, came true ${number(p.y)}\n95 % ${interval(p.low, p.high)}, n = ${count(p.n)}` }));
+  `mean prediction ${number(p.x)}, observed frequency ${number(p.y)}\n95 % ${interval(p.low, p.high)}, n = ${count(p.n)}` }));
 
 const pointsOf = (diagram) => diagram.bin.map((bin, k) => ({
   x: diagram.confidence[k], y: diagram.outcome[k], n: diagram.count[k],
@@ -238,7 +238,7 @@ const pointsOf = (diagram) => diagram.bin.map((bin, k) => ({
   x1: bin / diagram.bins, x2: (bin + 1) / diagram.bins,
 }));
 
-/** How many predictions each bin holds. */
+/** Bars of the number of predictions per bin. */
 function barsOf(after, before, color) {
   const bars = { x1: "x1", x2: "x2", y: "n" };
   const marks = [Plot.rectY(pointsOf(after), { ...bars, inset: 0.5, fill: color })];
@@ -252,17 +252,51 @@ function barsOf(after, before, color) {
 }
 
 function reliabilityText(board, i, after, before) {
-  const off = (diagram) => {
+  const summary = (diagram) => {
     const gaps = pointsOf(diagram).map((p) => p.y - p.x);
     const [under, over] = [gaps.filter((gap) => gap > 0.03), gaps.filter((gap) => gap < -0.03)];
-    return `of ${gaps.length} bins that hold predictions, ${over.length} lie more than 0.03 below the diagonal, ${under.length} above it`;
+    return `of ${gaps.length} non-empty bins, ${over.length} are more than 0.03 below the diagonal, ${under.length} above it`;
   };
   const outside = pointsOf(after).filter((p) => p.x < p.low || p.x > p.high).length;
-  return `Reliability diagram of ${board.label(i)}: ${off(after)}; ${outside} have a band that leaves out the diagonal.`
-    + (before === undefined ? "" : ` Of its baseline, ${off(before)}.`);
+  return `Reliability diagram of ${board.label(i)}: ${summary(after)}; the bands of ${outside} exclude the diagonal.`
+    + (before === undefined ? "" : ` Its baseline: ${summary(before)}.`);
 }
 
-/** A chart is one image to a screen reader: what it says is the description, not its marks. */
+/** Draw target against judged probability of synthetic texts, one chart per judge. */
+function drawFidelities(id, fidelities) {
+  document.querySelector(`#${id} .panels`).replaceChildren(...fidelities.map((fidelity) => {
+    const figure = chartFigure(fidelity.judge, fidelityText(fidelity), fidelityChart(fidelity));
+    figure.querySelector("figcaption").append(
+      h("small", {}, `mean absolute error ${number(fidelity.error)}, n = ${count(fidelity.n)}`));
+    return figure;
+  }));
+}
+
+function fidelityChart({ axis, dots, means }) {
+  const points = means.target.map((x, k) => ({ x, y: means.judged[k], n: means.n[k] }));
+  const scale = { domain: [0, 1], ticks: 5, grid: true, labelAnchor: "center", labelArrow: "none" };
+  return Plot.plot({
+    width: 334, height: 300, marginTop: 12, marginLeft: 50, marginBottom: 40, style: STYLE,
+    x: { ...scale, label: `target ${axis}` },
+    y: { ...scale, label: `judged ${axis}` },
+    marks: [
+      Plot.line([[0, 0], [1, 1]], { stroke: "var(--faint)", strokeDasharray: "4,3" }),
+      Plot.dot(dots.target.map((x, k) => [x, dots.judged[k]]), { r: 2.2, fill: "var(--before)", fillOpacity: 0.35 }),
+      Plot.line(points, { x: "x", y: "y", stroke: "var(--after)", strokeWidth: 2 }),
+      Plot.dot(points, { x: "x", y: "y", r: 4, fill: "var(--after)", stroke: "var(--page)" }),
+      Plot.tip(points, Plot.pointer({ x: "x", y: "y", title: (p) =>
+        `mean target ${number(p.x)}, mean judged ${number(p.y)}\nn = ${count(p.n)}` })),
+    ],
+  });
+}
+
+function fidelityText({ judge, axis, n, error, means }) {
+  const pairs = means.target.map((target, k) => `${number(target)} → ${number(means.judged[k])}`);
+  return `Target ${axis} against that judged by the ${judge}, of ${count(n)} texts: mean absolute error ${number(error)}. `
+    + `Mean target → mean judged, by tenth of the target: ${pairs.join("; ")}.`;
+}
+
+/** A titled chart. Screen readers get one image with a description instead of its marks. */
 function chartFigure(title, description, chart) {
   for (const mark of chart.querySelectorAll("g[aria-label]")) {
     mark.dataset.mark = mark.getAttribute("aria-label");
@@ -273,14 +307,14 @@ function chartFigure(title, description, chart) {
   return h("figure", { class: "chart" }, h("figcaption", {}, title), chart);
 }
 
-/** Put figures in their place; say what is left out, or why there are none. */
-function fillFigures(place, figures, having, problem = "", lacking = "") {
-  const box = document.getElementById(place);
-  const note = having > figures.length
-    ? `The first ${figures.length} of ${having} are drawn: filter the entries to see others.`
-    : figures.length === 0 ? `Nothing to draw of these entries. ${problem}` : "";
+/** Insert figures into a section, with a note on what is omitted or why there are none. */
+function fillFigures(section, figures, available, problem = "", missing = "") {
+  const box = document.getElementById(section);
+  const note = available > figures.length
+    ? `Showing the first ${figures.length} of ${available}. Filter the entries to see others.`
+    : figures.length === 0 ? `Nothing to draw. ${problem}` : "";
   box.querySelector(".panels").replaceChildren(...figures);
-  box.querySelector(".left-out").textContent = [note, lacking].filter(Boolean).join(" ");
+  box.querySelector(".left-out").textContent = [note, missing].filter(Boolean).join(" ");
 }
 
 function drawLegends(board) {

@@ -1,4 +1,4 @@
-/* What is below a row that was opened: its diagram, all metrics, what it is and what it cost. */
+/* The details below an open row: diagram, all metrics, identity and cost. */
 
 function detailsRow(board, i, columns, act) {
   const title = `Details of ${board.label(i)}`;
@@ -42,17 +42,17 @@ function facts(board, i, act) {
     ["targets", board.value("selection", i)],
     ["compared with", controls(board, i, act)],
     ["synthetic inputs", synthetic(board, i)],
-    ["turned away", board.value("rejected", i)],
+    ["rejected", board.value("rejected", i)],
     ["cost", costText(board, i)],
-    ["not defined", board.value("undefined", i)],
+    ["undefined metrics", board.value("undefined", i)],
     ["notes", lines(board.value("notes", i))],
     ["published", board.value("source", i)],
-    ["made with", board.value("provenance", i)],
+    ["environment", board.value("provenance", i)],
     ["bounds", group.note],
     ["texts", samplesLink(board, i)],
   ];
-  const known = list.filter(([, value]) => value !== null && value !== "");
-  return h("dl", {}, known.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+  const present = list.filter(([, value]) => value !== null && value !== "");
+  return h("dl", {}, present.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 }
 
 const lines = (text) => (text ? h("span", { class: "lines" }, text) : null);
@@ -72,8 +72,8 @@ function synthetic(board, i) {
   if (requested === null) return null;
   const near = board.value("near_test", i);
   return `${count(board.value("accepted", i))} of ${count(requested)} accepted`
-    + `, ${count(board.value("shortage", i))} short`
-    + (near ? `, ${count(near)} nearly repeat a test text` : "");
+    + `, ${count(board.value("shortage", i))} missing`
+    + (near ? `, ${count(near)} near-duplicates of test texts` : "");
 }
 
 function costText(board, i) {
@@ -82,11 +82,11 @@ function costText(board, i) {
   if (board.value("requests", i)) parts.push(`${count(board.value("requests", i))} requests`);
   if (board.value("tokens", i)) parts.push(`${count(board.value("tokens", i))} tokens`);
   if (board.value("usd", i)) parts.push(`$${count(board.value("usd", i))}`);
-  if (seconds !== null) parts.push(`${count(seconds)} s of work, shared stages included`);
+  if (seconds !== null) parts.push(`${count(seconds)} compute seconds, shared stages included`);
   return parts.join(", ");
 }
 
 function samplesLink(board, i) {
-  const place = board.value("samples", i);
-  return place === null ? null : h("a", { href: `#${place}` }, "targeted bins, with sources and synthetic texts");
+  const anchor = board.value("samples", i);
+  return anchor === null ? null : h("a", { href: `#${anchor}` }, "targeted bins, source and synthetic texts");
 }

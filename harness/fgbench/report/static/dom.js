@@ -1,6 +1,6 @@
-/* Elements and numbers as text. Whatever comes from the board is set as text, never as markup. */
+/* Elements, and numbers as text. Values of the board are set as text, never as markup. */
 
-/** Make an element; functions among the attributes listen to events, null leaves one out. */
+/** Create an element. Function attributes are event listeners; null attributes are omitted. */
 function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -14,18 +14,18 @@ function h(tag, attributes = {}, ...children) {
 
 const number = (value) => (value === null ? NOTHING : value.toFixed(3));
 
-/** A difference with its sign; what rounds to nothing has none. */
+/** A difference with its sign; one that rounds to zero has none. */
 function signed(value) {
   const text = Math.abs(value).toFixed(3);
   if (Number(text) === 0) return text;
   return (value < 0 ? "−" : "+") + text;
 }
 
-/** An interval, without the zeros before the points: a table is full of them. */
+/** An interval without leading zeros, to save width in tables. */
 const interval = (low, high, format = number) =>
   `[${format(low)}, ${format(high)}]`.replaceAll(/(?<=[[ −+])0\./g, ".");
 
-/** A count in full, or a measured quantity to four digits. */
+/** A count in full, or a measured quantity to four significant digits. */
 const count = (value) => value.toLocaleString("en-US", Number.isInteger(value) ? {} : { maximumSignificantDigits: 4 });
 
 const VERDICTS = { better: "✓", worse: "✗", "not separable": "≈", "": "" };

@@ -1,25 +1,25 @@
-/* The board as the page carries it: columns of values, in which an entry is an index. */
+/* The board as columns of values. An entry is an index into them. */
 
 const FACETS = ["dataset", "classifier", "loss", "generator", "bins", "arm", "calibrator", "protocol"];
 const NOTHING = "—";
 const ON_SCREEN = 100;
 const ON_PAPER = 500;
 
-/** Unpack the columns that stand in the page, compressed. */
+/** Decompress the columns embedded in the page. */
 async function readBoard() {
-  const packed = document.getElementById("board-data").textContent.trim();
-  const bytes = Uint8Array.from(atob(packed), (character) => character.charCodeAt(0));
+  const encoded = document.getElementById("board-data").textContent.trim();
+  const bytes = Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Board(await new Response(stream).json());
 }
 
 class Board {
-  constructor({ arms, shown, groups, entries, metrics, diagrams }) {
-    Object.assign(this, { arms, shown, groups, entries, metrics });
+  constructor({ arms, shown, groups, entries, metrics, diagrams, fidelities }) {
+    Object.assign(this, { arms, shown, groups, entries, metrics, fidelities });
     this.size = entries.id.length;
     this.metricNames = Object.keys(metrics);
     this.errors = this.metricNames.filter((name) => !metrics[name].higher);
-    this.drawn = new Map(diagrams.drawn.map((each) => [`${each.entry}/${each.bins}`, each]));
+    this.drawn = new Map(diagrams.drawn.map((diagram) => [`${diagram.entry}/${diagram.bins}`, diagram]));
     this.undrawn = new Map();
     for (const [problem, indices] of Object.entries(diagrams.problems)) {
       for (const i of indices) this.undrawn.set(i, problem);
@@ -29,7 +29,7 @@ class Board {
     this.index = new Map(entries.id.map((id, i) => [id, i]));
   }
 
-  /** What an entry has in a column of `entries`, null where there is nothing. */
+  /** The value of an entry in a column of `entries`, or null. */
   value(name, i) {
     const column = this.entries[name];
     return Array.isArray(column) ? column[i] : column.texts[column.of[i]];
@@ -45,7 +45,7 @@ class Board {
     return this.metrics[name]?.versus[against]?.[column]?.[i] ?? null;
   }
 
-  /** How many entries of a comparison have a metric. */
+  /** The number of entries of a comparison that have a metric. */
   rankedIn(name, group) {
     const key = `${name}/${group}`;
     if (!this.ranked.has(key)) {
@@ -66,20 +66,20 @@ class Board {
     const generator = this.value("generator", i);
     if (generator === null) return "";
     const bins = this.value("bins", i);
-    const telling = this.value("telling", i);
-    return [generator, bins === null ? null : `${bins} bins`, telling].filter(Boolean).join(", ");
+    const settings = this.value("settings", i);
+    return [generator, bins === null ? null : `${bins} bins`, settings].filter(Boolean).join(", ");
   }
 
-  /** The diagram of an entry with so many bins, or undefined. */
+  /** The diagram of an entry with this number of bins, or undefined. */
   diagram(i, bins) {
     return this.drawn.get(`${i}/${bins}`);
   }
 
-  /** The place of each entry by a column of names, in the order that people expect. */
+  /** The position of each entry in the order of a column of names, numbers within names by value. */
   rank(name) {
     const texts = this.entries.id.map((_, i) => this.#name(name, i));
-    const place = new Map(this.#inOrder(name, new Set(texts)).map((text, k) => [text, k]));
-    return texts.map((text) => place.get(text));
+    const position = new Map(this.#inOrder(name, new Set(texts)).map((text, k) => [text, k]));
+    return texts.map((text) => position.get(text));
   }
 
   #name(name, i) {
@@ -100,7 +100,7 @@ class Board {
   }
 }
 
-/** What is shown of a board: filters, order, columns, page. */
+/** The visible part of a board: filters, order, columns, page. */
 class View {
   constructor(board) {
     this.board = board;
@@ -123,13 +123,13 @@ class View {
     this.filter();
   }
 
-  /** Find the matching entries anew, and order them. */
+  /** Filter the entries, then order them. */
   filter() {
     this.matching = this.#filtered();
     this.order();
   }
 
-  /** Order the matching entries: by comparison if these are kept together, then as sorted. */
+  /** Order the matching entries: by comparison if grouped, then by the sort column. */
   order() {
     const groups = this.board.entries.group;
     const cost = this.sort ? this.#costs() : null;
@@ -141,7 +141,7 @@ class View {
     });
   }
 
-  /** Go on to the next order of a column: best first, worst first, as on the board. */
+  /** Switch to the next order of a column: best first, worst first, the board's order. */
   sortBy(key) {
     if (this.sort?.key !== key) this.sort = { key, reversed: false };
     else this.sort = this.sort.reversed ? null : { key, reversed: true };
@@ -153,11 +153,11 @@ class View {
     this.order();
   }
 
-  /** Paper has no pages to turn: it gets the first rows, and the screen its page back. */
+  /** Show the first `ON_PAPER` rows for printing; restore the page of the screen afterwards. */
   onPaper(on) {
     this.pageSize = on ? ON_PAPER : ON_SCREEN;
-    if (on) this.turnedTo = this.page;
-    this.page = on ? 0 : this.turnedTo;
+    if (on) this.pageOnScreen = this.page;
+    this.page = on ? 0 : this.pageOnScreen;
   }
 
   get sortMetric() {
@@ -172,40 +172,40 @@ class View {
     return this.rows.slice(this.page * this.pageSize, (this.page + 1) * this.pageSize);
   }
 
-  /** Turn to the page that an entry is on; false where it is filtered out. */
+  /** Go to the page of an entry and open it; return false if it is filtered out. */
   show(i) {
-    const place = this.rows.indexOf(i);
-    if (place < 0) return false;
-    this.page = Math.floor(place / this.pageSize);
+    const row = this.rows.indexOf(i);
+    if (row < 0) return false;
+    this.page = Math.floor(row / this.pageSize);
     this.open.add(i);
     return true;
   }
 
   /** The matching entries by comparison, in the board's order. */
   comparisons() {
-    const found = new Map();
+    const comparisons = new Map();
     for (const i of this.matching) {
       const group = this.board.entries.group[i];
-      if (!found.has(group)) found.set(group, []);
-      found.get(group).push(i);
+      if (!comparisons.has(group)) comparisons.set(group, []);
+      comparisons.get(group).push(i);
     }
-    return [...found].map(([group, entries]) => ({ group, entries }));
+    return [...comparisons].map(([group, entries]) => ({ group, entries }));
   }
 
   #filtered() {
     const { board } = this;
     const words = this.search.toLowerCase().split(/\s+/).filter(Boolean);
     const active = [...this.filters].filter(([, values]) => values.size > 0);
-    const found = [];
+    const matching = [];
     for (let i = 0; i < board.size; i += 1) {
       if (active.every(([name, values]) => this.#passes(name, values, i)) && this.#has(words, i)) {
-        found.push(i);
+        matching.push(i);
       }
     }
-    return found;
+    return matching;
   }
 
-  /** An entry without generator, and so without bins, stays: it is the others' control. */
+  /** Whether an entry passes a filter. Entries without generator (and bins) always do: they are controls. */
   #passes(name, values, i) {
     if ((name === "generator" || name === "bins") && this.board.value("generator", i) === null) {
       return true;
@@ -227,7 +227,7 @@ class View {
     const metric = this.board.metrics[key];
     if (metric === undefined) {
       const rank = this.board.rank(key);
-      return reversed ? rank.map((place) => -place) : rank;
+      return reversed ? rank.map((position) => -position) : rank;
     }
     const sign = metric.higher === reversed ? 1 : -1;
     return metric.mean.map((mean) => (mean === null ? Infinity : sign * mean));

@@ -1,14 +1,16 @@
-/* The page: controls, what they do, and when things are drawn. */
+/* The page: its controls, their actions, and when charts are drawn. */
 
 const board = await readBoard();
 const view = new View(board);
 const by = (id) => document.getElementById(id);
 
-/** Charts are drawn when they come into sight, and again when what they show has changed. */
+/** Charts by the id of their element, drawn when it scrolls into view and redrawn on changes. */
 const charts = {
   planes: () => drawPlanes(board, view, by("plane-error").value),
   costs: () => drawCosts(board, view, by("cost-error").value, by("cost-against").value, by("cost").value),
   diagrams: () => drawDiagrams(board, view, by("diagram-calibrator").value),
+  ...Object.fromEntries(Object.entries(board.fidelities)
+    .map(([anchor, fidelities]) => [`${anchor}-fidelity`, () => drawFidelities(`${anchor}-fidelity`, fidelities)])),
 };
 const outdated = new Set(Object.keys(charts));
 const inSight = new Set();
@@ -20,14 +22,14 @@ const sight = new IntersectionObserver((changes) => {
   drawCharts(inSight);
 }, { rootMargin: "200px" });
 
-function drawCharts(places) {
-  for (const place of places) {
-    if (outdated.delete(place)) charts[place]();
+function drawCharts(ids) {
+  for (const id of ids) {
+    if (outdated.delete(id)) charts[id]();
   }
 }
 
-function redraw(...places) {
-  places.forEach((place) => outdated.add(place));
+function redraw(...ids) {
+  ids.forEach((id) => outdated.add(id));
   requestAnimationFrame(() => drawCharts(inSight));
 }
 
@@ -44,15 +46,15 @@ const act = {
     view.page = page;
     draw();
     by("entries").scrollIntoView({ block: "start" });
-    const again = by("pages").querySelector(`button[data-turn="${button}"]:enabled`);
-    (again ?? by("pages").querySelector("button:enabled")).focus({ preventScroll: true });
+    const sameButton = by("pages").querySelector(`button[data-turn="${button}"]:enabled`);
+    (sameButton ?? by("pages").querySelector("button:enabled")).focus({ preventScroll: true });
   },
   filter() {
     view.filter();
     draw();
     redraw("planes", "costs", "diagrams");
   },
-  /** Open an entry's row and go to it, without the filters if they hide it. */
+  /** Open an entry's row and scroll to it, clearing the filters if they hide it. */
   reveal(i) {
     if (!view.show(i)) {
       view.clearFilters();
@@ -72,7 +74,7 @@ const headButton = (key) =>
 const rowButton = (i) =>
   by("entries").querySelector(`button.open[data-entry="${CSS.escape(board.entries.id[i])}"]`);
 
-/** Draw the table anew; what has the focus keeps it. */
+/** Redraw the table and restore the focus. */
 function draw() {
   const { key, entry } = document.activeElement.closest("#entries button")?.dataset ?? {};
   drawTable(board, view, act);
@@ -90,28 +92,28 @@ function fillControls() {
   fillMetricChoice();
 }
 
-/** A list of check boxes that folds away: what is checked is wanted, nothing checked is all. */
+/** A collapsible list of check boxes that filters a column; none checked means no filter. */
 function facet(name) {
-  const wanted = view.filters.get(name);
+  const checked = view.filters.get(name);
   const summary = h("summary", {}, name, h("span", { class: "chosen" }));
-  const say = () => { summary.lastChild.textContent = wanted.size ? ` ${wanted.size} of ${board.facets[name].length}` : ""; };
-  const boxes = board.facets[name].map((value) => checkBox(value, wanted.has(value), (on) => {
-    if (on) wanted.add(value);
-    else wanted.delete(value);
-    say();
+  const showCount = () => { summary.lastChild.textContent = checked.size ? ` ${checked.size} of ${board.facets[name].length}` : ""; };
+  const boxes = board.facets[name].map((value) => checkBox(value, checked.has(value), (on) => {
+    if (on) checked.add(value);
+    else checked.delete(value);
+    showCount();
     act.filter();
   }));
-  say();
-  return h("details", { class: "facet", name: "facet", "data-facet": name }, summary, h("fieldset", {}, h("legend", {}, `Only these (${name})`), boxes));
+  showCount();
+  return h("details", { class: "facet", name: "facet", "data-facet": name }, summary, h("fieldset", {}, h("legend", {}, `Show only (${name})`), boxes));
 }
 
 function fillMetricChoice() {
   const boxes = board.metricNames.map((name) => checkBox(name, view.metrics.includes(name), (on) => {
-    view.metrics = board.metricNames.filter((each) => (each === name ? on : view.metrics.includes(each)));
+    view.metrics = board.metricNames.filter((other) => (other === name ? on : view.metrics.includes(other)));
     if (!on && view.sort?.key === name) view.unsort();
     draw();
   }));
-  by("metric-choice").querySelector("fieldset").replaceChildren(h("legend", {}, "Columns of the table"), ...boxes);
+  by("metric-choice").querySelector("fieldset").replaceChildren(h("legend", {}, "Table columns"), ...boxes);
 }
 
 const checkBox = (title, checked, change) => {
@@ -140,7 +142,7 @@ function listen() {
   for (const id of ["cost-error", "cost-against", "cost"]) by(id).addEventListener("change", () => redraw("costs"));
   for (const id of ["planes", "costs"]) {
     by(id).addEventListener("click", openPoint);
-    // A tip would stay where it was clicked, and the next click would only let go of it.
+    // Keep Plot from pinning a clicked tip: the next click would only release it.
     by(id).addEventListener("pointerdown", (event) => event.stopPropagation(), { capture: true });
   }
   document.addEventListener("click", (event) => closeFacets(event.target));
@@ -153,17 +155,17 @@ function listen() {
   by("theme").addEventListener("click", changeTheme);
 }
 
-/** A click opens the entry whose tip the chart shows. */
+/** Open the entry whose tip the chart shows. */
 function openPoint(event) {
   const point = event.target.closest("svg")?.value;
   if (point) act.reveal(point.i);
 }
 
 function closeFacets(target) {
-  for (const each of document.querySelectorAll("details.facet[open]")) {
-    if (target !== null && each.contains(target)) continue;
-    if (each.contains(document.activeElement)) each.querySelector("summary").focus();
-    each.open = false;
+  for (const facet of document.querySelectorAll("details.facet[open]")) {
+    if (target !== null && facet.contains(target)) continue;
+    if (facet.contains(document.activeElement)) facet.querySelector("summary").focus();
+    facet.open = false;
   }
 }
 
@@ -198,7 +200,7 @@ function start() {
   draw();
   by("explorer").hidden = false;
   by("opening").hidden = true;
-  Object.keys(charts).forEach((place) => sight.observe(by(place)));
+  Object.keys(charts).forEach((id) => sight.observe(by(id)));
   openFromAddress();
 }
 

@@ -1,8 +1,8 @@
-/* The table of entries: sorting heads, a body for each comparison, and details below a row. */
+/* The table of entries: sortable headers, one body per comparison, details below open rows. */
 
 const NAME_COLUMNS = [["arm", "arm"], ["calibrator", "calibrator"], ["generator", "generator, bins"]];
 
-/** Draw the whole table as the view has it. `act` has what its buttons do. */
+/** Draw the table of a view. `act` has the actions of its buttons. */
 function drawTable(board, view, act) {
   const table = document.getElementById("entries");
   const names = NAME_COLUMNS.filter(([key]) => key !== "generator" || board.facets.generator.length);
@@ -33,7 +33,7 @@ function directionOf(view, { key, reversed }) {
 }
 
 function bodies(board, view, names, columns, act) {
-  const found = [];
+  const sections = [];
   let body = null;
   let current = null;
   for (const i of view.visible) {
@@ -41,17 +41,17 @@ function bodies(board, view, names, columns, act) {
     if (body === null || (view.grouped && group !== current)) {
       body = h("tbody");
       if (view.grouped) body.append(groupRow(board.groups[group], columns));
-      found.push(body);
+      sections.push(body);
       current = group;
     }
     const open = view.open.has(i);
     body.append(entryRow(board, view, i, names, open, act));
     if (open) body.append(detailsRow(board, i, columns, act));
   }
-  if (found.length === 0) {
-    found.push(h("tbody", {}, h("tr", {}, h("td", { colspan: columns }, "No entry matches."))));
+  if (sections.length === 0) {
+    sections.push(h("tbody", {}, h("tr", {}, h("td", { colspan: columns }, "No entry matches."))));
   }
-  return found;
+  return sections;
 }
 
 const groupRow = (group, columns) =>
@@ -64,7 +64,7 @@ function entryRow(board, view, i, names, open, act) {
     { type: "button", class: "open", "aria-expanded": String(open), "aria-label": board.label(i),
       "data-entry": board.entries.id[i], click: () => act.toggle(i) },
     h("span", { class: "arrow", "aria-hidden": "true" }, open ? "▾ " : "▸ "), board.value("arm", i));
-  const cells = [h("th", { scope: "row" }, button, view.grouped ? null : place(board, i))];
+  const cells = [h("th", { scope: "row" }, button, view.grouped ? null : comparisonTitle(board, i))];
   for (const [key] of names.slice(1)) {
     const text = key === "generator" ? board.generation(i) : board.value(key, i);
     cells.push(h("td", {}, text || NOTHING));
@@ -74,10 +74,10 @@ function entryRow(board, view, i, names, open, act) {
   return h("tr", { class: first ? "entry first" : "entry", "data-id": board.entries.id[i] }, cells);
 }
 
-const place = (board, i) =>
+const comparisonTitle = (board, i) =>
   h("small", {}, board.groups[board.entries.group[i]].title);
 
-/** Between which ranks the entry lies, and a bar of these among all of its comparison. */
+/** The entry's rank interval, with a bar of its place among all ranks of the comparison. */
 function rankCell(board, metric, i) {
   const [best, worst] = [board.metric(metric, "best", i), board.metric(metric, "worst", i)];
   if (best === null) return h("td", {}, NOTHING);
@@ -104,7 +104,7 @@ function metricCell(board, view, name, i) {
     view.against === "none" ? null : differenceText(board, name, view.against, i));
 }
 
-/** The difference from a control with its verdict and interval, or null. */
+/** The difference from a control, with verdict and interval, or null. */
 function differenceText(board, name, against, i) {
   const delta = board.difference(name, against, "delta", i);
   if (delta === null) return null;
@@ -115,11 +115,11 @@ function differenceText(board, name, against, i) {
     h("span", { class: "delta" }, `${signed(delta)} ${VERDICTS[verdict]}`), ` ${range}`);
 }
 
-/** Say how many entries are shown, in which order. */
+/** The number of entries shown, and their order. */
 function statusText(view) {
   const { board, sort } = view;
-  const cut = view.pageSize === ON_PAPER && view.pages > 1 ? `, the first ${ON_PAPER} on paper` : "";
-  const many = `${count(view.rows.length)} of ${count(board.size)} entries${cut}`;
+  const printed = view.pageSize === ON_PAPER && view.pages > 1 ? `, the first ${ON_PAPER} on paper` : "";
+  const many = `${count(view.rows.length)} of ${count(board.size)} entries${printed}`;
   if (sort === null) return `${many}, in the board's order`;
   const kinds = sort.key in board.metrics ? ["best first", "worst first"]
     : sort.key === "arm" ? ["controls first", "controls last"] : ["A to Z", "Z to A"];

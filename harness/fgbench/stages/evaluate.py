@@ -1,0 +1,53 @@
+"""Evaluate: every metric of calibrated test predictions, with bootstrap replicates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fgbench.stages import base
+from fgbench.store import Product
+
+if TYPE_CHECKING:
+    from fgbench.calibration.statistics import Evaluation
+    from fgbench.stages.base import StageContext
+    from fgbench.store import Artifact
+
+_FILE = "evaluation.npz"
+
+
+class Evaluate(base.Stage):
+    """Calibrated predictions → the metrics that apply to them.
+
+    Each metric's role is its label. The weights of the replicates depend on the number of rows and
+    the seed alone, so that evaluations of one test split are paired, replicate by replicate.
+    """
+
+    name, version = "evaluate", "2"
+    other_roles = "metric"
+    inputs = ("predictions",)
+
+    class Params(base.Params):
+        """The bootstrap."""
+
+        replicates: int
+        seed: int
+
+    def run(self, ctx: StageContext) -> Product:
+        from fgbench.calibration.statistics import applicable, evaluate_metrics
+
+        params: Evaluate.Params = ctx.params
+        predictions = ctx.predictions("predictions", "test")
+        evaluation = evaluate_metrics(
+            predictions,
+            applicable(ctx.parts, predictions),
+            replicates=params.replicates,
+            seed=params.seed,
+        )
+        return Product(dict(evaluation.values), {_FILE: base.npz_bytes(evaluation.to_arrays())})
+
+
+def stored_evaluation(artifact: Artifact) -> Evaluation:
+    """Return the evaluation that an `evaluate` artifact holds."""
+    from fgbench.calibration.statistics import Evaluation
+
+    return Evaluation.from_arrays(base.stored_arrays(artifact, _FILE))

@@ -1,0 +1,113 @@
+"""What a store holds, and how it is made smaller: by age, by size, or by run.
+
+`Store.find` marks an artifact as used, and a run holds a lease from its start to its end.
+Everything that was used since the oldest lease in force began is needed by a run in progress, and
+is never removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fgbench.store.artifacts import MANIFEST
+from fgbench.store.atomic import cannot_write
+
+if TYPE_CHECKING:
+    from fgbench.store.artifacts import Store
+
+
+@dataclass(frozen=True)
+class StoredArtifact:
+    """An artifact on disk: its key and stage, its size in bytes, and when it was last used."""
+
+    key: str
+    stage: str
+    size: int
+    used: float
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """What `prune` removed, or would remove, and what it left for runs in progress."""
+
+    removed: tuple[StoredArtifact, ...]
+    in_use: tuple[StoredArtifact, ...]
+    kept: tuple[StoredArtifact, ...]
+
+
+def artifacts(store: Store) -> Iterator[StoredArtifact]:
+    """Yield every artifact of a store; those that disappear meanwhile are skipped."""
+    for manifest in store.objects.glob(f"*/*/{MANIFEST}"):
+        try:
+            content = json.loads(manifest.read_bytes())
+            size = sum(item["bytes"] for item in content["files"].values())
+            status = manifest.stat()
+        except FileNotFoundError:
+            continue
+        except (ValueError, KeyError, TypeError, AttributeError):
+            content, size, status = {}, 0, manifest.stat()
+        folder = manifest.parent
+        stage = str(content.get("stage", "unreadable"))
+        yield StoredArtifact(folder.name, stage, size + status.st_size, status.st_mtime)
+
+
+def prune(
+    store: Store,
+    *,
+    unused_since: float | None = None,
+    max_bytes: int | None = None,
+    keys: Collection[str] | None = None,
+    dry_run: bool = False,
+) -> Pruning:
+    """Remove artifacts, those that were used least recently first.
+
+    Of all artifacts, or of those with the given `keys`: those not used since `unused_since`
+    (seconds since the epoch), then as many more as it takes for the store to be at most `max_bytes`
+    large; with neither, all of them. Nothing that a run in progress may need is removed. Raises
+    `StoreError` when an artifact cannot be removed.
+    """
+    protected_since = store.oldest_lease()
+    present = sorted(artifacts(store), key=lambda item: (item.used, item.key))
+    total = sum(item.size for item in present)
+    removed, in_use, kept = [], [], []
+    for item in present:
+        selected = keys is None or item.key in keys
+        old = unused_since is not None and item.used < unused_since
+        excess = max_bytes is not None and total > max_bytes
+        unlimited = unused_since is None and max_bytes is None
+        if not selected or not (old or excess or unlimited):
+            kept.append(item)
+        elif protected_since is not None and item.used >= protected_since:
+            in_use.append(item)
+        else:
+            if not dry_run:
+                _remove(store, item.key)
+            total -= item.size
+            removed.append(item)
+    return Pruning(tuple(removed), tuple(in_use), tuple(kept))
+
+
+def _remove(store: Store, key: str) -> None:
+    """Move an artifact out of the way, in one step, and delete it."""
+    folder = store.folder(key)
+    with store.scratch() as scratch, contextlib.suppress(FileNotFoundError):
+        try:
+            folder.rename(scratch / "removed")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+        shutil.rmtree(scratch / "removed", ignore_errors=True)
+    _remove_if_empty(folder.parent)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
