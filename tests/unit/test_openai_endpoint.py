@@ -17,7 +17,8 @@ from fgbench import (
 from fgbench_plugins.language_models.dispatch import LONGEST_WAIT
 from fgbench_plugins.language_models.faults import status_fault
 from fgbench_plugins.language_models.openai_endpoint import OpenAIChat, normalized_url
-from support.llm_server import FINAL_FAULTS, RETRIED_FAULTS, reply_text
+from support.llm_behavior import FINAL_FAULTS, RETRIED_FAULTS
+from support.llm_replies import reply_text
 
 
 class Ledger:
