@@ -4,7 +4,6 @@ import json
 import re
 import tomllib
 import zipfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -274,15 +273,6 @@ def test_paper_suite_part_settings(paper):
                 assert getattr(generator, key) == value
         if entry.calibrator.name == "mc-dropout":
             assert classifier.passes == entry.calibrator.params["passes"]
-
-
-@pytest.mark.skipif(
-    bool(find_spec("torch") and find_spec("vllm")), reason="torch and vllm are both installed"
-)
-def test_paper_suite_plan_without_engines_is_one_error(fgbench, real_data):
-    suite = bundled_suite("paper-table4")
-    answer = fgbench("plan", suite, "--data-dir", real_data, code=2)
-    assert re.fullmatch(r"Error: .*(torch|transformers|bert-base|vllm).*\n", answer.stderr)
 
 
 # The board `quick`
