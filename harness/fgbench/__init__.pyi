@@ -50,10 +50,28 @@ from .errors import (
     FgbenchError as FgbenchError,
 )
 from .errors import (
+    LeaderboardError as LeaderboardError,
+)
+from .errors import (
     PluginError as PluginError,
 )
 from .errors import (
     UnansweredError as UnansweredError,
+)
+from .leaderboard.build import (
+    Controls as Controls,
+)
+from .leaderboard.files import (
+    read_board as read_board,
+)
+from .leaderboard.files import (
+    read_predictions as read_predictions,
+)
+from .leaderboard.models import (
+    Entry as Entry,
+)
+from .leaderboard.models import (
+    Leaderboard as Leaderboard,
 )
 from .llm.asking import (
     Answers as Answers,

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgbench.cards import DataFolder
-from fgbench.errors import ConfigurationError
 from fgbench.llm.budget import Caps
 from fgbench.plan.plan import make_plan
 from fgbench.plan.suite import Suite
-from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
 from fgbench.report.table import results_html, results_table
+from fgbench.runs.execution import Execution, executor_reference
 from fgbench.runs.session import FailedCell, run_plan
 from fgbench.store import default_store, open_store
 
@@ -72,10 +71,11 @@ def run(
     with `replay`, a file of answers, it asks nothing and takes all answers from there. A script
     that asks for more than one job needs the guard `if __name__ == "__main__":`.
     """
-    if executor is not None and jobs != 1:
-        raise ConfigurationError(
-            "jobs is for the local executor: write executor='local:jobs=N', or leave one out."
-        )
+    execution = Execution(
+        executor_reference(executor, jobs),
+        Caps(max_requests, max_tokens, max_cost),
+        Path(replay) if replay is not None else None,
+    )
     registry = Registry.load(plugins)
     values = {} if suite is None else Suite.read(Path(suite))
     given = Suite.normalised(matrix, where="run()")
@@ -86,10 +86,8 @@ def run(
         registry,
         out=Path(out),
         store=open_store(Path(store) if store is not None else default_store()),
-        executor=PartReference.parse(executor or f"local:jobs={jobs}"),
+        execution=execution,
         observers=tuple(observers),
-        caps=Caps(max_requests, max_tokens, max_cost),
-        replay=Path(replay) if replay is not None else None,
     )
     warnings = [*folder.warnings, *(f"{each.plugin}: {each.reason}" for each in registry.failures)]
     return Run(

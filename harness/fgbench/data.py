@@ -1,17 +1,17 @@
-"""What flows through the loop: data sets, their splits, and predictions.
+"""Data sets, their splits, and predictions.
 
-numpy is imported when one of these is built or read, not when this module is imported, so that a
-plugin can name the types and still cost nothing at start-up.
+numpy is imported when an object is created or read, not when this module is imported, so that
+plugins can use the types without slowing down startup.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from fgbench.digests import digest, digest_bytes
 from fgbench.errors import CorruptArtifactError, DataError
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 
+T = TypeVar("T")
+
 
 def is_numeric(inputs: Inputs) -> TypeIs[FloatArray]:
     """Return whether inputs are a float array rather than texts."""
@@ -39,7 +41,7 @@ def is_numeric(inputs: Inputs) -> TypeIs[FloatArray]:
 
 
 def take_inputs(inputs: Inputs, indices: Sequence[int] | IntArray) -> Inputs:
-    """Return the inputs at `indices`, in that order, repeats included."""
+    """Return the inputs at `indices`, in that order; indices may repeat."""
     if is_numeric(inputs):
         import numpy as np
 
@@ -51,7 +53,7 @@ def take_inputs(inputs: Inputs, indices: Sequence[int] | IntArray) -> Inputs:
 class Split:
     """One part of a data set.
 
-    `inputs` holds n texts or a float array (n, d), `labels` the n class indices, and `posterior`
+    `inputs` are n texts or a float array (n, d), `labels` the n class indices, and `posterior` is
     the true P(y|x) as an array (n, K), for data sets that know it.
     """
 
@@ -85,9 +87,8 @@ class Split:
 class Dataset:
     """A classification task with its three splits.
 
-    `label_names` holds K names; `label_descriptions` says of each what belongs to it (a generator
-    puts it in its prompt); `task` says in a few words what one input is ("a tweet to a company").
-    `validate` refuses what cannot be learnt from; `digest` identifies the content.
+    `label_names` are K names; `label_descriptions` say what belongs to each class (generators put
+    them in prompts); `task` says in a few words what one input is ("a tweet to a company").
     """
 
     name: str
@@ -95,6 +96,9 @@ class Dataset:
     splits: Mapping[str, Split]
     label_descriptions: tuple[str, ...] = ()
     task: str = "a text"
+    _derived: dict[Callable[[Dataset], Any], Any] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @property
     def n_classes(self) -> int:
@@ -108,7 +112,7 @@ class Dataset:
 
     @property
     def provides(self) -> frozenset[str]:
-        """What parts may ask of this data set: text or numeric, binary or multiclass, posterior."""
+        """What parts may need: text or numeric, binary or multiclass, posterior."""
         capabilities = {
             "text" if self.is_text else "numeric",
             "binary" if self.n_classes == 2 else "multiclass",
@@ -119,10 +123,17 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of everything that a stage can see of this data set."""
+        """SHA-256 of all content that stages can read."""
         description = [self.name, list(self.label_names), list(self.label_descriptions), self.task]
         splits = {name: _split_digest(split) for name, split in self.splits.items()}
         return digest({"description": description, "splits": splits})
+
+    def derived(self, compute: Callable[[Dataset], T]) -> T:
+        """Return `compute(self)`, computed once and kept with this object: an index, say."""
+        if compute not in self._derived:
+            self._derived[compute] = compute(self)
+        result: T = self._derived[compute]
+        return result
 
     def limited(self, limit: int) -> Dataset:
         """Return the data set with at most the first `limit` rows of each split."""
@@ -135,13 +146,13 @@ class Dataset:
         )
 
     def validate(self) -> None:
-        """Raise `DataError` for a data set that no classifier can be trained and judged on."""
+        """Raise `DataError` for a data set on which no classifier can be trained and evaluated."""
         import numpy as np
 
         if set(self.splits) != set(SPLITS):
             raise DataError(
                 f"dataset {self.name}: it must have the splits {', '.join(SPLITS)}, "
-                f"and has {', '.join(sorted(self.splits)) or 'none'}."
+                f"but has {', '.join(sorted(self.splits)) or 'none'}."
             )
         if self.label_descriptions and len(self.label_descriptions) != self.n_classes:
             raise DataError(
@@ -151,7 +162,7 @@ class Dataset:
         for name, split in self.splits.items():
             where = f"dataset {self.name}, split {name}"
             if len(split) == 0:
-                raise DataError(f"{where}: it is empty.")
+                raise DataError(f"{where}: empty.")
             if len(split.inputs) != len(split):
                 raise DataError(f"{where}: {len(split.inputs)} inputs but {len(split)} labels.")
             wrong = np.flatnonzero((split.labels < 0) | (split.labels >= self.n_classes))
@@ -199,12 +210,12 @@ _ARRAYS = ("logits", "labels", "features", "stochastic_logits", "posterior", "he
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a classifier says of n rows.
+    """A classifier's predictions for n rows.
 
-    `logits` float32 (n, K): unnormalised log-probabilities; `labels` int64 (n,): the true classes,
-    −1 where they are withheld; `features` (n, d): the penultimate layer; `stochastic_logits`
-    (s, n, K): s stochastic forward passes; `posterior` (n, K): the true P(y|x), where it is known;
-    `head` (d + 1, K): the weights that map features to logits, the bias last, of a linear head.
+    `logits` float32 (n, K): unnormalized log-probabilities; `labels` int64 (n,): the true classes,
+    −1 if withheld; `features` (n, d): the penultimate layer; `stochastic_logits` (s, n, K): s
+    stochastic forward passes; `posterior` (n, K): the true P(y|x), if known; `head` (d + 1, K): the
+    weights of a linear head, which map features to logits, the bias last.
     """
 
     logits: FloatArray
@@ -213,7 +224,7 @@ class Predictions:
     stochastic_logits: FloatArray | None = None
     posterior: FloatArray | None = None
     given: FloatArray | None = None
-    """Probabilities (n, K) that the logits were made from, to the last digit; never stored."""
+    """Probabilities (n, K) from which the logits were computed, at full precision; never stored."""
     head: FloatArray | None = None
 
     def __post_init__(self) -> None:
@@ -246,7 +257,7 @@ class Predictions:
         return int(self.logits.shape[1])
 
     def probabilities(self) -> FloatArray:
-        """Return the softmax of the logits, or what was given, float64 (n, K)."""
+        """Return `given`, or else the softmax of the logits, float64 (n, K)."""
         if self.given is not None:
             return self.given.astype("float64")
         from scipy.special import softmax
@@ -272,13 +283,13 @@ class Predictions:
         )
 
     def without_labels(self) -> Predictions:
-        """Return these predictions with labels and posterior withheld: what a calibrator sees."""
+        """Return these predictions with labels and posterior withheld, as calibrators get them."""
         import numpy as np
 
         return replace(self, labels=np.full(len(self), -1, dtype=np.int64), posterior=None)
 
     def with_logits(self, logits: FloatArray) -> Predictions:
-        """Return predictions of the same rows with other logits."""
+        """Return predictions for the same rows with other logits."""
         return replace(self, logits=logits, given=None)
 
     def save(self, path: Path) -> None:
@@ -287,7 +298,7 @@ class Predictions:
             self.write(stream)
 
     def write(self, stream: IO[bytes]) -> None:
-        """Write the same bytes to a stream."""
+        """Write the bytes of `save` to a stream."""
         import numpy as np
 
         arrays = {name: getattr(self, name) for name in _ARRAYS}
@@ -296,7 +307,7 @@ class Predictions:
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
-        """Read what `save` wrote; a file that is anything else is a `CorruptArtifactError`."""
+        """Read a file of `save`. Raises `CorruptArtifactError` for any other file."""
         try:
             with path.open("rb") as stream:
                 return cls.read(stream, str(path))
@@ -305,7 +316,7 @@ class Predictions:
 
     @classmethod
     def read(cls, stream: IO[bytes], where: str) -> Predictions:
-        """Read the same from a stream; `where` names it in errors."""
+        """Read a stream of `write`; errors name it as `where`."""
         import zipfile
 
         import numpy as np
@@ -327,7 +338,7 @@ class Predictions:
 
 
 def write_dataset(dataset: Dataset, stream: IO[bytes]) -> None:
-    """Write a data set as one `.npz`: texts as UTF-8 JSON, numbers as arrays, nothing pickled."""
+    """Write a data set as one `.npz` without pickles: texts as JSON, numbers as arrays."""
     import numpy as np
 
     arrays: dict[str, Any] = {}
@@ -346,16 +357,15 @@ def write_dataset(dataset: Dataset, stream: IO[bytes]) -> None:
             header["texts"][name] = list(split.inputs)
         if split.posterior is not None:
             arrays[f"{name}.posterior"] = split.posterior
-    # Unpaired surrogates are legal in a Python string and in escaped JSON, not in UTF-8.
+    # Unpaired surrogates are valid in Python strings and escaped JSON, but not in UTF-8.
     arrays["header"] = np.frombuffer(json.dumps(header).encode("ascii"), dtype=np.uint8)
     np.savez(stream, allow_pickle=False, **arrays)
 
 
 def read_dataset(path: Path) -> Dataset:
-    """Read what `write_dataset` wrote.
+    """Read a file of `write_dataset`.
 
-    The arrays are read-only: the stages of a process share them, and a part that changed them would
-    change what comes after it.
+    The arrays are read-only, since the stages of a process share them.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""The built-in parts, registered through the same hooks as anybody's."""
+"""The built-in parts, commands and boards, registered through the same hooks as any plugin's."""
 
 from __future__ import annotations
 
@@ -21,25 +21,27 @@ def fgbench_datasets(register):
     register(
         "known-posterior",
         f"{home}.known_posterior:KnownPosterior",
-        "Help-desk messages with an exact P(y|x); embedded",
+        "Help-desk messages with an exact P(y|x); built in",
     )
     register(
         "logistic-1d",
         f"{home}.logistic_1d:Logistic1D",
-        "FITG's toy: logistic regression on a line; embedded",
+        "FITG's toy data: 1-D logistic regression; built in",
     )
-    register("csv", f"{home}.tabular:CsvFile", "Your own CSV file: csv:path=…,text=…,label=…")
+    register("csv", f"{home}.tabular:CsvFile", "A CSV file: csv:path=…,text=…,label=…")
     register(
         "jsonl",
         f"{home}.tabular:JsonLinesFile",
-        "Your own JSON Lines file: jsonl:path=…,text=…,label=…",
+        "A JSON Lines file: jsonl:path=…,text=…,label=…",
     )
 
 
 @hookimpl
 def fgbench_classifiers(register):
     home = "fgbench_plugins.classifiers"
-    register("logreg", f"{home}.logistic:LogisticRegression", "Logistic regression on numbers")
+    register(
+        "logreg", f"{home}.logistic:LogisticRegression", "Logistic regression on numeric features"
+    )
     register(
         "tfidf-logreg", f"{home}.logistic:TfidfLogisticRegression", "Logistic regression on TF-IDF"
     )
@@ -47,19 +49,19 @@ def fgbench_classifiers(register):
     register(
         "bert-base",
         f"{home}.transformer:BertBase",
-        "BERT-base, fine-tuned as by Ba et al. 2024",
+        "BERT-base, fine-tuned as in Ba et al. 2024",
         extra=extra,
     )
     register(
         "hf",
         f"{home}.transformer:TransformerClassifier",
-        "Any transformer encoder, fine-tuned: hf:model=…",
+        "Any fine-tuned transformer encoder: hf:model=…",
         extra=extra,
     )
     register(
         "llm",
-        f"{home}.llm:LanguageModelClassifier",
-        "A language model, untrained: llm:model=…",
+        f"{home}.llm_classifier:LanguageModelClassifier",
+        "A prompted language model, untrained: llm:model=…",
     )
 
 
@@ -70,7 +72,7 @@ def fgbench_losses(register):
     register(
         "label-smoothing",
         f"{home}.cross_entropy:LabelSmoothing",
-        "Cross-entropy of smoothed labels (Szegedy et al. 2016)",
+        "Cross-entropy with smoothed labels (Szegedy et al. 2016)",
     )
     register("focal", f"{home}.focal:Focal", "Focal loss (Lin et al. 2017)")
     register("dual-focal", f"{home}.focal:DualFocal", "Dual focal loss (Tao et al. 2023)")
@@ -79,7 +81,7 @@ def fgbench_losses(register):
     register(
         "soft-label",
         f"{home}.soft_label:SoftLabel",
-        "Synthetic rows against their asked probabilities",
+        "Cross-entropy of synthetic rows with requested probabilities",
     )
 
 
@@ -89,7 +91,7 @@ def fgbench_generators(register):
     register(
         "ngram",
         f"{home}.ngram:NgramGenerator",
-        "Class-conditional n-gram models; embedded, any text",
+        "Class-conditional n-gram models; built in, any text",
     )
     register(
         "openai",
@@ -99,17 +101,17 @@ def fgbench_generators(register):
     register(
         "oracle",
         f"{home}.oracle:Oracle",
-        "Samples at exactly the asked posterior; needs a data set that knows it",
+        "Samples at exactly the requested posterior; needs a known posterior",
     )
     register(
         "truncated-normal",
         f"{home}.truncated_normal:TruncatedNormal",
-        "FITG's toy generator for numbers",
+        "FITG's toy generator for numeric inputs",
     )
     register(
         "llama2-vllm",
         f"{home}.vllm:Llama2Vllm",
-        "Llama-2-7B-chat, as by Ba et al. 2024; on vLLM",
+        "Llama-2-7B-chat, as in Ba et al. 2024; on vLLM",
         extra="fgbench[vllm]",
     )
     register(
@@ -121,7 +123,7 @@ def fgbench_generators(register):
     register(
         "qwen3-vllm",
         f"{home}.vllm:Qwen3Vllm",
-        "Qwen3-8B, an open licence; on vLLM",
+        "Qwen3-8B, openly licensed; on vLLM",
         extra="fgbench[vllm]",
     )
     register(
@@ -141,7 +143,9 @@ def fgbench_generators(register):
 @hookimpl
 def fgbench_calibrators(register):
     home = "fgbench_plugins.calibrators"
-    register("none", f"{home}.identity:Identity", "The classifier's own probabilities")
+    register(
+        "none", f"{home}.identity:Identity", "No calibration: the classifier's own probabilities"
+    )
     register(
         "temperature", f"{home}.temperature:Temperature", "Temperature scaling (Guo et al. 2017)"
     )
@@ -162,7 +166,7 @@ def fgbench_calibrators(register):
     register(
         "histogram",
         f"{home}.histogram:HistogramBinning",
-        "Histogram binning, bins of equal mass (Zadrozny and Elkan 2001)",
+        "Histogram binning, equal-mass bins (Zadrozny and Elkan 2001)",
     )
     register(
         "beta",
@@ -192,17 +196,17 @@ def fgbench_calibrators(register):
     register(
         "consistency",
         f"{home}.consistency:Consistency",
-        "Agreement of noisy logits (Tao et al. 2024)",
+        "Consistency under noise on the logits (Tao et al. 2024)",
     )
     register(
         "feature-clipping",
         f"{home}.feature_clipping:FeatureClipping",
-        "Clamped features (Tao et al. 2024)",
+        "Feature clipping (Tao et al. 2024)",
     )
     register(
         "probmetrics",
         f"{home}.probmetrics:Probmetrics",
-        "Structured scaling (Berta et al. 2026), by probmetrics",
+        "Structured scaling by probmetrics (Berta et al. 2026)",
         extra="fgbench[probmetrics]",
     )
 
@@ -210,15 +214,17 @@ def fgbench_calibrators(register):
 @hookimpl
 def fgbench_metrics(register):
     home = "fgbench_plugins.metrics"
-    register("accuracy", f"{home}.classification:Accuracy", "Share of right predictions")
-    register("macro_f1", f"{home}.classification:MacroF1", "Unweighted mean of the classes' F1")
+    register("accuracy", f"{home}.classification:Accuracy", "Fraction of correct predictions")
+    register(
+        "macro_f1", f"{home}.classification:MacroF1", "Unweighted mean of the F1 of all classes"
+    )
     register(
         "auroc", f"{home}.classification:Auroc", "Area under the ROC curve (macro one-vs-rest)"
     )
     register(
         "auroc_correctness",
         f"{home}.classification:AurocOfCorrectness",
-        "AUROC of confidence for being right",
+        "AUROC of confidence for correctness",
     )
     register("aurc", f"{home}.classification:Aurc", "Area under the risk-coverage curve")
     register("nll", f"{home}.scoring_rules:NegativeLogLikelihood", "Mean negative log-likelihood")
@@ -226,10 +232,12 @@ def fgbench_metrics(register):
     register(
         "brier_calibration",
         f"{home}.scoring_rules:BrierCalibration",
-        "The part of Brier that calibration removes",
+        "Calibration part of the Brier score",
     )
     register(
-        "brier_refinement", f"{home}.scoring_rules:BrierRefinement", "The rest of the Brier score"
+        "brier_refinement",
+        f"{home}.scoring_rules:BrierRefinement",
+        "Refinement part of the Brier score",
     )
     register("ece", f"{home}.calibration:TopLabelEce", "Top-label expected calibration error")
     register(
@@ -238,20 +246,49 @@ def fgbench_metrics(register):
         "ECE of P(y=1), binary (FITG's diagram)",
     )
     register("ece_mass", f"{home}.calibration:EqualMassEce", "Top-label ECE over equal-mass bins")
-    register("mce", f"{home}.calibration:Mce", "Largest gap of a top-label bin")
-    register("ace", f"{home}.calibration:Ace", "Mean gap of all classes' equal-mass bins")
-    register("classwise_ece", f"{home}.calibration:ClasswiseEce", "Mean of the classes' ECEs")
-    register("ece_debiased", f"{home}.calibration:DebiasedEce", "RMS gap, chance taken off")
-    register("ece_sweep", f"{home}.calibration:SweptEce", "Equal-mass ECE, most monotone bins")
+    register("mce", f"{home}.calibration:Mce", "Maximum gap of a top-label bin")
+    register("ace", f"{home}.calibration:Ace", "Mean gap of the equal-mass bins of all classes")
+    register("classwise_ece", f"{home}.calibration:ClasswiseEce", "Mean of the ECEs of all classes")
+    register(
+        "ece_debiased", f"{home}.calibration:DebiasedEce", "Debiased RMS gap of top-label bins"
+    )
+    register(
+        "ece_sweep",
+        f"{home}.calibration:SweptEce",
+        "Equal-mass ECE with the most bins that stay monotone",
+    )
     register("smooth_ece", f"{home}.calibration:SmoothEce", "Kernel-smoothed calibration error")
-    register("ks", f"{home}.calibration:KolmogorovSmirnov", "Largest cumulated drift")
+    register(
+        "ks",
+        f"{home}.calibration:KolmogorovSmirnov",
+        "Kolmogorov-Smirnov: maximum cumulative deviation",
+    )
     register(
         "true_calibration_error",
         f"{home}.calibration:TrueCalibrationError",
-        "mean |p - P(y|x)|, against a known posterior",
+        "Mean |p - P(y|x)| to a known posterior",
     )
 
 
 @hookimpl
 def fgbench_executors(register):
     register("local", "fgbench_plugins.executors.local:LocalExecutor", "Processes on this machine")
+
+
+@hookimpl
+def fgbench_commands(register):
+    home = "fgbench_plugins.studies.commands"
+    register(
+        "ablation", f"{home}:ablation", "Correlate an LLM's accuracy and ECE with its texts' gains."
+    )
+    register("grid", f"{home}:grid", "Write the measurement grid of Tao et al. 2024 as CSV.")
+
+
+@hookimpl
+def fgbench_leaderboards(register):
+    from fgbench_leaderboards import BOARDS
+
+    register("quick", BOARDS / "quick", "Four text data sets with parts that run anywhere")
+    register(
+        "paper-table4", BOARDS / "paper-table4", "Tables 2 and 4 of Ba et al. 2024, as published"
+    )

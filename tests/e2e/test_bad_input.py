@@ -174,7 +174,7 @@ def test_two_plugins_with_one_name_are_an_error(fgbench, tmp_path):
     answer = fgbench(
         "run", "--dataset", "twice", "--plugin", "one.py", "--plugin", "two.py", code=2
     )
-    assert "'twice' is claimed by one.py" in answer.stderr
+    assert "'twice' is registered by one.py" in answer.stderr
     assert "two.py" in answer.stderr
 
 

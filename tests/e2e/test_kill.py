@@ -92,7 +92,7 @@ def test_ctrl_c_exits_130_and_run_resumes(tmp_path, undisturbed):
         os.killpg(process.pid, signal.SIGINT)  # the whole group, as a terminal does
         message = process.communicate(timeout=20)[1].decode()
         assert process.returncode == 130, message
-        assert "goes on from here" in message
+        assert "Run the same command to resume" in message
         assert "Traceback" not in message
         assert started(folder, jobs).wait() == 0
         assert_whole(folder, board)
@@ -121,7 +121,7 @@ def test_ctrl_c_during_worker_start_shows_no_traceback(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     message = process.communicate(timeout=20)[1].decode()
     assert process.returncode == 130, message
-    assert "goes on from here" in message
+    assert "Run the same command to resume" in message
     assert "Traceback" not in message
 
 

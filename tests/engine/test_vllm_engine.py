@@ -144,7 +144,7 @@ def test_seed_changes_answers(model, tiny):
 def test_unloadable_model_is_one_error(tiny):
     fgbench.release_resident()
     with pytest.raises(
-        ConfigurationError, match=r"^vllm cannot load 'tiny-llama' \(.*\); .*turn\.$"
+        ConfigurationError, match=r"^vllm cannot load 'tiny-llama' \(.*\); try changing .*\.$"
     ):
         ask(engine(tiny, quantization="no-such-method"), [chat("x")])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fgbench.leaderboard.bundled import board_path, bundled_suite
+from fgbench.leaderboard.bundled import board_path
 from fgbench.leaderboard.verify import verify_board
 from fgbench.plugins.registry import Registry
 
@@ -23,6 +23,6 @@ def test_quick_board_verifies():
     bool(find_spec("torch") and find_spec("vllm")), reason="torch and vllm are both installed"
 )
 def test_paper_suite_plan_without_engines_is_one_error(fgbench, real_data):
-    suite = bundled_suite("paper-table4")
+    suite = board_path(Path("paper-table4")).with_name("suite.toml")
     answer = fgbench("plan", suite, "--data-dir", real_data, code=2)
     assert re.fullmatch(r"Error: .*(torch|transformers|bert-base|vllm).*\n", answer.stderr)

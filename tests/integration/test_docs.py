@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fgbench.leaderboard.bundled import board_path
 from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
 from fgbench.testing import check_calibrator
@@ -44,6 +45,20 @@ def test_documented_plugins_run(plugins, fgbench, monkeypatch):
     ece = sorted(entry["metrics"]["ece"]["mean"] for entry in entries)
     assert sorted(float(line.rpartition(",")[2]) for line in lines) == pytest.approx(ece, abs=1e-4)
     assert "finished: " in done.stderr
+
+
+def test_documented_command_runs(plugins, fgbench, monkeypatch):
+    quick = board_path(Path("quick"))
+    monkeypatch.setenv("FGBENCH_PLUGINS", "best.py")
+    entries = json.loads(quick.read_text(encoding="utf-8"))["entries"]
+    lowest = {}
+    for entry in entries:
+        lowest.setdefault(entry["dataset"]["name"], []).append(entry["metrics"]["ece"]["mean"])
+    lines = fgbench("best", quick).stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        [f"{min(values):.4f}", name] for name, values in lowest.items()
+    ]
+    assert "Print the entry with the lowest error" in fgbench("--help").stdout
 
 
 def test_documented_calibrator_conforms(plugins):

@@ -4,7 +4,7 @@ import json
 
 from fgbench.cli import run_command
 from fgbench.leaderboard.files import read_board
-from fgbench.report.ablation import ablation, read_entries
+from fgbench_plugins.studies.ablation import read_entries, self_calibration
 
 
 def run(tmp_path, classifier, *arms):
@@ -60,7 +60,7 @@ def test_llm_classifier_runs_whole_loop_and_ablation(llm_server, tmp_path, capsy
     other = tmp_path / "other"
     other.mkdir()
     assert run(other, "tfidf-logreg", "baseline", "synthesis+") == 0
-    (series,) = ablation(read_entries([board, *other.rglob("leaderboard.json")]))
+    (series,) = self_calibration(read_entries([board, *other.rglob("leaderboard.json")]))
     assert len(series.points) == 1
     assert series.points[0].llm_accuracy == entry.metrics["accuracy"].mean
 

@@ -11,7 +11,7 @@ PLUGIN = '''
 import re
 
 from fgbench import ChatAnswer, ChatModel, Usage, hookimpl, seed_for
-from fgbench_plugins.generators.llm import LanguageModelGenerator
+from fgbench_plugins.generators.llm_generator import LanguageModelGenerator
 
 
 class Model(ChatModel):

@@ -230,7 +230,7 @@ class TestKey:
         answer = fgbench(
             *arguments(server, place, api_key_env="CANARY_KEY"), code=1, env=environment
         )
-        assert "refuses the key in the environment variable CANARY_KEY" in answer.stderr
+        assert "rejects the key in the environment variable CANARY_KEY" in answer.stderr
         assert "Traceback" not in answer.stderr
         assert sum(server.stats()["attempts"].values()) <= 16
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fgbench.data import Predictions
+from fgbench.samples import RunSample, load_samples
 
 RUN = [
     "run", "--dataset", "known-posterior:train=80,validation=60,test=40", "--arm", "baseline",
@@ -73,13 +74,10 @@ def test_predict_without_saved_weights_is_an_error(fgbench, tmp_path):
 
 def test_samples_record_baseline_probabilities(finished):
     folder, _ = finished
-    samples = [
-        json.loads(line)
-        for path in (folder / "samples").iterdir()
-        for line in path.read_text().splitlines()
-    ]
-    judged = [sample for sample in samples if sample["input"]]
-    assert judged
-    for sample in judged:
-        assert sum(sample["baseline_probabilities"]) == pytest.approx(1)
-    assert "baseline classifier: off by" in (folder / "report.html").read_text()
+    paths = sorted((folder / "samples").iterdir())
+    samples = [sample for path in paths for sample in load_samples(path, RunSample)]
+    usable = [sample for sample in samples if sample.has_input]
+    assert usable
+    for sample in usable:
+        assert sum(sample.baseline_probabilities) == pytest.approx(1)
+    assert ">baseline classifier</th>" in (folder / "report.html").read_text()

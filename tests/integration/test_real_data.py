@@ -91,7 +91,7 @@ def test_real_data_depend_only_on_files_and_seed(name: str) -> None:
 
 def test_republished_ddxplus_evidence_is_read() -> None:
     from fgbench_plugins.datasets.evidences import Evidences
-    from fgbench_plugins.datasets.lines import TextFile
+    from fgbench_plugins.datasets.text_files import TextFile
 
     path = Path(str(DATA)) / "medical/release_evidences.json"
     evidences = Evidences.read(TextFile.of_path(path, path.name))

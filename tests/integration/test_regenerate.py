@@ -192,3 +192,26 @@ def test_regenerate_with_replay_sends_no_requests(llm_server, tmp_path, monkeypa
     assert code == 0, out + err
     assert "The same in every number: 1;" in out
     assert len(server.stats()["requests"]) == asked
+
+
+def test_regenerate_caps_requests_and_resumes(llm_server, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    server = llm_server()
+    generator = f"openai:model=tiny,base_url={server.url}"
+    assert (
+        run_command(
+            ["run", "--dataset", "known-posterior", "--limit", "60", "--arm", "synthesis+",
+             "--seed", "0", "--calibrator", "none", "--metric", "ece", "--replicates", "20",
+             "--generator", generator, "--out", "runs", "--store", "store", "--quiet"]
+        ) == 0
+    )  # fmt: skip
+    (run,) = (tmp_path / "runs").iterdir()
+    asked = len(server.stats()["requests"])
+    assert asked > 5
+    code, _, err = regenerate(capsys, run, "--max-requests", "5")
+    assert code == 1
+    assert "--max-requests" in err
+    assert len(server.stats()["requests"]) == asked + 5
+    code, out, err = regenerate(capsys, run, "--executor", "local:jobs=2")
+    assert code == 0, out + err
+    assert len(server.stats()["requests"]) == 2 * asked  # the five answers were reused

@@ -9,6 +9,8 @@ import pytest
 
 import fgbench as package
 from fgbench.errors import ConfigurationError, IncompatiblePartsError
+from fgbench.leaderboard.models import Provenance
+from fgbench.runs import session
 from support.runs import ENTRY, PROBE, comparable, events, stage_counts
 
 SMALL = ["--replicates", "20", "--bins", "5"]
@@ -23,7 +25,7 @@ def test_run_folder_contents(tmp_path):
     outcome = run(tmp_path / "runs", tmp_path / "store", seeds=[0, 1], name="mine")
     folder = outcome.folder
     assert folder.name.startswith("mine-")
-    names = {path.name for path in folder.iterdir()} - {".lock"}
+    names = {path.name for path in folder.iterdir()} - {".lock", ".receipt.json"}
     assert names == {
         "suite.toml", "plan.json", "events.jsonl", "samples", "predictions", "leaderboard.json",
         "models.json", "samples.json", "diagnostics.json", "report.html",
@@ -188,7 +190,7 @@ def test_dead_worker_fails_only_its_cells(fgbench, tmp_path):
         "--arm", "baseline", "--arm", "real", "--arm", "synthesis+", "--seed", 0, "--jobs", 2,
         *SMALL, code=1, probe=True,
     )  # fmt: skip
-    assert "worker process died" in answer.stderr
+    assert "the worker process was killed" in answer.stderr
     (folder,) = (tmp_path / "runs").iterdir()
     board = json.loads((folder / "leaderboard.json").read_text())
     assert {entry["arm"] for entry in board["entries"]} == {"baseline", "real"}
@@ -197,7 +199,7 @@ def test_dead_worker_fails_only_its_cells(fgbench, tmp_path):
 def test_calibrator_contract_violation_fails_its_cells(tmp_path):
     outcome = run(tmp_path / "runs", tmp_path / "store", calibrators=["none", "liar"])
     assert {entry.calibrator.name for entry in outcome.leaderboard.entries} == {"none"}
-    assert "says that it preserves accuracy" in outcome.failures[0].error
+    assert "declares preserves_accuracy but changed" in outcome.failures[0].error
 
 
 def test_paper_protocol_refuses_calibrators_after_retraining(tmp_path):
@@ -266,6 +268,29 @@ def test_corrupt_artifact_is_rebuilt(tmp_path):
     assert comparable(second.folder / "leaderboard.json") == before
     log = events(second.folder)
     assert {e["key"] for e in log if e["event"] == "artifact_corrupt"} == set(damaged)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_flipped_bits_in_inputs_are_rebuilt_within_the_run(tmp_path, jobs):
+    """Same size, same manifest: the damage shows only when a stage or the results use the file."""
+    run(tmp_path / "runs", tmp_path / "store")
+    flipped = set()
+    for name in ("dataset.npz", "validation.npz", "samples.jsonl", "evaluation.npz"):
+        for path in (tmp_path / "store" / "objects").glob(f"*/*/{name}"):
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 1
+            path.write_bytes(content)
+            flipped.add(path.parent.name)
+    more = {"calibrators": ["none", "temperature", "isotonic"]}
+    repaired = run(tmp_path / "runs", tmp_path / "store", jobs=jobs, **more)
+    assert repaired.failures == ()
+    fresh = run(tmp_path / "fresh", tmp_path / "new", **more)
+    boards = [comparable(outcome.folder / "leaderboard.json") for outcome in (repaired, fresh)]
+    assert boards[0] == boards[1]
+    log = events(repaired.folder)
+    corrupt = {event["key"] for event in log if event["event"] == "artifact_corrupt"}
+    rebuilt = {event["key"] for event in log if event["event"] == "stage_rebuilt"}
+    assert rebuilt and rebuilt < flipped and corrupt <= flipped
 
 
 PRINTER = """
@@ -433,3 +458,26 @@ def test_file_location_is_not_part_of_result(tmp_path):
         assert str(folder / "own.csv") in (outcome.folder / "suite.toml").read_text()
         entries.append([entry.id for entry in outcome.leaderboard.entries])
     assert entries[0] == entries[1]
+
+
+def test_rerun_of_a_finished_run_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "provenance", lambda started: Provenance(started=started))
+    first = run(tmp_path / "runs", tmp_path / "store")
+    log = first.folder / "events.jsonl"
+
+    def written():
+        return {
+            path: path.stat().st_mtime_ns
+            for path in first.folder.rglob("*")
+            if path.is_file() and path.name not in (log.name, "plan.json", "suite.toml", ".lock")
+        }
+
+    before = written()
+    again = run(tmp_path / "runs", tmp_path / "store")
+    assert written() == before
+    assert again.leaderboard == first.leaderboard
+    report = first.folder / "report.html"
+    content = report.read_bytes()
+    report.write_bytes(content[:-1])
+    run(tmp_path / "runs", tmp_path / "store")
+    assert len(report.read_bytes()) == len(content)  # rewritten, with the time of this attempt

@@ -24,7 +24,7 @@ def installed(tmp_path_factory):
     caches = tmp_path_factory.mktemp("caches")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FGBENCH_")}
     return kept | {
-        "PYTHONPATH": str(site),
+        "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]),
         "FGBENCH_STORE": str(caches / "store"),
         "FGBENCH_CACHE": str(caches / "cache"),
     }
@@ -54,6 +54,16 @@ def test_listing_third_party_parts_imports_nothing_heavy(installed, tmp_path):
         check=True,
     )
     assert done.stderr.strip() == "[]"
+
+
+def test_third_party_command_is_listed_and_runs(installed, fgbench):
+    listing = " ".join(fgbench("--help", env=installed).stdout.split())
+    assert "weather-sample Print weather notes with their labels. [weather]" in listing
+    lines = fgbench("weather-sample", "-n", "3", env=installed).stdout.splitlines()
+    assert len(lines) == 3
+    assert {line.split("\t")[0] for line in lines} <= {"dry", "rain"}
+    done = fgbench("weather-sample", "-n", "0", env=installed, code=2)
+    assert "0 is not in the range" in done.stderr
 
 
 def test_third_party_parts_run_whole_loop(installed, fgbench, tmp_path):

@@ -54,8 +54,8 @@ def test_transformer_cells_with_several_jobs_give_same_board(tmp_path, texts, ti
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ("learning_rate=0", "learning_rate=0 leaves the model as it is: set one above 0"),
-        ("learning_rate=1e30", "the loss is no longer finite by step"),
+        ("learning_rate=0", "learning_rate=0 does not train the model: set a positive value"),
+        ("learning_rate=1e30", "the loss is not finite at step"),
     ],
 )
 def test_failing_training_leaves_other_cells(fgbench, tmp_path, texts, tiny, options, sentence):

@@ -79,7 +79,7 @@ def test_failing_training_leaves_other_cells(tmp_path):
     )
     assert len(run.leaderboard.entries) == 1
     assert len(run.failures) == 1
-    assert "NaN" in run.failures[0].error or "no longer finite" in run.failures[0].error
+    assert "NaN" in run.failures[0].error or "not finite" in run.failures[0].error
 
 
 @pytest.mark.slow

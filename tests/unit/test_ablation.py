@@ -21,10 +21,10 @@ from fgbench.leaderboard.models import (
     Provenance,
     entry_id,
 )
-from fgbench.report.ablation import ablation, read_entries, to_value
-from fgbench.report.ablation_text import ablation_text
-from fgbench.report.correlation import correlation, smallest_separable
-from fgbench.report.fitg_table_5 import PEARSON, fitg_table_5
+from fgbench_plugins.studies.ablation import read_entries, self_calibration, to_value
+from fgbench_plugins.studies.ablation_text import ablation_text
+from fgbench_plugins.studies.correlation import correlation, fisher_interval, smallest_separable
+from fgbench_plugins.studies.fitg_table_5 import PEARSON, fitg_table_5
 
 NAMES = ("arxiv", "banking77", "medical", "se", "subj", "tc")
 LLM = {  # accuracy and ECE of an imagined language model on each
@@ -110,15 +110,19 @@ pairs = st.lists(
 
 
 @given(pairs)
-def test_correlations_match_scipy(drawn):
+def test_correlations_match_numpy_and_scipy(drawn):
     x, y = zip(*drawn, strict=True)
-    found = correlation("pearson", x, y)
-    expected = scipy.stats.pearsonr(x, y)
-    assert found.value == pytest.approx(expected.statistic, abs=1e-9)
-    if found.ci95 is not None:
-        assert found.ci95 == pytest.approx(tuple(expected.confidence_interval(0.95)), abs=1e-5)
+    pearson = correlation("pearson", x, y)
+    assert pearson.value == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-9)
+    if pearson.ci95 is not None:
+        assert pearson.ci95 == pytest.approx(fisher_interval(pearson.value, len(x)), abs=1e-5)
     ranks = correlation("spearman", x, y)
     assert ranks.value == pytest.approx(scipy.stats.spearmanr(x, y).statistic, abs=1e-12)
+
+
+def test_fisher_interval_hand_worked():
+    """artanh 0.5 = 0.5493; of seven pairs ± 1.95996 / √4 = 0.97998: tanh of −0.4307 and 1.5293."""
+    assert fisher_interval(0.5, 7) == pytest.approx((-0.4059, 0.9103), abs=1e-4)
 
 
 def test_spearman_ties_match_scipy():
@@ -199,7 +203,7 @@ def test_paper_table_5_is_consistent_with_table_4():
 
 
 def test_percent_gains_match_paper():
-    (series,) = ablation(board())
+    (series,) = self_calibration(board())
     rises, falls = percent()
     assert [point.dataset for point in series.points] == list(NAMES)
     assert [point.gain("baseline", "accuracy", "percent") for point in series.points] == (
@@ -213,7 +217,7 @@ def test_percent_gains_match_paper():
 
 
 def test_series_correlations_match_points():
-    (series,) = ablation(board())
+    (series,) = self_calibration(board())
     rises, falls = percent()
     accuracy = [LLM[name][0] for name in NAMES]
     ece = [LLM[name][1] for name in NAMES]
@@ -240,11 +244,11 @@ def test_incomplete_data_set_is_left_out_with_reason():
             ("subj", "bert-base", "synthesis+"),
         }
     ]
-    (series,) = ablation(entries)
+    (series,) = self_calibration(entries)
     assert [point.dataset for point in series.points] == ["arxiv", "banking77", "medical"]
-    assert dict(series.left_out) == {
+    assert dict(series.skipped) == {
         "tc": "the language model was not run on it",
-        "se": "neither its baseline nor its real control is there",
+        "se": "both its baseline and its real control are missing",
         "subj": "only the language model was run on it",
     }
     assert series.find("accuracy", "accuracy", "baseline", "percent", "pearson").ci95 is None
@@ -253,8 +257,9 @@ def test_incomplete_data_set_is_left_out_with_reason():
 def test_data_set_with_other_digest_is_left_out():
     entries = [each for each in board() if each.classifier.name != "llm"]
     other = DatasetRecord(name="tc", digest="0" * 64, n_train=5, n_validation=5, n_test=5)
-    (series,) = ablation([*entries, entry("tc", "llm", "baseline", LLM["tc"], dataset=other)])
-    assert ("tc", "the language model was run on other rows of it") in series.left_out
+    entries.append(entry("tc", "llm", "baseline", LLM["tc"], dataset=other))
+    (series,) = self_calibration(entries)
+    assert ("tc", "the language model was run on other rows of it") in series.skipped
     assert not series.points
     assert "no interval exists" in ablation_text([series])
 
@@ -266,7 +271,7 @@ def test_gains_use_controls_with_same_seeds():
         entry("tc", "bert-base", "real", [(0.6, 0.2), (0.9, 0.1)], seeds=(0, 1)),
         entry("tc", "bert-base", "synthesis", (0.7, 0.1)),
     ]
-    (series,) = ablation(entries)
+    (series,) = self_calibration(entries)
     (point,) = series.points
     assert point.gain("baseline", "accuracy", "absolute") == pytest.approx(0.2)
     assert point.gain("real", "ece", "absolute") == pytest.approx(0.1)
@@ -278,8 +283,8 @@ def test_one_series_per_setting_and_language_model():
     for confidence in ("tpu", "nvu"):
         params = {"confidence": confidence}
         entries += [entry(name, "llm", "baseline", LLM[name], params=params) for name in NAMES]
-    assert len(ablation(entries)) == 4
-    assert {(each.llm, each.setting.split(", ")[1]) for each in ablation(entries)} == {
+    assert len(self_calibration(entries)) == 4
+    assert {(each.llm, each.setting.split(", ")[1]) for each in self_calibration(entries)} == {
         ("llm:confidence=nvu", "synthesis"),
         ("llm:confidence=nvu", "synthesis+"),
         ("llm:confidence=tpu", "synthesis"),
@@ -292,12 +297,13 @@ def test_calibrated_entries_are_ignored():
         each.model_copy(update={"calibrator": PartRecord(name="temperature"), "id": f"t{each.id}"})
         for each in board()
     ]
-    assert to_value(ablation([*board(), *calibrated])) == to_value(ablation(board()))
+    plain = board()
+    assert to_value(self_calibration([*plain, *calibrated])) == to_value(self_calibration(plain))
 
 
 def test_top_label_ece_replaces_positive_ece_for_multiclass():
     entries = board(("arxiv", "se"))
-    assert ablation(entries)[0].ece == "ece_positive"
+    assert self_calibration(entries)[0].ece == "ece_positive"
     changed = [
         each.model_copy(update={"metrics": each.metrics | {"ece": each.metrics["ece_positive"]}})
         for each in entries
@@ -310,31 +316,31 @@ def test_top_label_ece_replaces_positive_ece_for_multiclass():
         else each
         for each in changed
     ]
-    assert ablation(many)[0].ece == "ece"
+    assert self_calibration(many)[0].ece == "ece"
 
 
 @pytest.mark.parametrize(
-    ("kept", "said"), [("llm", "no gain to correlate with"), ("bert-base", "named 'llm'")]
+    ("kept", "said"), [("llm", "no gain to correlate with"), ("bert-base", "classifier 'llm'")]
 )
 def test_nothing_to_correlate_is_an_error(kept, said):
     with pytest.raises(LeaderboardError, match=said):
-        ablation([each for each in board() if each.classifier.name == kept])
+        self_calibration([each for each in board() if each.classifier.name == kept])
 
 
 # The text, the JSON, the command
 
 
 def test_ablation_text_fits_80_columns_and_reports_power():
-    text = ablation_text(ablation(board(controls=("baseline", "real"))))
+    text = ablation_text(self_calibration(board(controls=("baseline", "real"))))
     assert max(map(len, text.splitlines())) <= 80
     flat = " ".join(text.split())
-    assert "n = 6: a Pearson correlation below 0.81 in size cannot be told from none" in flat
+    assert "n = 6: a Pearson correlation below 0.81 in size cannot be distinguished from 0" in flat
     assert "−0.74 [−0.97, +0.19]" in text  # tanh(artanh −0.737 ± 1.96 ∕ √3)
-    assert "0 of these 5 intervals leave out 0" in flat
+    assert "0 of these 5 intervals exclude 0" in flat
 
 
 def test_ablation_text_reports_missing_interval():
-    text = " ".join(ablation_text(ablation(board(NAMES[:3]))).split())
+    text = " ".join(ablation_text(self_calibration(board(NAMES[:3]))).split())
     assert "n = 3: no interval exists for fewer than 4 data sets" in text
     assert "[no interval]" in text
 
@@ -351,7 +357,7 @@ def boards(tmp_path):
 
 
 def test_ablation_command_reads_several_boards(boards, capsys):
-    assert run_command(["report", "--ablation", "--json", *boards, boards[0]]) == 0
+    assert run_command(["ablation", "--json", *boards, boards[0]]) == 0
     value = json.loads(capsys.readouterr().out)
     (series,) = value["series"]
     assert len(series["points"]) == 6
@@ -361,20 +367,28 @@ def test_ablation_command_reads_several_boards(boards, capsys):
 
 def test_ablation_command_writes_file(boards, tmp_path, capsys):
     target = tmp_path / "ablation.txt"
-    assert run_command(["report", "--ablation", *boards, "-o", str(target)]) == 0
-    assert capsys.readouterr().out.strip() == str(target)
+    assert run_command(["ablation", *boards, "-o", str(target)]) == 0
+    assert capsys.readouterr().out == ""
     assert "FITG, Table 5" in target.read_text("utf-8")
 
 
-@pytest.mark.parametrize("arguments", [["--json"], ["--llm", "x"], ["--ece", "ece"]])
-def test_ablation_options_require_ablation(boards, arguments, capsys):
-    assert run_command(["report", boards[0], *arguments]) == 2
-    assert "--ablation" in capsys.readouterr().err
+def test_failed_ablation_leaves_output_file(boards, tmp_path, capsys):
+    target = tmp_path / "ablation.txt"
+    target.write_text("earlier")
+    assert run_command(["ablation", boards[0], "-o", str(target)]) == 2
+    assert "no gain to correlate with" in capsys.readouterr().err
+    assert target.read_text() == "earlier"
+
+
+def test_unwritable_output_is_a_usage_error(boards, tmp_path, capsys):
+    target = tmp_path / "absent" / "ablation.txt"
+    assert run_command(["ablation", *boards, "-o", str(target)]) == 2
+    assert "No such file or directory" in capsys.readouterr().err
 
 
 def test_contradicting_boards_are_refused(boards, tmp_path):
     other = tmp_path / "other.json"
     changed = entry("tc", "llm", "baseline", (0.1, 0.1))
     write_board(Leaderboard(name="other", created="", entries=[changed]), other)
-    with pytest.raises(LeaderboardError, match="differs in metrics"):
+    with pytest.raises(LeaderboardError, match="different values of accuracy"):
         read_entries([*map(type(other), boards), other])

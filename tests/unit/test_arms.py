@@ -6,17 +6,14 @@ import pytest
 from fgbench.data import Dataset, Split
 from fgbench.loop.arms import compose, training_set
 from fgbench.loop.splitting import calibration_rows, selection_rows
+from support.samples import make_sample
 
 SELECTION = np.array([0, 2, 4, 6])
 TARGETED = [2, 4]
 
 
-def sample(index, text, label=1):
-    return {
-        "source": {"index": index, "label": label},
-        "input": text,
-        "asked_probabilities": [0.3, 0.7],
-    }
+def sample(index, text):
+    return make_sample(index=index, input=text, asked_probabilities=(0.3, 0.7))
 
 
 ACCEPTED = [sample(2, "new two"), sample(4, "new four")]
@@ -76,7 +73,7 @@ def test_numeric_inputs_are_stacked():
         ("a", "b"),
         {"train": split(0, 2), "validation": split(10, 8), "test": split(20, 2)},
     )
-    composition = compose("synthesis+", SELECTION, TARGETED, [sample(2, [0.5])])
+    composition = compose("synthesis+", SELECTION, TARGETED, [sample(2, (0.5,))])
     assert training_set(data, composition).inputs.ravel().tolist() == [0, 1, 10, 12, 14, 16, 0.5]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import tomllib
 import zipfile
 from pathlib import Path
@@ -9,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from fgbench.cards import DataFolder
-from fgbench.errors import LeaderboardError
+from fgbench.errors import LeaderboardError, PluginError
 from fgbench.leaderboard import files
-from fgbench.leaderboard.bundled import board_path, bundled_boards, bundled_suite
+from fgbench.leaderboard.bundled import board_path, bundled_boards
 from fgbench.leaderboard.checksums import board_checksum, entry_checksums
 from fgbench.leaderboard.files import read_board
 from fgbench.leaderboard.models import entry_id
@@ -227,6 +228,10 @@ def all_data(tmp_path, real_data):
     return folder
 
 
+def bundled_suite(name):
+    return board_path(Path(name)).with_name("suite.toml")
+
+
 def suite_of(name, **changes):
     path = bundled_suite(name)
     return Suite.build(Suite.read(path) | changes, where=str(path))
@@ -324,7 +329,7 @@ def test_quick_board_digests_match_loaders(real_data):
 
 
 def test_bundled_boards_have_suite_and_matching_name():
-    boards = bundled_boards()
+    boards = bundled_boards(Registry.load())
     assert set(boards) == {"paper-table4", "quick"}
     for name, path in boards.items():
         board = read_board(path)
@@ -335,28 +340,82 @@ def test_bundled_boards_have_suite_and_matching_name():
 
 def test_existing_file_wins_over_bundled_board_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert board_path(Path("quick")) == bundled_boards()["quick"]
+    assert board_path(Path("quick")) == bundled_boards(Registry.load())["quick"]
     (tmp_path / "quick").mkdir()  # of the board's page, say
-    assert board_path(Path("quick")) == bundled_boards()["quick"]
+    assert board_path(Path("quick")) == bundled_boards(Registry.load())["quick"]
     (tmp_path / "quick" / "leaderboard.json").touch()
     assert board_path(Path("quick")) == Path("quick")
     for given in (Path("no/quick"), Path("absent.json")):
         assert board_path(given) == given
-    with pytest.raises(LeaderboardError, match=r"no bundled board.*paper-table4"):
+    with pytest.raises(LeaderboardError, match=r"no leaderboard of that name.*paper-table4"):
         board_path(Path("paper-tabel4"))
-    with pytest.raises(LeaderboardError, match="without a suite"):
-        bundled_suite(str(tmp_path / "quick"))
+
+
+BOARDS_PLUGIN = """
+from pathlib import Path
+from fgbench import hookimpl
+
+@hookimpl
+def fgbench_leaderboards(register):
+    register("%(name)s", Path(__file__).parent / "mine", "My own figures")
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A plugin file that brings along the board `mine-v1.0`, a copy of the published figures."""
+    (tmp_path / "mine").mkdir()
+    published = board_path(Path("paper-table4"))
+    (tmp_path / "mine" / published.name).write_bytes(published.read_bytes())
+    plugin = tmp_path / "boards_plugin.py"
+    plugin.write_text(BOARDS_PLUGIN % {"name": "mine-v1.0"})
+    yield plugin
+    sys.modules.pop("boards_plugin", None)
+
+
+def test_plugin_board_is_found_by_name(mine, fgbench):
+    options = ("--plugin", mine)
+    listed = json.loads(fgbench("list", "leaderboards", "--json", *options).stdout)
+    assert {"mine-v1.0", "quick", "paper-table4"} == {item["name"] for item in listed}
+    shown = json.loads(fgbench("leaderboard", "show", "mine-v1.0", "--json", *options).stdout)
+    assert len(shown["entries"]) == 66
+    assert "verified" in fgbench("leaderboard", "verify", "mine-v1.0", *options).stdout
+    assert fgbench("leaderboard", "compare", "mine-v1.0", "paper-table4", *options).stdout
+    fgbench("leaderboard", "html", "mine-v1.0", "-o", "page", *options)
+    assert (mine.parent / "page" / "index.html").is_file()
+    assert "no leaderboard of that name" in fgbench("leaderboard", "show", "mine-v1", code=2).stderr
+
+
+def test_board_name_clash_names_both_plugins(mine):
+    mine.write_text(BOARDS_PLUGIN % {"name": "quick"})
+    registry = Registry.load([str(mine)])
+    with pytest.raises(PluginError, match=r"'quick' is registered by builtin .* boards_plugin"):
+        board_path(Path("quick"), registry)
+    assert board_path(Path("paper-table4"), registry).name == "reference.json"
+
+
+def test_relative_board_path_is_refused(mine):
+    mine.write_text(BOARDS_PLUGIN.replace("Path(__file__).parent / ", "") % {"name": "relative"})
+    registry = Registry.load([str(mine)])
+    assert "'mine' is not an absolute path" in registry.failures[0].reason
+
+
+def test_doctor_reports_missing_board_file(mine, fgbench):
+    assert "mine" not in fgbench("doctor", "--plugin", mine).stderr
+    (mine.parent / "mine" / "reference.json").unlink()
+    missing = fgbench("doctor", "--plugin", mine, code=1).stderr
+    assert "leaderboard 'mine-v1.0'" in missing
 
 
 @pytest.mark.parametrize("name", ["quick", "paper-table4"])
 def test_fast_and_slow_board_parsers_agree(name):
-    text = bundled_boards()[name].read_bytes()
+    text = bundled_boards(Registry.load())[name].read_bytes()
     assert files.parse_board(text, name) == files._patiently(text, name)
 
 
 @pytest.mark.parametrize("change", [{"schema": None}, {"schema_": "fgbench.leaderboard/1"}])
 def test_board_without_schema_is_refused(change):
-    board = json.loads(bundled_boards()["quick"].read_bytes()) | {"entries": []}
+    board = json.loads(bundled_boards(Registry.load())["quick"].read_bytes()) | {"entries": []}
     del board["schema"]
     board |= {key: value for key, value in change.items() if value is not None}
     with pytest.raises(LeaderboardError, match="schema: None is not"):

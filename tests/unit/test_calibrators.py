@@ -177,15 +177,15 @@ def test_class_absent_from_held_out_gets_small_constant(kind):
 
 @pytest.mark.parametrize("kind", [Platt, Isotonic])
 def test_single_class_held_out_is_refused(kind):
-    with pytest.raises(DataError, match=r"all 3 held-out rows have the label 1; it needs two"):
+    with pytest.raises(DataError, match=r"all 3 held-out rows have the label 1, but it needs two"):
         kind().fit(Predictions(np.zeros((3, 2)), np.ones(3, dtype=int)))
 
 
 @pytest.mark.parametrize("kind", [Temperature, Platt, Isotonic])
 def test_unlabeled_held_out_is_refused(kind):
-    with pytest.raises(DataError, match="needs labelled"):
+    with pytest.raises(DataError, match="needs labeled"):
         kind().fit(overconfident(5, 2, 1.0).without_labels())
-    with pytest.raises(DataError, match="needs labelled"):
+    with pytest.raises(DataError, match="needs labeled"):
         kind().fit(overconfident(5, 2, 1.0).take([]))
 
 

@@ -155,9 +155,9 @@ def test_binary_maps_lower_nll_of_overconfident_predictions(kind, n_classes):
 @pytest.mark.parametrize("kind", [HistogramBinning, Beta])
 def test_binary_maps_refuse_single_class_or_unlabeled(kind):
     held_out = overconfident(30, 2, 1.0)
-    with pytest.raises(DataError, match="all 30 held-out rows have the label 1; it needs two"):
+    with pytest.raises(DataError, match="all 30 held-out rows have the label 1, but it needs two"):
         kind().fit(Predictions(held_out.logits, np.ones(30, dtype=int)))
-    with pytest.raises(DataError, match="needs labelled"):
+    with pytest.raises(DataError, match="needs labeled"):
         kind().fit(held_out.without_labels())
 
 

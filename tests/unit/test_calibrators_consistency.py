@@ -120,5 +120,5 @@ def test_all_correct_held_out_gets_smallest_noise():
 
 
 def test_consistency_refuses_unlabeled_rows():
-    with pytest.raises(DataError, match="calibrator consistency: it needs labelled held-out"):
+    with pytest.raises(DataError, match="calibrator consistency: needs labeled held-out"):
         Consistency().fit(overconfident(5, 2, 1.0).without_labels())

@@ -93,12 +93,12 @@ def test_feature_clipping_nearly_keeps_calibrated_predictions():
 def test_nonlinear_logits_are_refused():
     held_out = predictions(300)
     curved = held_out.with_logits(held_out.logits + 0.3 * held_out.features[:, :1] ** 2 * [1, 0, 0])
-    with pytest.raises(DataError, match="logits are no linear function of its features"):
+    with pytest.raises(DataError, match="logits are not a linear function of its features"):
         FeatureClipping().fit(curved)
 
 
 def test_too_few_rows_for_the_head_are_refused():
-    with pytest.raises(DataError, match=r"16 held-out rows are too few .* takes 17"):
+    with pytest.raises(DataError, match=r"16 held-out rows are too few .* requires 17"):
         FeatureClipping().fit(predictions(16))
     FeatureClipping().fit(predictions(17))
 
@@ -110,7 +110,7 @@ def test_rank_deficient_features_are_refused():
     twins = np.column_stack([held_out.features, held_out.features[:, 0]])
     assert np.isfinite(fitted(FeatureClipping(), replace(held_out, features=twins)).limit_)
     constant = np.column_stack([held_out.features, np.full(400, 20.0)])
-    with pytest.raises(DataError, match="leave the classifier's head open in directions that clip"):
+    with pytest.raises(DataError, match="do not determine the classifier's head in directions"):
         FeatureClipping().fit(replace(held_out, features=constant))
 
 
@@ -129,7 +129,7 @@ def test_head_from_classifier_is_used():
     plain, (weights, bias) = predictions(400, heat=3.0), head()
     features = plain.features - plain.features.mean(axis=1, keepdims=True) + 1 / 6
     held_out = replace(plain, features=features, logits=features @ weights + bias)
-    with pytest.raises(DataError, match="leave the classifier's head open"):
+    with pytest.raises(DataError, match="do not determine the classifier's head"):
         FeatureClipping().fit(held_out)
     told = replace(held_out, head=np.vstack([weights, bias]))
     calibrator = fitted(FeatureClipping(), told)

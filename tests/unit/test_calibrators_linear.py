@@ -156,15 +156,15 @@ def test_separable_rows_give_finite_logits(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_linear_calibrators_refuse_single_class_or_unlabeled(kind):
     held_out = overconfident(30, 2, 1.0)
-    with pytest.raises(DataError, match="all 30 held-out rows have the label 1; it needs two"):
+    with pytest.raises(DataError, match="all 30 held-out rows have the label 1, but it needs two"):
         kind().fit(Predictions(held_out.logits, np.ones(30, dtype=int)))
-    with pytest.raises(DataError, match="needs labelled"):
+    with pytest.raises(DataError, match="needs labeled"):
         kind().fit(held_out.without_labels())
 
 
 @pytest.mark.parametrize("kind", [MatrixScaling, Dirichlet])
 def test_too_few_rows_for_cross_validation_are_refused(kind):
-    with pytest.raises(DataError, match=r"5 held-out rows are too few to choose its regulariz"):
+    with pytest.raises(DataError, match=r"5 held-out rows are too few to choose the regulariz"):
         kind().fit(overconfident(5, 2, 1.0))
     assert fitted(kind(regularization=1.0), overconfident(5, 2, 1.0)).regularization_ == 1
 

@@ -57,5 +57,5 @@ def test_class_absent_from_held_out_stays_possible():
 def test_probmetrics_calibrator_refuses_single_class():
     held_out = overconfident(50, 2, 1.0)
     one = held_out.take(np.flatnonzero(held_out.labels == 1))
-    with pytest.raises(DataError, match="held-out rows have the label 1; it needs two"):
+    with pytest.raises(DataError, match="held-out rows have the label 1, but it needs two"):
         made("probmetrics").fit(one)

@@ -119,7 +119,7 @@ def test_spline_refuses_too_few_rows_and_single_class():
         Spline().fit(overconfident(5, 2, 1.0))
     with pytest.raises(DataError, match="all 9 held-out rows have the label 1"):
         Spline().fit(Predictions(np.zeros((9, 2)), np.ones(9, dtype=int)))
-    with pytest.raises(DataError, match="needs labelled"):
+    with pytest.raises(DataError, match="needs labeled"):
         Spline(target="top-label").fit(overconfident(9, 2, 1.0).without_labels())
 
 

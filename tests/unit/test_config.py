@@ -43,7 +43,7 @@ def test_suite_expands_to_matrix(tmp_path):
         ("seeds = [0, 0]", "seeds names one value twice"),
         ("threshold = 2", "threshold = 2"),
         ('protocol = "loose"', "protocol = 'loose'"),
-        ("datasets = [3]", "mine.toml: a part is a name or a table"),
+        ("datasets = [3]", "mine.toml: a part must be a name or a table"),
         ("datasets = [{intents = []}]", "needs a name"),
         ("datasets = [", "not valid TOML"),
     ],

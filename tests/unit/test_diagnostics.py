@@ -4,28 +4,23 @@ import numpy as np
 import pytest
 
 from fgbench.data import Predictions
-from fgbench.diagnostics.collect import summarise_influences
-from fgbench.diagnostics.diversity import (
-    bigrams,
-    distinct,
-    diversity,
-    jaccard,
-    self_similarity,
-    words,
-)
+from fgbench.diagnostics.collect import summarize_influences
+from fgbench.diagnostics.diversity import bigrams, distinct, diversity, self_similarity, words
 from fgbench.diagnostics.fidelity import fidelity
-from fgbench.diagnostics.relabelling import kappa, relabelling
+from fgbench.diagnostics.relabelling import kappa, relabeling_agreement
 from fgbench.diagnostics.shifts import bin_shifts, movements
+from fgbench.loop.leakage import jaccard
 from fgbench.loop.targeting import target_bins
+from support.samples import make_sample
 
 
-def sample(asked, found, *, said=0.5, verdict="accepted", judge="baseline_probabilities", **more):
-    return {
-        "asked_probabilities": [1 - asked, asked],
-        "bin_probabilities": [1 - said, said],
-        judge: None if found is None else [1 - found, found],
-        "verdict": verdict,
-    } | more
+def sample(asked, found, *, said=0.5, verdict="accepted", judge="baseline_probabilities"):
+    return make_sample(
+        asked_probabilities=(1 - asked, asked),
+        bin_probabilities=(1 - said, said),
+        verdict=verdict,
+        **{judge: None if found is None else (1 - found, found)},
+    )
 
 
 def test_fidelity_compares_requested_and_measured_probability():
@@ -81,24 +76,22 @@ def test_each_judge_is_reported_separately():
 
 
 def test_multiclass_fidelity_uses_most_requested_class():
-    row = {
-        "asked_probabilities": [0.1, 0.6, 0.3],
-        "bin_probabilities": [0.1, 0.5, 0.4],
-        "baseline_probabilities": [0.5, 0.2, 0.3],
-        "verdict": "accepted",
-    }
+    row = make_sample(
+        asked_probabilities=(0.1, 0.6, 0.3),
+        bin_probabilities=(0.1, 0.5, 0.4),
+        baseline_probabilities=(0.5, 0.2, 0.3),
+    )
     assert fidelity([row])["baseline"].accepted.error == pytest.approx(0.4)
 
 
 def labelled(source, relabeled, says=None, number=0, raw="reply"):
-    says = None if says is None else [1 - says, says]
-    return {
-        "source": {"label": source},
-        "relabeled": relabeled,
-        "relabel_raw": raw,
-        "bin": number,
-        "baseline_probabilities": says,
-    }
+    return make_sample(
+        label=source,
+        relabeled=relabeled,
+        relabel_raw=raw,
+        bin=number,
+        baseline_probabilities=None if says is None else (1 - says, says),
+    )
 
 
 def test_relabeling_agreement():
@@ -110,7 +103,7 @@ def test_relabeling_agreement():
         labelled(1, None),  # asked, and not readable
         labelled(1, None, raw=None),  # turned away before it was asked
     ]
-    record = relabelling(rows)
+    record = relabeling_agreement(rows)
     assert (record.n, record.unreadable, record.judged) == (4, 1, 4)
     assert record.share == 0.75
     assert record.baseline_share == 0.5
@@ -132,11 +125,11 @@ def test_kappa_matches_scikit_learn():
 
 
 def test_relabeling_without_labels_or_baseline_has_reason():
-    assert relabelling([]).undefined["share"] == "no candidate was relabelled"
-    record = relabelling([labelled(0, 0)])
+    assert relabeling_agreement([]).undefined["share"] == "no candidate was relabelled"
+    record = relabeling_agreement([labelled(0, 0)])
     assert record.share == 1
     assert record.undefined["kappa"] == "the baseline classifier was not asked"
-    same = relabelling([labelled(0, 0, 0.1), labelled(0, 0, 0.2)])
+    same = relabeling_agreement([labelled(0, 0, 0.1), labelled(0, 0, 0.2)])
     assert same.undefined["kappa"] == "both give one and the same label to all"
 
 
@@ -144,18 +137,17 @@ def test_distinct_n():
     texts = [words("The cat, the dog!"), words("a cat")]
     assert distinct(texts, 1) == pytest.approx(4 / 6)  # the cat dog a, of six words
     assert distinct(texts, 2) == 1.0
-    assert distinct(texts, 1, most=3) == pytest.approx(2 / 3)  # the cat the
+    assert distinct(texts, 1, limit=3) == pytest.approx(2 / 3)  # the cat the
     assert distinct([["one"]], 2) is None
 
 
 def test_similarity_is_bigram_jaccard_index():
     a, b = bigrams(words("a b c d")), bigrams(words("a b c e"))
     assert jaccard(a, b) == pytest.approx(2 / 4)
-    assert jaccard(frozenset(), frozenset()) is None
     rng = np.random.default_rng(0)
     assert self_similarity([a, b, a], rng) == pytest.approx((0.5 + 1 + 0.5) / 3)
     assert self_similarity([a, frozenset()], rng) is None
-    drawn = self_similarity([a, b] * 100, rng, most=4000)
+    drawn = self_similarity([a, b] * 100, rng, max_pairs=4000)
     # Of the 19,900 pairs 10,000 are of unlike sets.
     assert drawn == pytest.approx(1 - 0.5 * 10_000 / 19_900, abs=0.02)
 
@@ -196,39 +188,56 @@ def probabilities(values, labels):
     return Predictions(np.log(np.column_stack([1 - p, p])), np.array(labels))
 
 
-def test_bin_shift_follows_same_test_points():
-    # On the selection split P(y=1) = .25 comes true in 0 of 4 (asked down to 0 → .05), and .85 in
-    # 2 of 4 (asked down to .55, not across the boundary).
+@pytest.fixture
+def two_bins():
+    """Return the shifts of a low and a high bin, and those under a control that changes nothing.
+
+    On the selection split P(y=1) = .25 comes true in 0 of 4 (asked down to 0 → .05), and .85 in
+    2 of 4 (asked down to .55, not across the boundary).
+    """
     selection = probabilities([0.25] * 4 + [0.85] * 4, [0] * 4 + [1, 1, 0, 0])
     targets = target_bins(selection, bins=5, selector="threshold", threshold=0.03, alpha=0.05)
     baseline = probabilities([0.22, 0.38, 0.81, 0.83, 0.5], [0, 1, 1, 0, 0])
     after = probabilities([0.10, 0.30, 0.61, 0.43, 0.9], [0, 1, 1, 0, 0])
-    low, high = bin_shifts(targets, 5, baseline, after)
-    # The low bin leans to class 0: asked to raise its probability from .75 to .95.
+    return bin_shifts(targets, 5, baseline, after), bin_shifts(targets, 5, baseline, baseline)
+
+
+def test_low_bin_shift_is_that_of_class_0(two_bins):
+    (low, _), _ = two_bins
     assert (low.bin, low.n) == (1, 2)
-    assert low.asked_shift == pytest.approx(0.2)
+    assert low.asked_shift == pytest.approx(0.2)  # P(y=0) from .75 to .95
     assert low.before == pytest.approx((0.78 + 0.62) / 2)
     assert low.after == pytest.approx((0.9 + 0.7) / 2)
     assert low.stderr == pytest.approx(0.02)  # changes .12 and .08
     assert low.outcome == 0.5
     assert (low.accuracy_before, low.accuracy_after) == (0.5, 0.5)
+
+
+def test_bin_shift_follows_same_test_points(two_bins):
+    (_, high), _ = two_bins
     assert (high.bin, high.n) == (4, 2)
     assert high.asked_shift == pytest.approx(-0.3)
     assert high.after - high.before == pytest.approx(-0.3)
     assert high.confidence_after == pytest.approx((0.61 + 0.57) / 2)
     assert (high.accuracy_before, high.accuracy_after) == (0.5, 1.0)
 
-    real = bin_shifts(targets, 5, baseline, baseline)
-    found = movements([[low, high]], [real])
-    assert list(found) == ["lower", "raise"]
-    lowered = found["lower"]
+
+def test_movements_are_grouped_by_requested_direction(two_bins):
+    shifts, control = two_bins
+    by_direction = movements([shifts], [control])
+    assert list(by_direction) == ["lower", "raise"]
+    lowered = by_direction["lower"]
     assert (lowered.bins, lowered.points, lowered.obeyed) == (1, 2, 1)
     assert lowered.change == pytest.approx(-0.3)
-    assert lowered.beyond_real == pytest.approx(-0.3)
     assert lowered.accuracy == pytest.approx(0.5)
     assert lowered.gap == pytest.approx(0.02 - 0.32)
-    assert found["raise"].change == pytest.approx(0.1)
-    assert movements([[low, high]], [None])["lower"].beyond_real is None
+    assert by_direction["raise"].change == pytest.approx(0.1)
+
+
+def test_movements_are_compared_with_control_if_any(two_bins):
+    shifts, control = two_bins
+    assert movements([shifts], [control])["lower"].beyond_real == pytest.approx(-0.3)
+    assert movements([shifts], [None])["lower"].beyond_real is None
 
 
 def test_bin_shifts_are_weighted_by_test_points():
@@ -264,8 +273,8 @@ def test_empty_bin_has_no_shift():
 
 
 def test_influence_summary():
-    summary = summarise_influences([-0.2, None, 0.1, -0.1])
+    summary = summarize_influences([-0.2, None, 0.1, -0.1])
     assert (summary.n, summary.helpful) == (3, pytest.approx(2 / 3))
     assert summary.total == pytest.approx(-0.2)
     assert summary.quantiles[1] == pytest.approx(-0.1)
-    assert summarise_influences([None]).mean is None
+    assert summarize_influences([None]).mean is None

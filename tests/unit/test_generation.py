@@ -1,6 +1,5 @@
 """The generation loop: retries, fill-ins, shortage, filters, lineage (METHODS §2)."""
 
-import json
 from collections import Counter
 from functools import cache
 
@@ -10,8 +9,8 @@ import pytest
 from fgbench import Candidate, DatasetLoader, GenerationResult, Generator, Relabeling, Usage
 from fgbench.data import Dataset, Split
 from fgbench.errors import PluginError
-from fgbench.loop.filling import few_shot_examples, synthesise
-from fgbench.loop.leakage import DuplicateIndex, even_out
+from fgbench.loop.filling import GenerationSettings, few_shot_examples, synthesize
+from fgbench.loop.leakage import DuplicateIndex, SplitIndices, jaccard, normalize
 from fgbench.loop.targeting import Source, TargetBin, Targets
 
 
@@ -79,17 +78,10 @@ class Scripted(Generator):
 
 
 def run(generator, *, retries=2, drop="test", targets=TARGETS, numeric=False):
-    return synthesise(
-        generator,
-        dataset(numeric=numeric),
-        Loader(),
-        targets,
-        ROWS,
-        seed=0,
-        examples_per_class=3,
-        retries=retries,
-        drop_near_duplicates=drop,
+    settings = GenerationSettings(
+        seed=0, examples_per_class=3, retries=retries, drop_near_duplicates=drop
     )
+    return synthesize(generator, dataset(numeric=numeric), Loader(), targets, ROWS, settings)
 
 
 def scripted(**attributes):
@@ -104,12 +96,12 @@ def test_each_source_gets_one_accepted_text_with_lineage():
     outcome = run(generator)
     assert outcome.summary()["accepted"] == outcome.summary()["requested"] == 3
     assert outcome.summary()["shortage"] == 0
-    assert [item["source"]["index"] for item in outcome.accepted] == [1, 3, 5]
-    first = json.loads(json.dumps(outcome.accepted[0]))
-    assert first["source"]["input"] == "validation message number 1 about topic 7"
-    assert first["messages"] == [{"role": "user", "content": first["source"]["input"]}]
-    assert first["asked_probabilities"] == [0.2, 0.8]
-    assert (first["bin"], first["draw"], first["verdict"]) == (3, 0, "accepted")
+    assert [sample.source.index for sample in outcome.accepted] == [1, 3, 5]
+    first = outcome.accepted[0]
+    assert first.source.input == "validation message number 1 about topic 7"
+    assert first.messages == ({"role": "user", "content": first.source.input},)
+    assert first.asked_probabilities == (0.2, 0.8)
+    assert (first.bin, first.draw, first.verdict) == (3, 0, "accepted")
     assert outcome.usage == Usage(requests=6, prompt_tokens=30)
     assert generator.closed == 1
 
@@ -118,7 +110,7 @@ def test_texts_with_other_label_than_source_are_rejected():
     generator = scripted(label=lambda text: 0 if text.split()[2] == "0" else 1)  # first draws fail
     outcome = run(generator)
     assert len(outcome.accepted) == 3
-    assert {item["draw"] for item in outcome.accepted} == {1}
+    assert {sample.draw for sample in outcome.accepted} == {1}
     assert outcome.rejected_by == {"other label": 3}
 
 
@@ -126,7 +118,7 @@ def test_shortage_is_filled_from_same_bin_and_recorded():
     # Source 0 (bin 3) and source 2 (alone in bin 5) never give a good text; source 1 always does.
     generator = scripted(label=lambda text: int(text.split()[1] == "1"))
     outcome = run(generator)
-    assert Counter(item["source"]["index"] for item in outcome.accepted) == {3: 2}
+    assert Counter(sample.source.index for sample in outcome.accepted) == {3: 2}
     assert outcome.summary()["shortage"] == 1
     draws = Counter(request.source_id for request in generator.requests)
     assert draws == {0: 3, 1: 2, 2: 3}, "nobody is left in bin 5 who could fill in"
@@ -136,7 +128,7 @@ def test_shortage_is_filled_from_same_bin_and_recorded():
 
 def test_surplus_candidates_are_kept_apart_from_rejections():
     outcome = run(scripted(candidates=3))
-    assert Counter(item["verdict"] for item in outcome.samples) == {"accepted": 3, "surplus": 6}
+    assert Counter(sample.verdict for sample in outcome.samples) == {"accepted": 3, "surplus": 6}
     assert outcome.rejected_by == {}
 
 
@@ -171,7 +163,7 @@ def test_numeric_inputs_may_repeat_except_test_rows():
 )
 def test_input_of_wrong_kind_is_refused(made, numeric):
     generator = scripted(text=lambda request, turn: made)
-    with pytest.raises(PluginError, match=r"Scripted: generate gave .* which is no "):
+    with pytest.raises(PluginError, match=r"Scripted: generate returned .*, but inputs of this"):
         run(generator, numeric=numeric)
 
 
@@ -209,7 +201,7 @@ def test_generator_contract_violation_is_named():
             return super().generate(requests)[:-1]
 
     generator = Short()
-    with pytest.raises(PluginError, match="Short: generate gave 2 results to 3 requests"):
+    with pytest.raises(PluginError, match="Short: generate returned 2 results for 3 requests"):
         run(generator)
     assert generator.closed == 1
 
@@ -228,7 +220,7 @@ def test_generator_sees_only_training_texts_and_sources():
 def test_no_targets_send_no_requests():
     outcome = run(Scripted(), targets=Targets("targeted", (), ()))
     assert outcome.summary()["requested"] == 0
-    assert outcome.samples == []
+    assert outcome.samples == ()
 
 
 def test_few_shot_examples_come_from_the_training_split_by_seed():
@@ -244,7 +236,7 @@ def test_few_shot_examples_come_from_the_training_split_by_seed():
 
 @cache
 def shingles(text):
-    text = even_out(text)
+    text = normalize(text)
     return frozenset(text[i : i + 5] for i in range(max(1, len(text) - 4)))
 
 
@@ -265,15 +257,33 @@ def test_near_duplicates_match_brute_force():
             edited = tokens.copy()
             edited[position] = str(rng.choice([*words, ""]))
             candidate = " ".join(edited)
-            assert index.repeats(candidate) == brute_force(texts, candidate)
-            found += index.repeats(candidate)
+            assert index.is_duplicate(candidate) == brute_force(texts, candidate)
+            found += index.is_duplicate(candidate)
     assert 100 < found < 1400
+
+
+def test_jaccard_index():
+    assert jaccard({1, 2, 3}, {2, 3, 4}) == pytest.approx(2 / 4)
+    assert jaccard({1}, {2}) == 0
+    assert jaccard(set(), {2}) == 0
+
+
+def test_split_indices_are_built_once_per_data_set():
+    data = dataset()
+    indices = data.derived(SplitIndices.of)
+    assert data.derived(SplitIndices.of) is indices
+    assert dataset().derived(SplitIndices.of) is not indices
+    first = "held out message number 0 about topic 0"
+    last = "held out message number 19 about topic 133"
+    limited = data.limited(1).derived(SplitIndices.of).test
+    assert [limited.is_duplicate(text) for text in (first, last)] == [True, False]
+    assert [indices.test.is_duplicate(text) for text in (first, last)] == [True, True]
 
 
 def test_equal_numbers_are_duplicates():
     index = DuplicateIndex(np.array([[1.0, 2.0], [3.0, 4.0]]))
-    assert index.repeats((3.0, 4.0))
-    assert not index.repeats((3.0, 4.1))
+    assert index.is_duplicate((3.0, 4.0))
+    assert not index.is_duplicate((3.0, 4.1))
 
 
 def test_calibration_rows_are_guarded_like_test_rows():

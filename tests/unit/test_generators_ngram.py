@@ -162,10 +162,9 @@ def test_any_source_gets_an_answer(source):
 def test_unusual_sources_get_candidates(source):
     data = Split(["good day to you", "bad night to all", "good luck", "bad luck"], [0, 1, 0, 1])
     (result,) = prepared(data).generate([ask(source, 0.2, 0.8)])
-    assert all(
-        candidate.input is None or len(candidate.input) <= 2 * MAX_CHARACTERS
-        for candidate in result.candidates
-    )
+    lengths = [len(item.input) for item in result.candidates if item.input is not None]
+    assert lengths
+    assert max(lengths) <= 2 * MAX_CHARACTERS
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 1, 1], [0, 0, 2, 2], [0, 1, 1, 1], [0, 0, 0, 1]])
@@ -174,10 +173,10 @@ def test_rare_and_missing_classes(labels):
     generator = prepared(data, n_classes=3)
     request = ask("aa bb dd", 0.3, 0.3, 0.4)
     (result,) = generator.generate([request])
-    for candidate in result.candidates:
-        if candidate.input is not None:
-            (label,) = generator.relabel([RelabelRequest(candidate.input, request)])
-            assert label.label in labels
+    usable = [item.input for item in result.candidates if item.input is not None]
+    assert usable
+    answers = generator.relabel([RelabelRequest(text, request) for text in usable])
+    assert {answer.label for answer in answers} <= set(labels)
 
 
 def test_training_texts_without_letters_are_accepted():

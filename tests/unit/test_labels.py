@@ -85,6 +85,8 @@ def test_label_named_in_reply(reply, name):
         ("true", NO_LABEL),
         ("{}", NO_LABEL),
         ('{"label": null}', NO_LABEL),
+        ('{"label": " "}', NO_LABEL),
+        ("```\n```", NO_LABEL),
         ('{"label": "neutral"}', NO_LABEL),
         ('{"label": ["positive", "negative"]}', NO_LABEL),
         ("positively", NO_LABEL),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fgbench.calibration.statistics import holm
 from fgbench.errors import LeaderboardError
-from fgbench.leaderboard.build import assemble, control_of
+from fgbench.leaderboard.build import Controls, assemble
 from fgbench.leaderboard.files import parse_board, read_board, write_board
 from fgbench.leaderboard.models import Leaderboard, entry_id
 from fgbench.leaderboard.schema import schema_text
@@ -32,7 +32,7 @@ def find(board, arm, calibrator="none"):
 def test_committed_schema_matches_models(run):
     folder, _ = run
     committed = (BOARDS / "leaderboard.schema.json").read_text(encoding="utf-8")
-    assert committed == schema_text(), "python -m fgbench.leaderboard.schema writes it anew"
+    assert committed == schema_text(), "run python -m fgbench.leaderboard.schema > FILE"
     value = json.loads((folder / "leaderboard.json").read_text(encoding="utf-8"))
     jsonschema.validate(value, json.loads(committed))
     value["entries"][0]["surprise"] = 1
@@ -100,11 +100,11 @@ def test_control_must_share_seeds_dataset_and_protocol(tmp_path):
         coordinates("baseline", seeds=(0, 1), protocol="paper"),
     ):
         other, _ = make_entry(tmp_path, where)
-        assert control_of(synthesis, "baseline", [synthesis, other]) is None
+        assert Controls([synthesis, other]).of(synthesis, "baseline") is None
     more, _ = make_entry(tmp_path, coordinates("baseline", seeds=(0, 1)))
     exact, _ = make_entry(tmp_path, coordinates("baseline", seeds=(1,)))
-    assert control_of(synthesis, "baseline", [more]) == more
-    assert control_of(synthesis, "baseline", [more, exact]) == exact
+    assert Controls([more]).of(synthesis, "baseline") == more
+    assert Controls([more, exact]).of(synthesis, "baseline") == exact
 
 
 def test_comparison_pairs_seeds_by_value(tmp_path):

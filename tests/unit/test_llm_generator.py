@@ -22,7 +22,7 @@ from fgbench import (
 )
 from fgbench.testing import check_generator
 from fgbench_plugins.datasets.known_posterior import KnownPosterior
-from fgbench_plugins.generators.llm import LanguageModelGenerator
+from fgbench_plugins.generators.llm_generator import LanguageModelGenerator
 
 NAMES = ("negative", "positive")
 
@@ -223,7 +223,7 @@ def test_relabeling_reads_log_probabilities():
 
 def test_missing_logprobs_fail_after_one_request():
     generator = prepared(lambda _: "2", relabel_by="logprobs")
-    with pytest.raises(ConfigurationError, match="gives no log-probabilities; set relabel_by=text"):
+    with pytest.raises(ConfigurationError, match="returns no log-probabilities; set relabel_by"):
         generator.relabel([RelabelRequest(text, request()) for text in ("good", "fine")])
     assert len(generator.script.asked) == 1
 

@@ -14,7 +14,7 @@ from fgbench import (
     Price,
     Sampling,
 )
-from fgbench_plugins.language_models.dispatch import LONGEST_WAIT
+from fgbench_plugins.language_models.dispatch import MAX_WAIT
 from fgbench_plugins.language_models.faults import status_fault
 from fgbench_plugins.language_models.openai_endpoint import OpenAIChat, normalized_url
 from support.llm_behavior import FINAL_FAULTS, RETRIED_FAULTS
@@ -283,7 +283,7 @@ class TestFaults:
     @pytest.mark.parametrize("fault", RETRIED_FAULTS)
     def test_transient_fault_is_retried(self, llm_server, fault):
         server, ledger = llm_server(script=[fault]), Ledger()
-        (answer,) = ask(server, chats(1), ledger, timeout=0.3, concurrency=1)
+        (answer,) = ask(server, chats(1), ledger, timeout=1.0, concurrency=1)
         assert answer.ok
         assert answer.usage.requests == 2 == ledger.requests
 
@@ -343,7 +343,7 @@ class TestFaults:
 
         dispatcher = Dispatcher(None, None, None, 1, 1, 1.0, 1)
         job = Job(tuple(chats(1)), 1, failures=1)
-        assert dispatcher._wait(job, Fault("", retry_after=1e9)) == LONGEST_WAIT
+        assert dispatcher._wait(job, Fault("", retry_after=1e9)) == MAX_WAIT
         assert dispatcher._wait(job, Fault("", retry_after=0.1)) == 0.1
         # One that says "soon" again and again is not asked again and again.
         later = Job(job.requests, 1, failures=5)
@@ -370,13 +370,13 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("options", "behaviour", "words"),
         [
-            ({}, {"api_key": "right"}, "wants a key"),
-            ({"api_key_env": "MY_KEY"}, {"api_key": "right"}, "refuses the key .* MY_KEY"),
+            ({}, {"api_key": "right"}, "requires a key"),
+            ({"api_key_env": "MY_KEY"}, {"api_key": "right"}, "rejects the key .* MY_KEY"),
             ({"model": "absent"}, {}, "has no model 'absent': check model="),
-            ({}, {"always": "404-path"}, "is not there .*: check base_url="),
-            ({}, {"always": "403"}, "wants a key .HTTP 403"),
+            ({}, {"always": "404-path"}, "does not exist .*: check base_url="),
+            ({}, {"always": "403"}, "requires a key .HTTP 403"),
             ({}, {"always": "quota"}, "has no credit left"),
-            ({}, {"refuse": ("temperature",)}, "does not take one of the parameters.*temperature"),
+            ({}, {"refuse": ("temperature",)}, "rejects one of the parameters.*temperature"),
         ],
     )
     def test_configuration_error_ends_all_requests(
@@ -442,7 +442,7 @@ class TestWordings:
         for body in ({"error": {"message": message}}, {"message": message}, {"error": message}):
             fault = status_fault(400, {}, body, self.SENT, "m")
             assert (fault.reason, fault.transient) == ("prompt too long", False)
-            assert fault.refused is fault.stop is None
+            assert fault.rejected is fault.stop is None
 
     @pytest.mark.parametrize(
         ("status", "body", "field"),
@@ -464,7 +464,7 @@ class TestWordings:
         ],
     )  # fmt: skip
     def test_refused_field_wording_is_recognized(self, status, body, field):
-        assert status_fault(status, {}, body, self.SENT, "m").refused == field
+        assert status_fault(status, {}, body, self.SENT, "m").rejected == field
 
     @pytest.mark.parametrize(
         ("status", "body", "stop"),
@@ -538,9 +538,9 @@ class TestConstruction:
             ("http://me:hush@host/v1", "user name or a password"),
             ("https://hush@host/v1", "user name or a password"),
             ("http://host/v1?key=hush", "query"),
-            ("ftp://host/v1", "no HTTP address"),
-            ("localhost:8000/v1", "no HTTP address"),
-            ("http://host:hush/v1", "no address"),
+            ("ftp://host/v1", "not an HTTP URL"),
+            ("localhost:8000/v1", "not an HTTP URL"),
+            ("http://host:hush/v1", "not a valid URL"),
         ],
     )
     def test_invalid_base_url_is_refused(self, url, words):
@@ -555,7 +555,7 @@ class TestConstruction:
 
     def test_malformed_key_is_refused(self, llm_server, monkeypatch):
         monkeypatch.setenv("MY_KEY", "schlüssel hush")
-        with pytest.raises(ConfigurationError, match="MY_KEY holds characters") as caught:
+        with pytest.raises(ConfigurationError, match="MY_KEY contains characters") as caught:
             ask(llm_server(), chats(1), api_key_env="MY_KEY")
         assert "hush" not in str(caught.value)
 

@@ -40,7 +40,7 @@ def test_unknown_price_is_allowed():
 def test_extra_body_accepts_table_or_json():
     for given in ({"think": False}, '{"think": false}'):
         assert make(extra_body=given).extra_body == {"think": False}
-    for bad, words in (("think", "it is not JSON"), ("[1]", "dictionary")):
+    for bad, words in (("think", "not valid JSON"), ("[1]", "dictionary")):
         with pytest.raises(ConfigurationError, match=words):
             make(extra_body=bad)
 
@@ -55,7 +55,7 @@ def test_extra_body_is_part_of_the_identity():
     [
         ({"base_url": "http://me:hush@host/v1"}, "user name or a password"),
         ({"api_key_env": "sk-hush"}, "takes the name of an environment variable"),
-        ({"base_url": "host:8000"}, "no HTTP address"),
+        ({"base_url": "host:8000"}, "not an HTTP URL"),
         ({"concurrency": 0}, "concurrency"),
         ({"model": ""}, "model"),
     ],

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from fgbench_plugins.language_models.claims import is_claim, split_claim
 from fgbench_plugins.language_models.parsing import (
     CUT_OFF,
     ECHOES_PROMPT,
@@ -23,12 +22,13 @@ from fgbench_plugins.language_models.parsing import (
     is_refusal,
     parse_texts,
 )
+from fgbench_plugins.language_models.stated_probabilities import is_claim, split_claim
 
 NAMES = ("no complaint", "complaint")
 
 
 def read(reply, *, wanted=3, names=NAMES, **options):
-    return parse_texts(reply, wanted=wanted, names=names, **options)
+    return parse_texts(reply, n_requested=wanted, names=names, **options)
 
 
 def texts(reply, **options):
@@ -443,7 +443,7 @@ REPLIES = st.one_of(
 @settings(deadline=None)
 @given(REPLIES, st.booleans())
 def test_any_reply_gives_texts_or_reasons(reply, cut):
-    found = parse_texts(reply, wanted=3, names=NAMES, source="a source", prompt=["a"], cut=cut)
+    found = parse_texts(reply, n_requested=3, names=NAMES, source="a source", prompt=["a"], cut=cut)
     assert found
     for item in found:
         assert (item.text is None) != (item.rejection is None)
@@ -454,7 +454,8 @@ def test_any_reply_gives_texts_or_reasons(reply, cut):
             assert item.claimed is None or sum(item.claimed) == pytest.approx(1)
     assert sum(item.text is not None for item in found) <= 3
     assert (
-        parse_texts(reply, wanted=3, names=NAMES, source="a source", prompt=["a"], cut=cut) == found
+        parse_texts(reply, n_requested=3, names=NAMES, source="a source", prompt=["a"], cut=cut)
+        == found
     )
     is_refusal(reply)
 
@@ -465,7 +466,7 @@ def test_any_reply_gives_texts_or_reasons(reply, cut):
 )
 def test_long_reply_is_parsed_quickly(piece):
     started = time.perf_counter()
-    parse_texts(f"1. x{piece * (20_000 // len(piece))}x", wanted=3, names=NAMES)
+    parse_texts(f"1. x{piece * (20_000 // len(piece))}x", n_requested=3, names=NAMES)
     assert time.perf_counter() - started < 5  # quadratic expressions took minutes
 
 

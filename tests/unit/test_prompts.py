@@ -327,16 +327,16 @@ def test_braces_in_texts_are_literal(tmp_path):
         ("{{ source }}", "{{ sorce }}", 9, "unknown placeholder 'sorce'. Did you mean 'source'?"),
         ("{{ class.name }}", "{{ klass.name }}", 6, "unknown placeholder 'klass'"),
         ("{{ class.name }}", "{{ class.nmae }}", 6, "has no attribute 'nmae'"),
-        ("{{ asked_probabilities }}", "it", 2, "never says {{ asked_probabilities }}"),
-        ("{{ source }}", "it", 2, "never says {{ source }}"),
-        ("{{ text }}", "it", 11, "never says {{ text }}"),
+        ("{{ asked_probabilities }}", "it", 2, "required placeholder {{ asked_probabilities }}"),
+        ("{{ source }}", "it", 2, "required placeholder {{ source }}"),
+        ("{{ text }}", "it", 11, "required placeholder {{ text }}"),
         ("{{ text }}", "{{ source }}", 12, "unknown placeholder 'source'"),
         ("{% endfor %}", "{% endfr %}", 7, "endfr"),
         ("user = \"{{ names", "usr = \"{{ names", 12, "unknown key 'usr'. Did you mean 'user'?"),
         ("[relabeling]", "[relabelling]", 11, "Did you mean 'relabeling'?"),
-        ("[generation]", "[generation", 2, "it is not TOML"),
-        ("{{ text }}", "{{ text.__class__.__mro__ }}{{ text }}", 12, "cannot be filled in"),
-        ("{{ text }}", "{{ text }}{{ 1 / 0 }}", 12, "cannot be filled in"),
+        ("[generation]", "[generation", 2, "not valid TOML"),
+        ("{{ text }}", "{{ text.__class__.__mro__ }}{{ text }}", 12, "cannot be rendered"),
+        ("{{ text }}", "{{ text }}{{ 1 / 0 }}", 12, "cannot be rendered"),
     ],
 )  # fmt: skip
 def test_template_error_names_file_and_line(tmp_path, old, new, line, message):
@@ -362,5 +362,5 @@ def test_required_template_fields_depend_on_strategy(tmp_path):
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_template(str(tmp_path / "none.toml"), needs_source=True, by_option=False)
     (tmp_path / "mine.toml").write_bytes(b"[generation]\nuser = '\xff'\n")
-    with pytest.raises(ConfigurationError, match="line 2: it is not UTF-8"):
+    with pytest.raises(ConfigurationError, match="line 2: not valid UTF-8"):
         read_template(str(tmp_path / "mine.toml"), needs_source=True, by_option=False)

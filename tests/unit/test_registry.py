@@ -105,7 +105,22 @@ def fgbench_calibrators(register):
 """
 
 
-@pytest.mark.parametrize("text", [RAISES_ON_IMPORT, EXITS_ON_IMPORT, RAISES_ON_REGISTRATION])
+RAISES_LATER = """
+from fgbench import hookimpl
+
+@hookimpl
+def fgbench_calibrators(register):
+    register("half", "local_half:X", "")
+
+@hookimpl
+def fgbench_metrics(register):
+    raise RuntimeError("boom")
+"""
+
+
+@pytest.mark.parametrize(
+    "text", [RAISES_ON_IMPORT, EXITS_ON_IMPORT, RAISES_ON_REGISTRATION, RAISES_LATER]
+)
 def test_broken_plugin_is_reported_and_skipped(tmp_path, text):
     broken = plugin(tmp_path, "local_half", text)
     registry = Registry.load([broken, plugin(tmp_path, "local_fine")])
@@ -120,15 +135,17 @@ def test_broken_plugin_is_reported_and_skipped(tmp_path, text):
 
 def test_name_clash_error_names_both_plugins(tmp_path):
     registry = Registry.load([plugin(tmp_path, "local_one"), plugin(tmp_path, "local_two")])
-    with pytest.raises(PluginError, match=r"'shrink' is claimed by local_one\.py .* local_two\.py"):
+    with pytest.raises(
+        PluginError, match=r"'shrink' is registered by local_one\.py .* local_two\.py"
+    ):
         registry.find("calibrator", "shrink")
-    assert any("claimed by" in failure.reason for failure in registry.failures)
+    assert any("is registered by" in failure.reason for failure in registry.failures)
     assert registry.find("calibrator", "none").plugin.startswith("builtin")
 
 
 def test_built_in_name_cannot_be_overridden(tmp_path):
     thief = plugin(tmp_path, "local_thief", GOOD.replace('"shrink"', '"none"'))
-    with pytest.raises(PluginError, match=r"'none' is claimed by builtin .* and local_thief"):
+    with pytest.raises(PluginError, match=r"'none' is registered by builtin .* and local_thief"):
         Registry.load([thief]).find("calibrator", "none")
 
 
@@ -138,7 +155,7 @@ def test_plugins_are_loaded_from_environment(tmp_path, monkeypatch):
 
 
 def test_missing_plugin_file_is_an_error(tmp_path):
-    with pytest.raises(ConfigurationError, match="there is no such file"):
+    with pytest.raises(ConfigurationError, match="no such file"):
         Registry.load([str(tmp_path / "nothing.py")])
 
 
@@ -163,6 +180,102 @@ def test_raising_lifecycle_hook_is_reported_and_disabled(tmp_path):
     assert "tracker is down" in registry.failures[0].reason
 
 
+ORDERED = """
+from fgbench import hookimpl
+import local_calls
+
+@hookimpl(%(options)s)
+def fgbench_run_started(run):
+    local_calls.calls.append("%(module)s")
+"""
+
+WRAPPER = """
+from fgbench import hookimpl
+import local_calls
+
+@hookimpl(wrapper=True)
+def fgbench_run_started(run):
+    local_calls.calls.append("before")
+    result = yield
+    local_calls.calls.append("after")
+    return result
+"""
+
+
+@pytest.fixture
+def calls(tmp_path, monkeypatch):
+    """The list that the plugins of a test append to."""
+    (tmp_path / "local_calls.py").write_text("calls = []\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import local_calls
+
+    return local_calls.calls
+
+
+def ordered(folder, name, options=""):
+    text = ORDERED.replace("%(options)s", options)
+    return plugin(folder, name, text)
+
+
+def test_tryfirst_and_trylast_order_plugins(tmp_path, calls):
+    options = {"local_last": "trylast=True", "local_middle": "", "local_first": "tryfirst=True"}
+    Registry.load([ordered(tmp_path, *item) for item in options.items()]).notify(
+        "fgbench_run_started", run={}
+    )
+    assert calls == ["local_first", "local_middle", "local_last"]
+
+
+def test_hook_wrapper_runs_once_around_other_plugins(tmp_path, calls):
+    wrapper = plugin(tmp_path, "local_wrapper", WRAPPER)
+    inner = [ordered(tmp_path, "local_one"), ordered(tmp_path, "local_two")]
+    registry = Registry.load([wrapper, *inner])
+    registry.notify("fgbench_run_started", run={})
+    assert calls == ["before", "local_two", "local_one", "after"]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_raising_hook_wrapper_is_skipped(tmp_path, calls, moment):
+    text = WRAPPER.replace(f'append("{moment}")', 'append("boom" / 1)')
+    registry = Registry.load(
+        [plugin(tmp_path, "local_wrapper", text), ordered(tmp_path, "local_one")]
+    )
+    for _ in range(2):
+        registry.notify("fgbench_run_started", run={})
+    assert calls.count("local_one") == 2
+    (failure,) = registry.failures
+    assert failure.plugin.startswith("local_wrapper.py")
+    assert failure.reason.startswith("fgbench_run_started raised TypeError")
+
+
+def test_other_plugins_are_called_after_one_raises(tmp_path, calls):
+    broken = plugin(tmp_path, "local_broken", ORDERED.replace("%(options)s", "") + "    1 / 0\n")
+    registry = Registry.load([ordered(tmp_path, "local_one"), broken])
+    registry.notify("fgbench_run_started", run={})
+    registry.notify("fgbench_run_started", run={})
+    assert calls == ["local_broken", "local_one", "local_one"]
+    assert "ZeroDivisionError" in registry.failures[0].reason
+
+
+UNKNOWN_HOOK = """
+from fgbench import hookimpl
+
+@hookimpl(%s)
+def fgbench_calibratrs(register): ...
+"""
+
+
+def test_unknown_hook_is_reported_unless_optional(tmp_path):
+    registry = Registry.load(
+        [
+            plugin(tmp_path, "local_typo", UNKNOWN_HOOK.replace("(%s)", "")),
+            plugin(tmp_path, "local_optional", UNKNOWN_HOOK.replace("%s", "optionalhook=True")),
+        ]
+    )
+    (failure,) = registry.failures
+    assert failure.plugin.startswith("local_typo.py")
+    assert "unknown hook 'fgbench_calibratrs'" in failure.reason
+
+
 def test_every_built_in_part_imports_and_conforms():
     registry = Registry.load()
     for item in registry.registrations():
@@ -173,10 +286,21 @@ def test_every_built_in_part_imports_and_conforms():
         assert part.__doc__
 
 
-HEAVY = "numpy torch sklearn pandas transformers openai vllm matplotlib pydantic rich"
+HEAVY = "numpy scipy torch sklearn pandas transformers openai vllm matplotlib pydantic rich"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["list", "datasets"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["list"],
+        ["list", "datasets"],
+        ["--version"],
+        ["run", "--help"],
+        ["grid", "--help"],
+        ["ablation", "--help"],
+    ],
+)
 def test_help_and_list_import_nothing_heavy(arguments):
     script = (
         "import sys\nfrom fgbench.cli import run_command\n"

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import hashlib
+import itertools
 import json
 import re
 import shutil
@@ -12,7 +13,7 @@ from importlib.resources import files
 import pytest
 
 from fgbench.cli import run_command
-from fgbench.errors import LeaderboardError
+from fgbench.errors import DataError, LeaderboardError
 from fgbench.report import results, samples, write_report
 from fgbench.report.fidelity import MAX_DOTS, fidelity, tenth_rows
 from support.boards import make_run
@@ -189,8 +190,15 @@ def test_fidelity_draws_a_bounded_number_of_dots_but_averages_all_inputs():
     assert summary.dots[0] == pairs[0]
 
 
-@pytest.mark.parametrize("value", ["[NaN, 0.5]", "[-0.5, 1.5]", '["a", "b"]', "[]", "7", "null"])
-@pytest.mark.parametrize("field", ["asked_probabilities", "achieved_probabilities"])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *itertools.product(
+            ["asked_probabilities", "achieved_probabilities"], ["[NaN, 0.5]", "[-0.5, 1.5]", "[]"]
+        ),
+        ("achieved_probabilities", "null"),
+    ],
+)
 def test_fidelity_ignores_samples_without_valid_probabilities(run, tmp_path, field, value):
     shutil.copytree(run, tmp_path / "run")
     (file,) = (tmp_path / "run" / "samples").iterdir()
@@ -238,17 +246,26 @@ def test_large_board_report_omits_plain_tables(run, tmp_path, monkeypatch):
     assert "On the test split" not in page.text
 
 
-def test_report_accepts_numeric_inputs_and_broken_lines(run, tmp_path):
+def test_report_rounds_and_shortens_numeric_inputs(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     (file,) = (tmp_path / "run" / "samples").iterdir()
     sample = json.loads(file.read_text(encoding="utf-8").splitlines()[0])
     sample["source"]["input"] = [1.25, -3.0]
     sample["input"] = [float(k) for k in range(20)]
-    lines = [json.dumps(sample), "{", "[]", '{"bin": "x"}']
-    file.write_text("\n".join(lines), encoding="utf-8")
+    file.write_text(json.dumps(sample), encoding="utf-8")
     page = Page(page_of(tmp_path / "run"))
     assert "(1.25, -3)" in page.text
     assert "(0, 1, 2, 3, 4, 5, 6, 7, …)" in page.text
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"bin": "x"}'])
+def test_malformed_sample_line_is_named(run, tmp_path, line):
+    shutil.copytree(run, tmp_path / "run")
+    (file,) = (tmp_path / "run" / "samples").iterdir()
+    lines = file.read_text(encoding="utf-8").splitlines()
+    file.write_text("\n".join([*lines[:3], line, *lines[3:]]), encoding="utf-8")
+    with pytest.raises(DataError, match=rf"{file.name} line 4: not "):
+        page_of(tmp_path / "run")
 
 
 def test_report_command_writes_to_run_or_given_path(run, tmp_path, capsys):
@@ -257,7 +274,7 @@ def test_report_command_writes_to_run_or_given_path(run, tmp_path, capsys):
     assert (tmp_path / "x" / "page.html").read_bytes() == (run / "report.html").read_bytes()
     assert capsys.readouterr().out.endswith("report.html\n")
     assert run_command(["report", str(tmp_path / "none")]) == 2
-    assert capsys.readouterr().err == f"Error: {tmp_path / 'none'}: there is no such run folder.\n"
+    assert capsys.readouterr().err == f"Error: {tmp_path / 'none'}: no such run folder.\n"
 
 
 def diagnosed(run, folder, **changes):

@@ -7,7 +7,7 @@ import pytest
 
 from fgbench.cards import DataFolder
 from fgbench.digests import digest
-from fgbench.leaderboard.bundled import bundled_suite
+from fgbench.leaderboard.bundled import board_path
 from fgbench.plan.plan import make_plan
 from fgbench.plan.suite import Suite
 from fgbench.plugins.registry import Registry
@@ -47,5 +47,5 @@ def test_stage_keys_of_embedded_suites_are_pinned(name, values):
 
 
 def test_stage_keys_of_quick_suite_are_pinned(real_data):
-    suite = Suite.build(Suite.read(bundled_suite("quick")))
+    suite = Suite.build(Suite.read(board_path(Path("quick")).with_name("suite.toml")))
     assert keys_by_stage(suite, DataFolder.from_environment(real_data)) == PINNED["quick"]

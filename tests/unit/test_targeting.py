@@ -123,6 +123,7 @@ def test_near_tie_keeps_predicted_class():
     rows = np.array([[0.46, 0.45, 0.09]] + [[0.415, 0.30, 0.285]] * 2)
     predictions = Predictions(np.log(rows), np.zeros(3, dtype=int))  # all right: underconfident
     targets = target_bins(predictions, bins=15, selector="threshold", threshold=0.03, alpha=0.05)
+    assert [source.row for source in targets.sources] == [0, 1, 2]
     for source in targets.sources:
         before, asked = source.bin_probabilities, source.asked_probabilities
         assert asked[0] > before[0], "the predicted class gains"

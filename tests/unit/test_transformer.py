@@ -29,7 +29,7 @@ from safetensors.torch import load_file  # noqa: E402
 
 from fgbench_plugins.classifiers import transformer_network  # noqa: E402 - it imports torch
 from fgbench_plugins.classifiers.transformer_batches import (  # noqa: E402
-    TokenisedTexts,
+    TokenizedTexts,
     inference_batches,
     training_batches,
 )
@@ -284,7 +284,7 @@ def test_early_stopping_keeps_the_best_epoch(tiny, monkeypatch):
     )
     part = classifier(tiny, learning_rate=1e-2, epochs=40, early_stopping=1)
     assert len(steps_of(part, noise, monkeypatch)) < 40 * 2
-    with pytest.raises(ConfigurationError, match="set one"):
+    with pytest.raises(ConfigurationError, match="set only one"):
         classifier(tiny, steps=5, early_stopping=1)
 
 
@@ -319,7 +319,7 @@ def test_epoch_has_every_row_once_with_little_padding(n, size):
 def test_tokens_match_tokenizer(tiny):
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny)
     texts = ["rain", "", "the very very fine sun", "sun " * 60]
-    tokens = TokenisedTexts(tokenizer, texts, 16, torch.device("cpu"))
+    tokens = TokenizedTexts(tokenizer, texts, 16, torch.device("cpu"))
     expected = tokenizer(texts, truncation=True, max_length=16, padding=True, return_tensors="pt")
     ids, mask = tokens.batch(np.arange(4))
     assert torch.equal(ids, expected["input_ids"])
@@ -356,7 +356,7 @@ def test_unfetchable_model_error_suggests_fix(tmp_path, no_network, monkeypatch)
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    with pytest.raises(ConfigurationError, match="cannot be fetched") as caught:
+    with pytest.raises(ConfigurationError, match="the download failed") as caught:
         classifier("google-bert/bert-base-uncased").source()
     assert "hf download google-bert/bert-base-uncased" in str(caught.value)
     assert "model=PATH" in str(caught.value)

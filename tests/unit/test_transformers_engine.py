@@ -11,7 +11,7 @@ from fgbench import BudgetError, ConfigurationError, Message, PluginError
 from fgbench_plugins.generators.hf import TransformersGenerator
 from fgbench_plugins.generators.vllm import Llama2Vllm
 from fgbench_plugins.language_models.local_model import LocalModel
-from fgbench_plugins.language_models.vllm_surroundings import require_vllm
+from fgbench_plugins.language_models.vllm_environment import require_vllm
 from support.tiny_llama import WITHOUT_SYSTEM, NoCaps, ask, chat, save_tiny_llama
 
 torch = pytest.importorskip("torch", reason="the engine needs fgbench[transformers]")
@@ -186,15 +186,15 @@ def test_reserved_requests_are_answered_at_cap(model):
 
 def test_out_of_memory_halves_batches(tiny, monkeypatch):
     sizes = []
-    write = transformers_engine._write
+    generate = transformers_engine._generate
 
     def short_of_memory(loaded, batch):
         sizes.append(len(batch))
         if len(batch) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return write(loaded, batch)
+        return generate(loaded, batch)
 
-    monkeypatch.setattr(transformers_engine, "_write", short_of_memory)
+    monkeypatch.setattr(transformers_engine, "_generate", short_of_memory)
     requests = [chat("x", draw=number, temperature=1, max_tokens=3) for number in range(12)]
     fgbench.release_resident()
     halved = ask(engine(tiny), requests)
@@ -207,7 +207,7 @@ def test_out_of_memory_for_one_answer_is_an_error(tiny, monkeypatch):
     def never(loaded, batch):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(transformers_engine, "_write", never)
+    monkeypatch.setattr(transformers_engine, "_generate", never)
     with pytest.raises(ConfigurationError, match=r"out of memory on cpu .* smaller model"):
         ask(engine(tiny), [chat("x", max_tokens=2)])
 
@@ -292,7 +292,7 @@ def test_model_is_loaded_once_and_freed(tiny, monkeypatch):
 
 def test_missing_vllm_error_names_alternatives_before_run(monkeypatch, tmp_path):
     monkeypatch.setattr(
-        "fgbench_plugins.language_models.vllm_surroundings.find_spec", lambda name: None
+        "fgbench_plugins.language_models.vllm_environment.find_spec", lambda name: None
     )
     require_vllm.cache_clear()
     with pytest.raises(PluginError, match=r"fgbench\[vllm\].*openai:base_url=….*ngram"):

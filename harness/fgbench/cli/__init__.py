@@ -1,65 +1,67 @@
-"""The command line. Each command lives in a module of its own, imported when it is called."""
+"""The command line. Each command is in a module of its own, imported when it is called.
+
+Importing the module of `fgbench list` hides the built-in `list` in this one.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from fgbench._version import __version__
+from fgbench.cli.commands import COMMANDS
 from fgbench.errors import FgbenchError
 
-_COMMANDS = {
-    "run": ("fgbench.cli.run:run", "Run a matrix of cells and write its leaderboard."),
-    "plan": ("fgbench.cli.plan:plan", "Show what a run would do; runs nothing."),
-    "list": ("fgbench.cli.list:list_parts", "List data sets, classifiers and all other parts."),
-    "show": ("fgbench.cli.show:show", "Show one part: its parameters, needs and card."),
-    "data": ("fgbench.cli.data:data", "Fetch, verify and describe data sets."),
-    "cache": ("fgbench.cli.cache:cache", "Count, export and import language models' answers."),
-    "store": ("fgbench.cli.store:store", "Show and free the disk space of stored stages."),
-    "report": ("fgbench.cli.report:report", "Write the HTML report of a run."),
-    "evaluate": ("fgbench.cli.evaluate:evaluate", "Evaluate anyone's predictions, without a run."),
-    "predict": ("fgbench.cli.predict:predict", "Classify new texts with the model of a run."),
-    "leaderboard": ("fgbench.cli.leaderboard:leaderboard", "Build, compare, verify, rerun boards."),
-    "doctor": ("fgbench.cli.doctor:doctor", "Check the installation, the plugins and the folders."),
-}
+if TYPE_CHECKING:
+    from fgbench.plugins.registry import Registration, Registry
 
 FAULT = 1
 INTERRUPTED = 130
 
 
 class LazyGroup(click.Group):
-    """A group whose help is static and whose commands are imported on use."""
+    """A group whose commands, those of plugins included, are imported when they are called.
+
+    Plugins are loaded only for the help and for commands that are not built in.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the commands, in the order of their use."""
-        return list(_COMMANDS)
+        """Return the names of the commands, built-in ones first."""
+        return [*COMMANDS, *(command.name for command in _plugin_commands(ctx))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command."""
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
+        """Import and return a command; `PluginError` says why a plugin's cannot be imported."""
+        if cmd_name in COMMANDS:
+            module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+            command: click.Command = getattr(import_module(module), attribute)
+        else:
+            command = _registry(ctx).command(cmd_name)
         _offer_debug(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing them."""
+        rows = [(name, summary) for name, (_, summary) in COMMANDS.items()]
+        for command in _plugin_commands(ctx):
+            origin = "" if command.is_built_in else f" [{command.plugin.partition(' ')[0]}]"
+            rows.append((command.name, command.summary + origin))
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+            formatter.write_dl(rows)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find a command; an unknown one is an error that names the nearest."""
-        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from fgbench.errors import did_you_mean
 
-            ctx.fail(f"No such command {args[0]!r}. {did_you_mean(args[0], _COMMANDS)}")
+            names = [*COMMANDS, *_registry(ctx).names("command")]
+            if args[0] not in names:
+                ctx.fail(f"No such command {args[0]!r}. {did_you_mean(args[0], names)}")
         return super().resolve_command(ctx, args)
 
 
@@ -95,31 +97,57 @@ def run_command(arguments: list[str]) -> int:
         error.show()
         return 2
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted. The same command goes on from here.", err=True)
+        click.echo("Interrupted. Run the same command to resume.", err=True)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader has gone (`| head`): nothing is left to say, not even while closing.
+        # The reader is gone (`| head`): print nothing more, not even while closing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         if debug:
             raise
         click.echo(
-            f"Error: a fault of fgbench, not of your input: {type(error).__name__}: {error}. What "
-            "has finished is kept. Please report it with what the same command says with --debug.",
+            f"Internal error (a bug in {_owner(arguments)}, not in your input): "
+            f"{type(error).__name__}: {error}. Completed work is kept. Please report it with the "
+            "output of --debug.",
             err=True,
         )
         return FAULT
 
 
+def _registry(ctx: click.Context) -> Registry:
+    """Return the registry, loaded once per command line."""
+    from fgbench.cli.options import load_registry
+
+    key = f"{__name__}.registry"
+    if key not in ctx.meta:
+        ctx.meta[key] = load_registry(())
+    registry: Registry = ctx.meta[key]
+    return registry
+
+
+def _plugin_commands(ctx: click.Context) -> list[Registration]:
+    """Return the plugins' commands; none, with a warning, if plugins cannot be loaded."""
+    try:
+        return [*_registry(ctx).registrations("command")]
+    except FgbenchError as error:
+        click.echo(f"Warning: {error}", err=True)
+        return []
+
+
+def _owner(arguments: list[str]) -> str:
+    """Return whose command a command line calls, for the message about an internal error."""
+    if not arguments or arguments[0] in COMMANDS or arguments[0].startswith("-"):
+        return "fgbench"
+    return f"the plugin that provides {arguments[0]!r}"
+
+
 def _offer_debug(command: click.Command) -> None:
     """Give a command, and the commands of a group, the option --debug."""
-    commands: list[Any] = [command]
-    if isinstance(command, click.Group):
-        commands = list(command.commands.values())
-    for each in commands:
-        if not any(parameter.name == "debug" for parameter in each.params):
-            each.params.append(
+    commands = [*command.commands.values()] if isinstance(command, click.Group) else [command]
+    for command in commands:
+        if not any(parameter.name == "debug" for parameter in command.params):
+            command.params.append(
                 click.Option(
                     ["--debug"],
                     is_flag=True,

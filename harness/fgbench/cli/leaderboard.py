@@ -67,6 +67,7 @@ def build(
 @click.option("--bins", multiple=True, metavar="M", help="Only these numbers of bins.")
 @click.option("--sort", metavar="METRIC", help="Best first in each group, with ranks.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@plugin_option
 def show(
     file: Path,
     dataset: tuple[str, ...],
@@ -79,6 +80,7 @@ def show(
     bins: tuple[str, ...],
     sort: str | None,
     as_json: bool,
+    plugins: tuple[str, ...],
 ) -> None:
     """Show a board, the board of a run folder, or one that comes with fgbench, by its name.
 
@@ -88,7 +90,7 @@ def show(
     from fgbench.leaderboard.files import read_board
     from fgbench.report.view import filtered
 
-    whole = read_board(board_path(file))
+    whole = read_board(board_path(file, load_registry(plugins)))
     wanted = {
         "dataset": dataset,
         "classifier": classifier,
@@ -135,9 +137,10 @@ def verify(
     from fgbench.leaderboard.bundled import board_path
     from fgbench.leaderboard.verify import verify_board
 
+    registry = load_registry(plugins)
     result = verify_board(
-        board_path(file),
-        load_registry(plugins),
+        board_path(file, registry),
+        registry,
         intervals=not without_intervals,
         numbers=not only_digests,
     )

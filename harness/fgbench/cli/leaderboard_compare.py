@@ -55,10 +55,11 @@ def compare(
     from fgbench.compare.compare import compare_files
     from fgbench.leaderboard.bundled import board_path
 
+    registry = load_registry(plugins)
     found = compare_files(
-        board_path(old),
-        board_path(new),
-        load_registry(plugins),
+        board_path(old, registry),
+        board_path(new, registry),
+        registry,
         metrics=metric,
         paired=not unpaired,
     )

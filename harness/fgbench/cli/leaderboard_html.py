@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from fgbench.cli.options import load_registry, plugin_option
+
 _MOST_PROBLEMS = 3
 
 
@@ -19,7 +21,8 @@ _MOST_PROBLEMS = 3
     "--samples", "runs", multiple=True, metavar="RUN", type=click.Path(path_type=Path),
     help="Show the synthetic samples of this run folder, too.",
 )  # fmt: skip
-def html(file: Path, output: Path, runs: tuple[Path, ...]) -> None:
+@plugin_option
+def html(file: Path, output: Path, runs: tuple[Path, ...], plugins: tuple[str, ...]) -> None:
     """Write a board as one HTML page: table, diagrams, Pareto front, cost and gain.
 
     FILE is a board, a run folder, or the name of a board that comes with fgbench. The page needs no
@@ -28,7 +31,7 @@ def html(file: Path, output: Path, runs: tuple[Path, ...]) -> None:
     from fgbench.leaderboard.bundled import board_path
     from fgbench.report import write_board_page
 
-    page = write_board_page(board_path(file), output, runs)
+    page = write_board_page(board_path(file, load_registry(plugins)), output, runs)
     for problem in page.undrawn[:_MOST_PROBLEMS]:
         click.echo(f"No reliability diagram: {problem}", err=True)
     if len(page.undrawn) > _MOST_PROBLEMS:

@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fgbench.cli.options import data_dir_option, load_registry, plugin_option
+from fgbench.cli.options import (
+    data_dir_option,
+    execution_options,
+    failure_lines,
+    load_registry,
+    plugin_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fgbench.engine.events import Listener
     from fgbench.plan.plan import Plan
+    from fgbench.runs.execution import Execution
     from fgbench.runs.regenerate import Regeneration
     from fgbench.store import Store
 
@@ -23,9 +30,6 @@ if TYPE_CHECKING:
 @click.command("regenerate")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--entry", "entries", multiple=True, metavar="ID", help="Only this entry.")
-@click.option(
-    "--replay", metavar="FILE", help="Take all answers of language models from an exported file."
-)
 @click.option(
     "--out",
     default="regenerated",
@@ -35,9 +39,9 @@ if TYPE_CHECKING:
 @click.option(
     "--store",
     metavar="DIR",
-    help="Use the stages stored here [default: none: everything is run anew].",
+    help="Reuse the stages stored in DIR [default: reuse nothing].",
 )
-@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Processes [default: 1].")
+@execution_options
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @data_dir_option
@@ -45,10 +49,9 @@ if TYPE_CHECKING:
 def regenerate(
     file: Path,
     entries: tuple[str, ...],
-    replay: str | None,
     out: str,
     store: str | None,
-    jobs: int,
+    execution: Execution,
     as_json: bool,
     quiet: bool,
     data_dir: str | None,
@@ -64,32 +67,30 @@ def regenerate(
 
     from fgbench.cards import DataFolder
     from fgbench.leaderboard.bundled import board_path
-    from fgbench.plugins.references import PartReference
     from fgbench.runs.regenerate import regenerate
     from fgbench.store import Store
 
     with contextlib.redirect_stdout(sys.stderr):
         found = regenerate(
-            board_path(file),
+            board_path(file, registry),
             registry,
             DataFolder.from_environment(data_dir),
             out=Path(out),
-            executor=PartReference.parse(f"local:jobs={jobs}"),
+            execution=execution,
             wanted=entries,
             store=Store(Path(store)) if store else None,
-            replay=Path(replay) if replay else None,
-            observe=lambda plan, chosen: _observed(plan, chosen, quiet),
+            observe=lambda plan, chosen, account: _observed(plan, chosen, account, quiet),
         )
     _tell(found, as_json)
     return 0 if found.ok else 1
 
 
 @contextlib.contextmanager
-def _observed(plan: Plan, store: Store, quiet: bool) -> Iterator[Listener]:
+def _observed(plan: Plan, store: Store, account: str, quiet: bool) -> Iterator[Listener]:
     from fgbench.cli.progress import progress
     from fgbench.llm.answers import ANSWERS_FILE
 
-    with progress(plan, store.root / ANSWERS_FILE, quiet=quiet) as observer:
+    with progress(plan, store.root / ANSWERS_FILE, quiet=quiet, account=account) as observer:
         yield observer
 
 
@@ -107,5 +108,6 @@ def _tell(found: Regeneration, as_json: bool) -> None:
     else:
         click.echo(drift.as_text(found.comparison), nl=False)
         click.echo(f"Runs: {', '.join(map(str, found.folders))}")
-    for failure in found.failures:
-        click.echo(f"Failed: {failure.label}: {failure.error}", err=True)
+    if found.failures:
+        for line in failure_lines(found.failures, "events.jsonl of each run"):
+            click.echo(line, err=True)

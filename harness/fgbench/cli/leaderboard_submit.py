@@ -30,8 +30,9 @@ def submit_check(file: Path, against: Path | None, as_json: bool, plugins: tuple
     from fgbench.leaderboard.bundled import board_path
     from fgbench.leaderboard.submission import check_submission
 
-    joined = None if against is None else board_path(against)
-    checks = check_submission(board_path(file), load_registry(plugins), against=joined)
+    registry = load_registry(plugins)
+    joined = None if against is None else board_path(against, registry)
+    checks = check_submission(board_path(file, registry), registry, against=joined)
     passed = all(check.passed for check in checks)
     if as_json:
         value = [

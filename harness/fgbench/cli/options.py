@@ -1,18 +1,21 @@
-"""Options that several commands share."""
+"""Options that several commands share, in groups: matrix, store, data and execution."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fgbench.cli.commands import COMMANDS
 from fgbench.plugins.registry import Registry
 
 if TYPE_CHECKING:
     from fgbench.plan.cells import Refusal
     from fgbench.plan.suite import Suite
+    from fgbench.runs.session import FailedCell
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -21,16 +24,77 @@ plugin_option = click.option(
     "plugins",
     multiple=True,
     metavar="FILE",
-    help="Load a local plugin file; may stand several times. FGBENCH_PLUGINS does the same.",
+    help="Load a local plugin file (repeatable). Also: FGBENCH_PLUGINS.",
 )
 
 store_option = click.option(
-    "--store", metavar="DIR", help="Folder of stored stages [default: FGBENCH_STORE, or a cache]."
+    "--store", metavar="DIR", help="Folder of stored stages [default: FGBENCH_STORE or a cache]."
 )
 
 data_dir_option = click.option(
     "--data-dir", metavar="DIR", help="Folder with data set files [default: FGBENCH_DATA]."
 )
+
+_COUNT = click.IntRange(min=0)
+_ATTEMPTS = "across resumes and processes."
+
+
+def execution_options(function: _F) -> _F:
+    """Add the options of the executor and the budget; the function takes them as `execution`."""
+
+    @wraps(function)
+    def with_execution(
+        *arguments: Any,
+        jobs: int,
+        executor: str | None,
+        max_cost: float | None,
+        max_requests: int | None,
+        max_tokens: int | None,
+        replay: str | None,
+        **options: Any,
+    ) -> Any:
+        from fgbench.llm.budget import Caps
+        from fgbench.runs.execution import Execution, executor_reference
+
+        execution = Execution(
+            executor_reference(executor, jobs),
+            Caps(max_requests, max_tokens, max_cost),
+            Path(replay) if replay else None,
+        )
+        return function(*arguments, execution=execution, **options)
+
+    decorators = [
+        click.option(
+            "--jobs", type=click.IntRange(min=1), default=1, help="Processes [default: 1]."
+        ),
+        click.option("--executor", metavar="NAME", help="Executor [default: local:jobs=N]."),
+        click.option(
+            "--max-cost",
+            type=click.FloatRange(min=0),
+            metavar="USD",
+            help=f"Maximum LLM cost in USD for the run, {_ATTEMPTS}",
+        ),
+        click.option(
+            "--max-requests",
+            type=_COUNT,
+            metavar="N",
+            help=f"Maximum LLM requests for the run, {_ATTEMPTS}",
+        ),
+        click.option(
+            "--max-tokens",
+            type=_COUNT,
+            metavar="N",
+            help=f"Maximum LLM tokens for the run, {_ATTEMPTS}",
+        ),
+        click.option(
+            "--replay", metavar="FILE", help="Take all LLM answers from an exported file."
+        ),
+    ]
+    decorated: Any = with_execution
+    for decorator in reversed(decorators):
+        decorated = decorator(decorated)
+    return decorated  # type: ignore[no-any-return]
+
 
 _MATRIX = [
     ("--dataset", "datasets", "Data set, NAME or NAME:key=value,…"),
@@ -40,14 +104,14 @@ _MATRIX = [
     ("--calibrator", "calibrators", "Calibrator [default: none and temperature]."),
     ("--metric", "metrics", "Metric [default: all]."),
     ("--arm", "arms", "Arm: baseline, real, resample, random-bins, synthesis, synthesis+."),
-    ("--bins", "bins", "Number of bins of the diagram that picks targets [default: 15]."),
+    ("--bins", "bins", "Bins of the reliability diagram that selects targets [default: 15]."),
     ("--seed", "seeds", "Seed [default: 0, 1 and 2]."),
 ]
 _SETTINGS = [
-    ("--protocol", "protocol", "strict|paper", "Which rows pick bins and fit calibrators."),
-    ("--selector", "selector", "threshold|significant", "How bins are picked."),
-    ("--threshold", "threshold", "T", "Gap from which a bin is targeted [default: 0.03]."),
-    ("--alpha", "alpha", "A", "Level of the selector 'significant' [default: 0.05]."),
+    ("--protocol", "protocol", "strict|paper", "Which rows select bins and fit calibrators."),
+    ("--selector", "selector", "threshold|significant", "How bins are selected."),
+    ("--threshold", "threshold", "T", "Target bins whose gap exceeds T [default: 0.03]."),
+    ("--alpha", "alpha", "A", "Significance level of the selector 'significant' [default: 0.05]."),
     ("--limit", "limit", "N", "Use only the first N rows of each split."),
     ("--replicates", "replicates", "R", "Bootstrap replicates [default: 1000]."),
     ("--name", "name", "NAME", "Name of the run."),
@@ -55,7 +119,7 @@ _SETTINGS = [
 
 
 def matrix_options(function: _F) -> _F:
-    """Add the options that span a matrix, and the argument SUITE."""
+    """Add the argument SUITE and the options of its matrix, its data and its store."""
     decorators: list[Callable[[_F], _F]] = [
         click.argument("suite_file", required=False, metavar="[SUITE]")
     ]
@@ -68,7 +132,7 @@ def matrix_options(function: _F) -> _F:
         click.option(
             "--skip-incompatible",
             is_flag=True,
-            help="Leave out combinations that cannot work instead of refusing the run.",
+            help="Skip combinations that cannot work instead of refusing the run.",
         )
     )
     decorators += [data_dir_option, store_option, plugin_option]
@@ -78,31 +142,45 @@ def matrix_options(function: _F) -> _F:
 
 
 def load_registry(plugins: tuple[str, ...]) -> Registry:
-    """Load all plugins; say on standard error which ones were left out."""
-    registry = Registry.load(plugins)
+    """Load all plugins; warn on standard error about those that failed."""
+    registry = Registry.load(plugins, reserved_commands=COMMANDS)
     for failure in registry.failures:
         click.echo(f"Warning: plugin {failure.plugin}: {failure.reason}", err=True)
     return registry
 
 
 def build_suite(suite_file: str | None, skip_incompatible: bool, options: dict[str, Any]) -> Suite:
-    """Return the suite that a file and the options say; an option replaces the file's key."""
+    """Return the suite of a file and options; an option replaces the key of the file."""
     from fgbench.plan.suite import Suite
 
-    given = {key: value for key, value in options.items() if value not in (None, ())}
+    values = {key: value for key, value in options.items() if value not in (None, ())}
     if skip_incompatible:
-        given["incompatible"] = "skip"
+        values["incompatible"] = "skip"
     if suite_file is None:
-        return Suite.build(given, where="options")
-    return Suite.build(Suite.read(Path(suite_file)) | given, where=f"suite {suite_file}, options")
+        return Suite.build(values, where="options")
+    return Suite.build(Suite.read(Path(suite_file)) | values, where=f"suite {suite_file}, options")
 
 
-def tell_refusals(refusals: list[Refusal]) -> list[str]:
-    """Return a line for each reason why combinations were left out, with the first of them."""
+def refusal_lines(refusals: list[Refusal]) -> list[str]:
+    """Return a line for each reason why combinations were skipped, with the first of them."""
     labels: dict[str, list[str]] = {}
     for refusal in refusals:
         labels.setdefault(refusal.reason, []).append(refusal.label)
+    return [f"Skipped {_and_others(names)}: {reason}." for reason, names in labels.items()]
+
+
+def failure_lines(failures: list[FailedCell], tracebacks: str) -> list[str]:
+    """Return a line for each reason why cells failed, and one that says where to look."""
+    labels: dict[str, list[str]] = {}
+    for failure in failures:
+        labels.setdefault(failure.error, []).append(failure.label)
+    count = f"{len(failures)} cell{'' if len(failures) == 1 else 's'}"
     return [
-        f"Left out: {found[0]}{f' and {len(found) - 1} more' if len(found) > 1 else ''}: {reason}."
-        for reason, found in labels.items()
+        *(f"Failed: {_and_others(names)}: {error}" for error, names in labels.items()),
+        f"{count} failed; all other results were kept. Tracebacks: {tracebacks}",
     ]
+
+
+def _and_others(names: list[str]) -> str:
+    others = len(names) - 1
+    return names[0] + (f" and {others} other{'' if others == 1 else 's'}" if others else "")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fgbench.cli.options import build_suite, load_registry, matrix_options, tell_refusals
+from fgbench.cli.options import build_suite, load_registry, matrix_options, refusal_lines
 
 if TYPE_CHECKING:
     from fgbench.usage import Usage
@@ -29,7 +29,7 @@ def plan(
 ) -> None:
     """Show the cells and stages of a run, which of them are stored, and what it will generate.
 
-    Takes the same arguments as `fgbench run`, and runs nothing.
+    Takes the same suite and options as `fgbench run`; runs nothing.
     """
     from fgbench.cards import DataFolder
     from fgbench.plan.forecast import forecast
@@ -87,8 +87,8 @@ def plan(
         data.add_row(item.part.label, str(item.dataset.n_classes), *sizes, resolved)
     console.print(data)
     console.print(
-        "resolves: the difference in ECE that the test split shows with a power of 80 % (p < 0.05, "
-        "before Holm's adjustment) at worst; pairing and confident predictions make it smaller.",
+        "resolves: minimum detectable ECE difference (80 % power, α = 0.05 before Holm's "
+        "adjustment, worst case). Pairing and confident predictions make it smaller.",
         highlight=False,
     )
     stages = Table(box=box.SIMPLE_HEAD)
@@ -101,26 +101,26 @@ def plan(
     console.print(stages)
     if outlook.generators:
         for generator, requests in sorted(outlook.generators.items()):
-            sure = "" if not outlook.requests_at_most else "at most "
+            bound = "" if not outlook.requests_at_most else "at most "
             console.print(
-                f"Generator {generator}: {sure}{requests:,} requests in the first round, "
+                f"Generator {generator}: {bound}{requests:,} requests in the first round, "
                 f"up to {outlook.rounds} rounds."
             )
             usage = outlook.usage[generator]
             if usage.prompt_tokens or usage.completion_tokens:
                 most = outlook.usage_at_most(generator)
                 console.print(
-                    f"  about {_say(usage)} in the first round, {_say(most)} if all rounds are as "
-                    "large; what is answered already costs nothing again.",
+                    f"  about {_usage(usage)} in the first round, {_usage(most)} if all rounds "
+                    "are as large; stored answers are free.",
                     highlight=False,
                 )
     for classifier, usage in sorted(outlook.classifying.items()):
-        console.print(f"Classifier {classifier}: about {_say(usage)}.", highlight=False)
-    for line in tell_refusals(planned.refusals):
+        console.print(f"Classifier {classifier}: about {_usage(usage)}.", highlight=False)
+    for line in refusal_lines(planned.refusals):
         console.print(line, highlight=False)
 
 
-def _say(usage: Usage) -> str:
+def _usage(usage: Usage) -> str:
     cost = f", ${usage.cost_usd:,.2f}" if usage.cost_usd else ""
     return (
         f"{usage.requests:,} calls, {usage.prompt_tokens:,} prompt and "

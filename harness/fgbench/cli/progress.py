@@ -24,16 +24,21 @@ _ENDED = frozenset({"stage_finished", "stage_cached", "stage_shared", "stage_fai
 
 
 @contextlib.contextmanager
-def progress(plan: Plan, answers: Path, *, quiet: bool) -> Iterator[Listener]:
-    """Yield an observer that shows how far a run is, and what the file `answers` says it spent."""
+def progress(
+    plan: Plan, answers: Path, *, quiet: bool, account: str | None = None
+) -> Iterator[Listener]:
+    """Yield an observer that shows how far a run is, and what it has spent.
+
+    `answers` is the file of answers, `account` whose spending there is shown: the run's by default.
+    """
     if quiet:
         yield lambda event: None
     elif sys.stderr.isatty():
-        with _bars(plan, answers) as observer:
+        with _bars(plan, answers, account or plan.run_id) as observer:
             yield observer
     else:
         plain = _Plain(plan)
-        with _watched(answers, plan.run_id, _PLAIN_SPENDING_EVERY, plain.spent):
+        with _watched(answers, account or plan.run_id, _PLAIN_SPENDING_EVERY, plain.spent):
             yield plain
 
 
@@ -60,7 +65,7 @@ class _Tally:
         if self.accepted:
             parts.append(f"{self.accepted:,} synthetic")
         if self.spent is not None:
-            parts.append(_say(self.spent))
+            parts.append(_spending(self.spent))
         elif self.tokens:
             parts.append(f"{self.tokens:,} tokens, ${self.cost:.2f}")
         if self.failed:
@@ -69,7 +74,7 @@ class _Tally:
 
 
 @contextlib.contextmanager
-def _bars(plan: Plan, answers: Path) -> Iterator[Listener]:
+def _bars(plan: Plan, answers: Path, account: str) -> Iterator[Listener]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.table import Column
@@ -114,13 +119,13 @@ def _bars(plan: Plan, answers: Path) -> Iterator[Listener]:
             tally.spent = spent
             bars.update(whole, note=str(tally))
 
-        with _watched(answers, plan.run_id, _SPENDING_EVERY, spend):
+        with _watched(answers, account, _SPENDING_EVERY, spend):
             yield observe
 
 
 @contextlib.contextmanager
 def _watched(
-    answers: Path, run: str, every: float, show: Callable[[Spent], None]
+    answers: Path, account: str, every: float, show: Callable[[Spent], None]
 ) -> Iterator[None]:
     """Show what a run has spent on language models, whenever that has changed."""
     from fgbench.llm.budget import spent_so_far
@@ -131,7 +136,7 @@ def _watched(
         last = None
         while True:
             with contextlib.suppress(StoreError):  # whoever asks for answers will be told
-                spent = spent_so_far(answers, run)
+                spent = spent_so_far(answers, account)
                 if last is not None and spent != last:
                     show(spent)
                 last = spent
@@ -181,5 +186,5 @@ class _Plain:
         print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the output
 
 
-def _say(spent: Spent) -> str:
+def _spending(spent: Spent) -> str:
     return f"{spent.requests:,} requests, {spent.tokens:,} tokens, ${spent.cost_usd:.2f}"

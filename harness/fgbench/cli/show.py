@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @plugin_option
 def show(name: str, as_json: bool, plugins: tuple[str, ...]) -> None:
-    """Show what is registered under NAME: parameters, needs, and a data set's card."""
+    """Show the parts named NAME: their parameters, what they need and provide, their card."""
     registry = load_registry(plugins)
     kinds = [kind for kind in KINDS if name in registry.names(kind)]
     if not kinds:
-        known = {each for kind in KINDS for each in registry.names(kind)}
-        raise ConfigurationError(f"no part is called {name!r}. {did_you_mean(name, known)}")
+        names = {other for kind in KINDS for other in registry.names(kind)}
+        raise ConfigurationError(f"unknown part {name!r}. {did_you_mean(name, names)}")
     described = [_describe(registry, registry.find(kind, name)) for kind in kinds]
     if as_json:
         click.echo(json.dumps(described, indent=2, ensure_ascii=False, default=str))
@@ -40,16 +40,16 @@ def show(name: str, as_json: bool, plugins: tuple[str, ...]) -> None:
         _print(console, part)
 
 
-def _describe(registry: Registry, found: Registration) -> dict[str, Any]:
+def _describe(registry: Registry, registration: Registration) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "kind": found.kind,
-        "name": found.name,
-        "summary": found.summary,
-        "plugin": found.plugin,
-        "class": found.target,
+        "kind": registration.kind,
+        "name": registration.name,
+        "summary": registration.summary,
+        "plugin": registration.plugin,
+        "class": registration.target,
     }
     try:
-        part = registry.part_class(found.kind, found.name)
+        part = registry.part_class(registration.kind, registration.name)
     except FgbenchError as error:
         return described | {"error": str(error)}
     described |= {
@@ -74,7 +74,7 @@ def _parameter(part: type[Part], item: Any) -> dict[str, Any]:
         default = None
     required = item.default is MISSING and item.default_factory is MISSING
     kind = item.type if isinstance(item.type, str) else getattr(item.type, "__name__", item.type)
-    # "Annotated[int, Field(ge=2)]" says "int, ge=2".
+    # "Annotated[int, Field(ge=2)]" becomes "int, ge=2".
     plain = re.sub(r"Annotated\[(.*?), Field\((.*?)\)\]", r"\1, \2", str(kind))
     return {"name": item.name, "type": plain, "default": default, "required": required}
 

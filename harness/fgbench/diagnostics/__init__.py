@@ -1,1 +1,1 @@
-"""What synthetic inputs are like, and what they do: pure functions of what a run has stored."""
+"""Properties and effects of synthetic inputs, computed from what a run has stored."""

@@ -1,9 +1,8 @@
-"""From the stored stages of a run to its diagnostics."""
+"""Compute the diagnostics of a run from its stored stages and samples."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,9 +18,11 @@ from fgbench.diagnostics.models import (
     InfluencesRecord,
     SetRecord,
 )
-from fgbench.diagnostics.relabelling import relabelling
+from fgbench.diagnostics.relabelling import relabeling_agreement
 from fgbench.diagnostics.shifts import bin_shifts
+from fgbench.loop.relabeling import OTHER_LABEL
 from fgbench.plan.graph import why_no_influence
+from fgbench.samples import Design, RunSample, load_samples
 from fgbench.stages.base import stored_predictions
 from fgbench.stages.target import stored_targets
 
@@ -32,18 +33,18 @@ if TYPE_CHECKING:
     from fgbench.store import Artifact
 
 Find = Callable[[str], "Artifact | None"]
-"""The artefact of a node by its id; None where the node failed."""
+"""Returns the artifact of a node by its id; None if the node failed."""
 
 CONTROLS = ("real",)
-"""Arms without bins of their own, which are looked at in the bins of the others."""
+"""Arms without targeted bins, whose shifts are measured in the bins of the other arms."""
 
 SAMPLES_FOLDER = "samples"
 SAMPLE_INDEX = "samples.json"
-"""In a run's folder: the lineage files, and which of them each entry was trained on, by its id."""
+"""In a run's folder: the files of samples, and which of them each entry was trained on, by id."""
 
 
 def sample_users(graph: Graph) -> dict[str, list[CellNodes]]:
-    """Return the cells of each generation stage, by the stage's node."""
+    """Return the cells that use each generation stage, by the stage's node."""
     users: dict[str, list[CellNodes]] = {}
     for nodes in graph.cells:
         if nodes.samples is not None:
@@ -52,20 +53,20 @@ def sample_users(graph: Graph) -> dict[str, list[CellNodes]]:
 
 
 def samples_file(node: str, nodes: CellNodes) -> str:
-    """Return where the lineage of a generation stage's samples is, in a run's folder."""
+    """Return the path of a generation stage's samples, relative to the run's folder."""
     cell = nodes.cell
     assert cell.generator is not None
     name = f"{cell.dataset.part.name}-{cell.generator.name}-{cell.bins}bins-{design(nodes)}"
     return f"{SAMPLES_FOLDER}/{name}-seed{cell.seed}-{node[:8]}.jsonl"
 
 
-def design(nodes: CellNodes) -> str:
-    """Return whether an arm's inputs are of targeted or of random bins."""
+def design(nodes: CellNodes) -> Design:
+    """Return whether an arm's inputs are for targeted or for random bins."""
     return "random" if nodes.cell.arm == "random-bins" else "targeted"
 
 
 def diagnose(graph: Graph, find: Find, folder: Path) -> Diagnostics:
-    """Return the diagnostics of a finished run whose samples are written already."""
+    """Return the diagnostics of a finished run whose samples are in `folder`."""
     predictions = _PredictionsOf(find)
     controls: dict[Any, CellNodes] = {
         _setting(nodes): nodes for nodes in graph.cells if nodes.cell.arm in CONTROLS
@@ -96,11 +97,11 @@ def _diagnose_set(
     assert cell.generator is not None
     assert cell.bins is not None
     assert nodes.targets is not None
-    samples = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    samples = load_samples(path, RunSample)
     skipped: dict[str, str] = {}
-    described = _diversity(samples, cell.dataset.dataset.is_text, cell.seed, skipped)
+    diversity_record = _diversity(samples, cell.dataset.dataset.is_text, cell.seed, skipped)
     targets = find(nodes.targets)
-    assert targets is not None  # the samples stand on it
+    assert targets is not None  # the samples depend on it
     baseline = predictions.of(graph.nodes[nodes.targets].inputs["predictions"])
     assert baseline is not None
     shifts: dict[str, list[BinShiftRecord]] = {}
@@ -117,12 +118,12 @@ def _diagnose_set(
         loss=cell.loss.label,
         generator=cell.generator.label,
         bins=cell.bins,
-        design="random" if design(nodes) == "random" else "targeted",
+        design=design(nodes),
         seed=cell.seed,
         samples=f"{path.parent.name}/{path.name}",
         fidelity=fidelity(samples),
-        relabelling=relabelling(samples),
-        diversity=described,
+        relabelling=relabeling_agreement(samples),
+        diversity=diversity_record,
         shifts=shifts,
         influence=_influence(nodes, find, samples, skipped),
         skipped=skipped,
@@ -130,73 +131,73 @@ def _diagnose_set(
 
 
 def _diversity(
-    samples: list[dict[str, Any]], is_text: bool, seed: int, skipped: dict[str, str]
+    samples: Sequence[RunSample], is_text: bool, seed: int, skipped: dict[str, str]
 ) -> DiversityRecord | None:
-    accepted = [sample for sample in samples if sample["verdict"] == "accepted"]
     if not is_text:
         skipped["diversity"] = "the inputs are numbers"
-    elif not accepted:
+        return None
+    accepted = [sample for sample in samples if sample.accepted]
+    if not accepted:
         skipped["diversity"] = "no text was accepted"
-    else:
-        return diversity(
-            [sample["input"] for sample in accepted],
-            [sample["source"]["input"] for sample in accepted],
-            [sample["source"]["label"] for sample in accepted],
-            seed=seed,
-        )
-    return None
+        return None
+    return diversity(
+        [str(sample.input) for sample in accepted],
+        [str(sample.source.input) for sample in accepted],
+        [sample.source.label for sample in accepted],
+        seed=seed,
+    )
 
 
 def _influence(
-    nodes: CellNodes, find: Find, samples: list[dict[str, Any]], skipped: dict[str, str]
+    nodes: CellNodes, find: Find, samples: Sequence[RunSample], skipped: dict[str, str]
 ) -> InfluenceRecord | None:
     artifact = None if nodes.influence is None else find(nodes.influence)
     if artifact is None:
         skipped["influence"] = why_no_influence(nodes.cell) or "its computation failed"
         return None
-    accepted = [sample for sample in samples if sample["verdict"] == "accepted"]
+    accepted = [sample for sample in samples if sample.accepted]
     return InfluenceRecord(
-        accepted=summarise_influences(sample["influence"] for sample in accepted),
-        sources=summarise_influences(sample["source_influence"] for sample in accepted),
-        other_label=summarise_influences(
-            sample["influence"] for sample in samples if sample["reason"] == "other label"
+        accepted=summarize_influences(sample.influence for sample in accepted),
+        sources=summarize_influences(sample.source_influence for sample in accepted),
+        other_label=summarize_influences(
+            sample.influence for sample in samples if sample.reason == OTHER_LABEL
         ),
         exact=artifact.value["exact"],
         residual=artifact.value["residual"],
     )
 
 
-def summarise_influences(values: Iterable[float | None]) -> InfluencesRecord:
-    """Return the summary of those influences that are known."""
-    known = np.array([value for value in values if value is not None], dtype=np.float64)
-    if not len(known):
+def summarize_influences(values: Iterable[float | None]) -> InfluencesRecord:
+    """Return the summary of the influences that are defined."""
+    influences = np.array([value for value in values if value is not None], dtype=np.float64)
+    if not len(influences):
         return InfluencesRecord(n=0)
-    low, middle, high = np.quantile(known, (0.05, 0.5, 0.95)).tolist()
+    low, median, high = np.quantile(influences, (0.05, 0.5, 0.95)).tolist()
     return InfluencesRecord(
-        n=len(known),
-        mean=float(known.mean()),
-        total=float(known.sum()),
-        helpful=float((known < 0).mean()),
-        quantiles=(low, middle, high),
+        n=len(influences),
+        mean=float(influences.mean()),
+        total=float(influences.sum()),
+        helpful=float((influences < 0).mean()),
+        quantiles=(low, median, high),
     )
 
 
 class _PredictionsOf:
-    """Test predictions of training stages, before any calibrator, each read once."""
+    """Uncalibrated test predictions of training stages; each file is read once."""
 
     def __init__(self, find: Find) -> None:
         self._find = find
-        self._known: dict[str, Predictions | None] = {}
+        self._cache: dict[str, Predictions | None] = {}
 
     def of(self, node: str) -> Predictions | None:
-        if node not in self._known:
+        if node not in self._cache:
             artifact = self._find(node)
-            self._known[node] = None
+            self._cache[node] = None
             if artifact is not None:
                 stored = stored_predictions(artifact, "test")
-                # Features and passes may be large, and play no part here.
-                self._known[node] = Predictions(stored.logits, stored.labels)
-        return self._known[node]
+                # Features and stochastic passes may be large and are not needed.
+                self._cache[node] = Predictions(stored.logits, stored.labels)
+        return self._cache[node]
 
 
 def _setting(nodes: CellNodes) -> tuple[Any, ...]:

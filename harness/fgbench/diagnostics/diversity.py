@@ -1,4 +1,4 @@
-"""How varied texts are, and how near to their sources: each figure beside that of real texts."""
+"""How diverse texts are and how similar to their sources, compared with real texts."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import numpy as np
 
 from fgbench.diagnostics.models import DiversityRecord, TextsRecord
 from fgbench.digests import seed_for
+from fgbench.loop.leakage import jaccard
 
-MOST_PAIRS = 1000
-"""Of larger sets, as many pairs are drawn."""
+MAX_PAIRS = 1000
+"""Number of pairs drawn at random from larger sets."""
 COPY = 0.5
+"""Similarity from which a text counts as a copy of its source."""
 
 Words: TypeAlias = list[str]
 Bigrams: TypeAlias = frozenset[tuple[str, ...]]
@@ -23,39 +25,49 @@ Bigrams: TypeAlias = frozenset[tuple[str, ...]]
 def diversity(
     texts: Sequence[str], sources: Sequence[str], labels: Sequence[int], *, seed: int
 ) -> DiversityRecord:
-    """Return the variety of n texts beside that of their sources.
+    """Return the diversity of n texts and of their sources.
 
-    `sources` (n,) and their `labels` (n,) are given for each text; a source of several texts
-    counts once in the sources' own figures. Pairs and orders are drawn by `seed`.
+    `sources` (n,) and `labels` (n,) belong to the texts; a source of several texts counts once in
+    the sources' own figures. Pairs and orders are drawn by `seed`.
     """
     rng = np.random.default_rng(seed_for("diversity", seed))
-    ours = [words(text) for text in texts]
-    theirs = [words(text) for text in sources]
-    first = {text: at for at, text in reversed(list(enumerate(sources)))}
-    once = sorted(first.values())
-    ours_alone = [ours[int(at)] for at in rng.permutation(len(ours))]
-    theirs_alone = [theirs[once[int(at)]] for at in rng.permutation(len(once))]
-    near = [jaccard(bigrams(a), bigrams(b)) for a, b in zip(ours, theirs, strict=True)]
-    similar = [value for value in near if value is not None]
-    neighbours = _neighbours([bigrams(theirs[at]) for at in once], [labels[at] for at in once], rng)
+    text_words = [words(text) for text in texts]
+    source_words = [words(text) for text in sources]
+    first_row = {text: row for row, text in reversed(list(enumerate(sources)))}
+    distinct_rows = sorted(first_row.values())
+    shuffled_texts = [text_words[int(row)] for row in rng.permutation(len(texts))]
+    shuffled_sources = [
+        source_words[distinct_rows[int(position)]]
+        for position in rng.permutation(len(distinct_rows))
+    ]
+    similarities = [
+        jaccard(first, second)
+        for first, second in zip(map(bigrams, text_words), map(bigrams, source_words), strict=True)
+        if first or second
+    ]
+    neighbors = _neighbor_similarity(
+        [bigrams(source_words[row]) for row in distinct_rows],
+        [labels[row] for row in distinct_rows],
+        rng,
+    )
     undefined: dict[str, str] = {}
-    if not similar:
+    if not similarities:
         undefined |= dict.fromkeys(
             ("source_similarity", "copies"), "no text and source of two words or more"
         )
-    if neighbours is None:
+    if neighbors is None:
         undefined["neighbour_similarity"] = "no two sources of a class"
-    lengths = sum(map(len, theirs))
-    if not lengths:
+    source_length = sum(map(len, source_words))
+    if not source_length:
         undefined["length_ratio"] = "the sources have no words"
-    least = {n: min(_count(ours, n), _count(theirs_alone, n)) for n in (1, 2)}
+    limits = {n: min(_count(text_words, n), _count(shuffled_sources, n)) for n in (1, 2)}
     return DiversityRecord(
-        texts=_figures(ours_alone, least, rng),
-        sources=_figures(theirs_alone, least, rng),
-        source_similarity=_mean(similar),
-        neighbour_similarity=neighbours,
-        copies=_mean([float(value >= COPY) for value in similar]),
-        length_ratio=sum(map(len, ours)) / lengths if lengths else None,
+        texts=_figures(shuffled_texts, limits, rng),
+        sources=_figures(shuffled_sources, limits, rng),
+        source_similarity=_mean(similarities),
+        neighbour_similarity=neighbors,
+        copies=_mean([float(similarity >= COPY) for similarity in similarities]),
+        length_ratio=sum(map(len, text_words)) / source_length if source_length else None,
         undefined=undefined,
     )
 
@@ -65,35 +77,29 @@ def words(text: str) -> Words:
     return re.findall(r"\w+", text.lower())
 
 
-def distinct(texts: Sequence[Words], n: int, most: int | None = None) -> float | None:
-    """Return the distinct n-grams of texts by all of them: distinct-n (Li et al. 2016, section 5).
+def distinct(texts: Sequence[Words], n: int, limit: int | None = None) -> float | None:
+    """Return distinct-n, the share of distinct n-grams among all (Li et al. 2016, section 5).
 
-    It falls as texts grow in number: with `most`, only the first so many n-grams count, so that two
-    sets can be compared. None without any n-gram.
+    It falls with the number of texts; with `limit`, only that many n-grams count, so that two sets
+    can be compared. None if there is no n-gram.
     """
-    found = [gram for text in texts for gram in ngrams(text, n)][:most]
-    return len(set(found)) / len(found) if found else None
-
-
-def jaccard(first: Bigrams, second: Bigrams) -> float | None:
-    """Return |A ∩ B| / |A ∪ B|; None where both are empty."""
-    union = len(first | second)
-    return len(first & second) / union if union else None
+    grams = [gram for text in texts for gram in ngrams(text, n)][:limit]
+    return len(set(grams)) / len(grams) if grams else None
 
 
 def self_similarity(
-    sets: Sequence[Bigrams], rng: np.random.Generator, most: int = MOST_PAIRS
+    sets: Sequence[Bigrams], rng: np.random.Generator, max_pairs: int = MAX_PAIRS
 ) -> float | None:
-    """Return the mean Jaccard index of the pairs of n sets, or of `most` pairs drawn at random."""
-    filled = [item for item in sets if item]
-    n = len(filled)
-    if n * (n - 1) // 2 <= most:
+    """Return the mean Jaccard index of pairs of sets: all pairs, or `max_pairs` random ones."""
+    nonempty = [item for item in sets if item]
+    n = len(nonempty)
+    if n * (n - 1) // 2 <= max_pairs:
         pairs = list(combinations(range(n), 2))
     else:
-        one = rng.integers(0, n, most)
-        other = (one + rng.integers(1, n, most)) % n
-        pairs = list(zip(one.tolist(), other.tolist(), strict=True))
-    return _mean([_overlap(filled[a], filled[b]) for a, b in pairs])
+        first = rng.integers(0, n, max_pairs)
+        second = (first + rng.integers(1, n, max_pairs)) % n
+        pairs = list(zip(first.tolist(), second.tolist(), strict=True))
+    return _mean([jaccard(nonempty[i], nonempty[j]) for i, j in pairs])
 
 
 def bigrams(text: Words) -> Bigrams:
@@ -107,21 +113,21 @@ def ngrams(text: Words, n: int) -> list[tuple[str, ...]]:
 
 
 def _figures(
-    texts: Sequence[Words], least: dict[int, int], rng: np.random.Generator
+    texts: Sequence[Words], limits: dict[int, int], rng: np.random.Generator
 ) -> TextsRecord:
     return TextsRecord(
         n=len(texts),
         words=sum(map(len, texts)) / len(texts) if texts else 0.0,
-        distinct_1=distinct(texts, 1, least[1]),
-        distinct_2=distinct(texts, 2, least[2]),
+        distinct_1=distinct(texts, 1, limits[1]),
+        distinct_2=distinct(texts, 2, limits[2]),
         self_similarity=self_similarity([bigrams(text) for text in texts], rng),
     )
 
 
-def _neighbours(
+def _neighbor_similarity(
     sets: Sequence[Bigrams], labels: Sequence[int], rng: np.random.Generator
 ) -> float | None:
-    """Return the mean Jaccard index of each set and another one, drawn, of its label."""
+    """Return the mean Jaccard index of each set and a random other one of the same label."""
     groups: dict[int, list[Bigrams]] = {}
     for item, label in zip(sets, labels, strict=True):
         if item:
@@ -131,15 +137,10 @@ def _neighbours(
         if len(group) > 1:
             steps = rng.integers(1, len(group), len(group)).tolist()
             values += [
-                _overlap(item, group[(at + step) % len(group)])
-                for at, (item, step) in enumerate(zip(group, steps, strict=True))
+                jaccard(item, group[(position + step) % len(group)])
+                for position, (item, step) in enumerate(zip(group, steps, strict=True))
             ]
     return _mean(values)
-
-
-def _overlap(first: Bigrams, second: Bigrams) -> float:
-    shared = len(first & second)
-    return shared / (len(first) + len(second) - shared)
 
 
 def _count(texts: Sequence[Words], n: int) -> int:

@@ -1,6 +1,6 @@
-"""The format of `diagnostics.json`: one record for each set of synthetic inputs of a run.
+"""The format of `diagnostics.json`: one record per set of synthetic inputs of a run.
 
-A figure that is undefined is null, and `undefined` beside it says why.
+An undefined measure is null, and `undefined` next to it gives the reason.
 """
 
 from __future__ import annotations
@@ -19,52 +19,53 @@ Judge = Literal["baseline", "posterior", "relabeler", "generator"]
 
 
 class FitRecord(Record):
-    """What n inputs were asked to be, and what they are in the eyes of one judge.
+    """The requested probability of n inputs compared with the estimate of one judge.
 
-    All of one class's probability: class 1 of two, else the one asked for most. `unchanged_error`
-    is the mean absolute difference between what was asked and what the baseline says of the
-    source's bin: as far off is a generator that changes nothing. `shift_slope`, where the judge is
-    the baseline, is the slope of what was changed on what should have been: 0 for a generator that
-    does not listen, 1 for one that obeys.
+    It is that of one class: class 1 of two, else the most requested. `unchanged_error` is the mean
+    absolute difference between the request and the baseline's prediction for the source's bin: the
+    error of a generator that changes nothing. `shift_slope`, if the judge is the baseline, is the
+    slope of the actual shift on the requested one: 0 for a generator that ignores requests, 1 for
+    one that follows them.
     """
 
     n: int
     error: float | None = None
-    """Mean absolute difference between asked and found."""
+    """Mean absolute difference between request and estimate."""
     bias: float | None = None
-    """Mean of found − asked."""
+    """Mean of estimate − request."""
     correlation: float | None = None
     slope: float | None = None
-    """Of the least-squares line of found on asked."""
+    """Slope of the least-squares line of the estimate on the request."""
     unchanged_error: float | None = None
     shift_slope: float | None = None
     undefined: dict[str, str] = Field(default_factory=dict)
 
 
 class FidelityRecord(Record):
-    """Asked against found, of the accepted inputs and of all candidates that can be judged."""
+    """Request and estimate of the accepted inputs, and of all candidates with an estimate."""
 
     accepted: FitRecord
     candidates: FitRecord
 
 
 class ShareRecord(Record):
-    """How many of n were labelled like their source."""
+    """The share of n candidates that were labeled like their source."""
 
     n: int
     share: float
 
 
-class RelabellingRecord(Record):
-    """How the relabeller labels the candidates that came before it.
+class RelabelingRecord(Record):
+    """How the relabeler labels candidates.
 
-    `baseline_share` is the share of them that the baseline classifier gives their source's label;
-    `kappa` is Cohen's, of the relabeller's labels and the baseline's (over `judged` candidates).
+    `baseline_share` is the share of them to which the baseline classifier gives their source's
+    label; `kappa` is Cohen's kappa of the relabeler's labels and the baseline's, over `judged`
+    candidates.
     """
 
     n: int
     share: float | None = None
-    """Of those with a label, those that have their source's."""
+    """Of the candidates with a label, those with their source's."""
     unreadable: int = 0
     baseline_share: float | None = None
     kappa: float | None = None
@@ -75,7 +76,7 @@ class RelabellingRecord(Record):
 
 
 class TextsRecord(Record):
-    """The variety of n texts. `distinct_1` and `distinct_2` are of as many n-grams in both sets."""
+    """The diversity of n texts; `distinct_1` and `distinct_2` use as many n-grams in both sets."""
 
     n: int
     words: float
@@ -83,33 +84,33 @@ class TextsRecord(Record):
     distinct_1: float | None = None
     distinct_2: float | None = None
     self_similarity: float | None = None
-    """Mean Jaccard index of the word bigrams of two of them."""
+    """Mean Jaccard index of the word bigrams of two texts."""
 
 
 class DiversityRecord(Record):
-    """The accepted texts beside the real ones that they were made from, each of these once."""
+    """The accepted texts compared with their real sources; each source counts once."""
 
     texts: TextsRecord
     sources: TextsRecord
     source_similarity: float | None = None
     """Mean Jaccard index of the word bigrams of a text and its source."""
     neighbour_similarity: float | None = None
-    """The same of a source and another source of its class: what real texts have in common."""
+    """The same of a source and another source of its class: the similarity of real texts."""
     copies: float | None = None
-    """Share of the texts that have half or more of their bigrams in common with their source."""
+    """Share of the texts with a Jaccard index of 0.5 or more with their source."""
     length_ratio: float | None = None
-    """Mean number of words of the texts, by that of their sources."""
+    """Mean number of words of the texts divided by that of their sources."""
     undefined: dict[str, str] = Field(default_factory=dict)
 
 
 class BinShiftRecord(Record):
-    """One targeted bin: what retraining did to the test points that the baseline put there.
+    """One targeted bin: how retraining changed the n test points that the baseline put there.
 
-    Probabilities are of the class that the bin leans to (with more than two classes: that the
-    baseline predicts). `asked_shift` is what the generator was asked to change in it; `after −
-    before` is what retraining changed. `outcome` is how often it was the true class, so that
+    Probabilities are of the bin's majority class (with more than two classes: the class that the
+    baseline predicts). `asked_shift` is the shift that the generator was asked for; `after −
+    before` is the shift by retraining. `outcome` is how often it was the true class, so that
     `outcome − before` and `outcome − after` are the gaps. `confidence` and `accuracy` are of the
-    predicted class, whichever it is. All but `n` are null in a bin without test points.
+    class predicted at the time. All but `n` and `asked_shift` are null without test points.
     """
 
     bin: int
@@ -118,7 +119,7 @@ class BinShiftRecord(Record):
     before: float | None = None
     after: float | None = None
     stderr: float | None = None
-    """Standard error of `after − before`, of the paired test points; null with fewer than two."""
+    """Standard error of `after − before` over paired test points; null with fewer than two."""
     outcome: float | None = None
     confidence_before: float | None = None
     confidence_after: float | None = None
@@ -127,9 +128,9 @@ class BinShiftRecord(Record):
 
 
 class InfluencesRecord(Record):
-    """Influences of n inputs: by how much the mean NLL of held-out selection rows changes.
+    """Influences of n inputs: the change of the mean NLL of held-out selection rows.
 
-    Negative is better. `helpful` is the share below 0; `total` their sum. They are derivatives:
+    Negative is better. `helpful` is the share below 0, `total` the sum. Influences are derivatives:
     signs and order hold, but a surprising input under a weak penalty would change far less.
     """
 
@@ -142,11 +143,11 @@ class InfluencesRecord(Record):
 
 
 class InfluenceRecord(Record):
-    """What each synthetic input would do to the baseline, had it been trained on it.
+    """The effect of each synthetic input on the baseline, had it been trained on it.
 
-    `sources` are the real points that the accepted ones were made from, one for each: the matched
-    reference. `other_label` are the candidates that relabelling turned away. `exact` says whether
-    the head is the minimum of a penalised cross-entropy, so that influences are its derivatives.
+    `sources` are the sources of the accepted inputs, one per input: the matched reference.
+    `other_label` are the candidates that relabeling rejected. `exact` says whether the head
+    minimizes a penalized cross-entropy, so that influences are exact derivatives.
     """
 
     accepted: InfluencesRecord
@@ -154,7 +155,7 @@ class InfluenceRecord(Record):
     other_label: InfluencesRecord
     exact: bool
     residual: float
-    """Relative residual of the linear system that was solved."""
+    """Relative residual of the linear solver."""
 
 
 class SetRecord(Record):
@@ -168,19 +169,19 @@ class SetRecord(Record):
     design: Literal["targeted", "random"]
     seed: int
     samples: str
-    """The file of their lineage, relative to the run's folder."""
+    """The file of the samples, relative to the run's folder."""
     fidelity: dict[Judge, FidelityRecord] = Field(default_factory=dict)
-    relabelling: RelabellingRecord
+    relabelling: RelabelingRecord
     diversity: DiversityRecord | None = None
     shifts: dict[str, list[BinShiftRecord]] = Field(default_factory=dict)
-    """By arm: those that these inputs were made for, and the controls that share their bins."""
+    """By arm: the arms that use these inputs, and the controls that share their bins."""
     influence: InfluenceRecord | None = None
     skipped: dict[str, str] = Field(default_factory=dict)
-    """What of the above could not be had, and why."""
+    """The fields above that are missing, with the reason."""
 
 
 class Diagnostics(Record):
-    """The whole file."""
+    """The content of the file."""
 
     schema_: Literal["fgbench.diagnostics/1"] = Field(default=SCHEMA, alias="schema")
     sets: list[SetRecord] = Field(default_factory=list)

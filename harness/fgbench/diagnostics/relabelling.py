@@ -1,77 +1,94 @@
-"""How often relabelling gives a candidate its source's class, and whether the baseline agrees."""
+"""How often relabeling gives a candidate its source's class, and whether the baseline agrees."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from fgbench.diagnostics.models import RelabellingRecord, ShareRecord
+from fgbench.diagnostics.models import RelabelingRecord, ShareRecord
+
+if TYPE_CHECKING:
+    from fgbench.samples import RunSample
 
 
-def relabelling(samples: Sequence[Mapping[str, Any]]) -> RelabellingRecord:
-    """Return the agreement of the relabeller with the sources' labels, and with the baseline's.
+@dataclass(frozen=True)
+class _Relabeled:
+    """A sample that was relabeled; `baseline` is the class that the baseline predicts, if any."""
 
-    `samples` are lineage lines; those that were turned away before relabelling play no part.
+    bin: int
+    source_label: int
+    label: int
+    baseline: int | None
+
+
+def relabeling_agreement(samples: Iterable[RunSample]) -> RelabelingRecord:
+    """Return the agreement of relabeling with the sources' labels and with the baseline.
+
+    Samples that were rejected before relabeling do not count.
     """
-    labelled = [sample for sample in samples if sample.get("relabeled") is not None]
-    unreadable = sum(
-        sample.get("relabeled") is None and sample.get("relabel_raw") is not None
-        for sample in samples
-    )
-    if not labelled:
+    relabeled = []
+    unreadable = 0
+    for sample in samples:
+        if sample.relabeled is None:
+            unreadable += sample.relabel_raw is not None
+            continue
+        probabilities = sample.baseline_probabilities
+        baseline = None if probabilities is None else _argmax(probabilities)
+        relabeled.append(_Relabeled(sample.bin, sample.source.label, sample.relabeled, baseline))
+    if not relabeled:
         names = ("share", "baseline_share", "kappa")
         undefined = dict.fromkeys(names, "no candidate was relabelled")
-        return RelabellingRecord(n=0, unreadable=unreadable, undefined=undefined)
-    judged = [sample for sample in labelled if sample.get("baseline_probabilities") is not None]
+        return RelabelingRecord(n=0, unreadable=unreadable, undefined=undefined)
+    pairs = [(item, item.baseline) for item in relabeled if item.baseline is not None]
     undefined = {}
     agreement = baseline_share = None
-    if judged:
-        predicted = [_largest(sample["baseline_probabilities"]) for sample in judged]
-        wanted = [sample["source"]["label"] for sample in judged]
-        baseline_share = _share(zip(predicted, wanted, strict=True))
-        agreement = kappa([sample["relabeled"] for sample in judged], predicted)
+    if pairs:
+        baseline_share = _share((item.source_label, baseline) for item, baseline in pairs)
+        agreement = kappa([item.label for item, _ in pairs], [baseline for _, baseline in pairs])
         if agreement is None:
             undefined["kappa"] = "both give one and the same label to all"
     else:
-        why = "the baseline classifier was not asked"
-        undefined |= dict.fromkeys(("baseline_share", "kappa"), why)
-    return RelabellingRecord(
-        n=len(labelled),
-        share=_alike(labelled).share,
+        reason = "the baseline classifier was not asked"
+        undefined |= dict.fromkeys(("baseline_share", "kappa"), reason)
+    return RelabelingRecord(
+        n=len(relabeled),
+        share=_source_share(relabeled).share,
         unreadable=unreadable,
         baseline_share=baseline_share,
         kappa=agreement,
-        judged=len(judged),
-        by_bin=_by(labelled, lambda sample: sample["bin"]),
-        by_class=_by(labelled, lambda sample: sample["source"]["label"]),
+        judged=len(pairs),
+        by_bin=_by(relabeled, lambda item: item.bin),
+        by_class=_by(relabeled, lambda item: item.source_label),
         undefined=undefined,
     )
 
 
 def kappa(first: Sequence[int], second: Sequence[int]) -> float | None:
-    """Return Cohen's kappa of two labellings: (p_o − p_e)/(1 − p_e), at most 1, 0 by chance.
+    """Return Cohen's kappa of two labelings: (p_o − p_e)/(1 − p_e), at most 1, 0 by chance.
 
-    None where chance alone agrees always. Source: Cohen 1960, eq. 1.
+    None if agreement by chance is certain. Source: Cohen 1960, eq. 1. scikit-learn's function
+    differs in the last digit and takes a second to import, which a run of stored stages does not.
     """
     n = len(first)
     observed = _share(zip(first, second, strict=True))
-    ours, theirs = Counter(first), Counter(second)
-    expected = sum(ours[label] * theirs[label] for label in ours) / n**2
+    first_counts, second_counts = Counter(first), Counter(second)
+    expected = sum(first_counts[label] * second_counts[label] for label in first_counts) / n**2
     return None if expected == 1 else (observed - expected) / (1 - expected)
 
 
 def _by(
-    samples: Sequence[Mapping[str, Any]], key: Callable[[Mapping[str, Any]], int]
+    relabeled: Sequence[_Relabeled], key: Callable[[_Relabeled], int]
 ) -> dict[str, ShareRecord]:
-    groups: dict[int, list[Mapping[str, Any]]] = {}
-    for sample in samples:
-        groups.setdefault(key(sample), []).append(sample)
-    return {str(name): _alike(groups[name]) for name in sorted(groups)}
+    groups: dict[int, list[_Relabeled]] = {}
+    for item in relabeled:
+        groups.setdefault(key(item), []).append(item)
+    return {str(number): _source_share(groups[number]) for number in sorted(groups)}
 
 
-def _alike(samples: Sequence[Mapping[str, Any]]) -> ShareRecord:
-    pairs = [(sample["relabeled"], sample["source"]["label"]) for sample in samples]
+def _source_share(relabeled: Sequence[_Relabeled]) -> ShareRecord:
+    pairs = [(item.label, item.source_label) for item in relabeled]
     return ShareRecord(n=len(pairs), share=_share(pairs))
 
 
@@ -80,5 +97,5 @@ def _share(pairs: Iterable[tuple[int, int]]) -> float:
     return sum(equal) / len(equal)
 
 
-def _largest(values: Sequence[float]) -> int:
+def _argmax(values: Sequence[float]) -> int:
     return max(range(len(values)), key=values.__getitem__)

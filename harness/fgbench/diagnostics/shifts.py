@@ -1,8 +1,8 @@
-"""Which way retraining moved the targeted bins, and which way it was asked to.
+"""How retraining shifted the targeted bins, compared with the requested shift.
 
-A bin is made of test points by what the baseline says of them; the same points are then looked at
-after retraining. Being picked by the baseline's own errors, they move back a little whatever they
-are retrained on: only the same bins under the controls tell what the synthetic inputs did.
+The baseline's predictions assign test points to bins; the same points are compared after
+retraining. Since bins are selected by the baseline's own errors, they regress toward the mean
+under any retraining: only the same bins under the controls show the effect of synthetic inputs.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _STILL = 1e-9
 
 @dataclass(frozen=True)
 class Movement:
-    """All bins that were asked to move one way, over seeds, each weighted by its test points.
+    """The mean over all bins with one requested direction, weighted by their test points.
 
-    `asked` and `change` are of the bins' class, `confidence` and `accuracy` changes of the
-    predicted class, `gap` the change of |outcome − probability|, by bin. `obeyed` of `bins` bins
-    moved as asked. `beyond_real` is `change` less that of the control `real` in the same bins,
-    None without it.
+    `asked` and `change` are the requested and the actual shift of the bins' class, `confidence`
+    and `accuracy` the changes of the predicted class, `gap` the change of |outcome − probability|
+    per bin. `obeyed` of `bins` bins moved as requested. `beyond_real` is `change` minus that of
+    the control `real` in the same bins, None without that control.
     """
 
     direction: str
@@ -49,33 +49,33 @@ class Movement:
 def bin_shifts(
     targets: Targets, bins: int, baseline: Predictions, retrained: Predictions
 ) -> list[BinShiftRecord]:
-    """Return what became of the test points of each targeted bin.
+    """Return the shift of the test points of each targeted bin.
 
-    `baseline` and `retrained` are predictions of the same n test rows; `bins` is the number of
+    `baseline` and `retrained` are predictions for the same n test rows; `bins` is the number of
     bins of the diagram that `targets` come from.
     """
     binary = baseline.n_classes == 2
     confidence, correct = top_label(baseline)
     new_confidence, new_correct = top_label(retrained)
-    place = bin_index(positive_class(baseline)[0] if binary else confidence, bins)
+    indices = bin_index(positive_class(baseline)[0] if binary else confidence, bins)
     before, after = baseline.probabilities(), retrained.probabilities()
     predicted = before.argmax(axis=1)
     records = []
     for item in targets.bins:
-        rows = np.flatnonzero(place == item.bin)
-        leaning = np.full(len(rows), item.confidence > 0.5) if binary else predicted[rows]
-        leaning = leaning.astype(np.int64)
-        change = after[rows, leaning] - before[rows, leaning]
+        rows = np.flatnonzero(indices == item.bin)
+        classes = np.full(len(rows), item.confidence > 0.5) if binary else predicted[rows]
+        classes = classes.astype(np.int64)
+        change = after[rows, classes] - before[rows, classes]
         n = len(rows)
         records.append(
             BinShiftRecord(
                 bin=item.bin,
                 n=n,
                 asked_shift=_asked_shift(targets, item.bin),
-                before=_mean(before[rows, leaning]),
-                after=_mean(after[rows, leaning]),
+                before=_mean(before[rows, classes]),
+                after=_mean(after[rows, classes]),
                 stderr=float(change.std(ddof=1) / np.sqrt(n)) if n > 1 else None,
-                outcome=_mean(baseline.labels[rows] == leaning),
+                outcome=_mean(baseline.labels[rows] == classes),
                 confidence_before=_mean(confidence[rows]),
                 confidence_after=_mean(new_confidence[rows]),
                 accuracy_before=_mean(correct[rows]),
@@ -89,19 +89,19 @@ def movements(
     shifts: Iterable[Sequence[BinShiftRecord]],
     real: Iterable[Sequence[BinShiftRecord] | None],
 ) -> dict[str, Movement]:
-    """Sum up the bins of several seeds by the direction that was asked for.
+    """Summarize the bins of several seeds by the requested direction.
 
-    `real` holds, seed by seed, the same bins under the control. Empty bins, and those asked to stay
-    as they are, are left out.
+    `real` has the same bins under the control, seed by seed. Empty bins and bins without a
+    requested shift do not count.
     """
-    found: dict[str, list[tuple[BinShiftRecord, BinShiftRecord | None]]] = {}
-    for ours, theirs in zip(shifts, real, strict=True):
-        control: Mapping[int, BinShiftRecord] = {item.bin: item for item in theirs or ()}
-        for item in ours:
+    pairs: dict[str, list[tuple[BinShiftRecord, BinShiftRecord | None]]] = {}
+    for records, control_records in zip(shifts, real, strict=True):
+        control: Mapping[int, BinShiftRecord] = {item.bin: item for item in control_records or ()}
+        for item in records:
             if item.n and abs(item.asked_shift) > _STILL:
                 direction = DIRECTIONS[item.asked_shift > 0]
-                found.setdefault(direction, []).append((item, control.get(item.bin)))
-    return {name: _movement(name, found[name]) for name in DIRECTIONS if name in found}
+                pairs.setdefault(direction, []).append((item, control.get(item.bin)))
+    return {name: _movement(name, pairs[name]) for name in DIRECTIONS if name in pairs}
 
 
 def _movement(
@@ -132,16 +132,16 @@ def _movement(
             ]
         ),
         obeyed=sum(
-            moved * item.asked_shift > 0 for moved, (item, _) in zip(changes, pairs, strict=True)
+            shift * item.asked_shift > 0 for shift, (item, _) in zip(changes, pairs, strict=True)
         ),
         beyond_real=change - mean(control) if len(control) == len(pairs) else None,
     )
 
 
 def _asked_shift(targets: Targets, number: int) -> float:
-    """Return what was asked to change, on average over the bin's sources, in the class it leans to.
+    """Return the mean requested shift of a bin's sources, in the class with the higher probability.
 
-    A bin of the control that was picked but not drawn from has no sources: nothing was asked.
+    A random bin from which no point was drawn has no sources and so no requested shift.
     """
     shifts = []
     for source in targets.sources:

@@ -84,6 +84,7 @@ class Scheduler:
         self._alone: str | None = None
         self._by_key: dict[str, NodeResult] = {}
         self._rebuilt: set[str] = set()
+        self._retried: set[str] = set()
         self._blocked: dict[str, list[str]] = {}
         """By node that is being rebuilt: the nodes that wait for it."""
 
@@ -218,9 +219,9 @@ class Scheduler:
             self._share(node, result)
 
     def _start_rebuild(self, key: str, blocked: list[Node] | tuple[()]) -> bool:
-        """Schedule the node that makes `key` again, and `blocked` nodes after it.
+        """Schedule the node that makes `key` again, and the `blocked` nodes after it.
 
-        False if there is no such node, or if `key` was rebuilt once and was lost again.
+        False if there is no such node, or if `key` was lost again after it was rebuilt.
         """
         producer = next((node for node, result in self.results.items() if result.key == key), None)
         if producer is None:
@@ -228,7 +229,11 @@ class Scheduler:
         waiting = self._blocked.get(producer)
         if waiting is None:
             if key in self._rebuilt:
-                return False
+                # A stage that started before the rebuild may have missed it: it tries once more.
+                late = [node.id for node in blocked if node.id not in self._retried]
+                self._retried.update(late)
+                self._ready.extend(late)
+                return bool(late)
             self._rebuilt.add(key)
             self._by_key.pop(key, None)
             self._stored.pop(producer, None)
@@ -248,7 +253,8 @@ class Scheduler:
 
     def _end(self, node: Node, result: NodeResult) -> None:
         is_rebuild = node.id in self.results
-        self.results[node.id] = result
+        if result.ok or not is_rebuild:
+            self.results[node.id] = result
         self._notify("rebuilt" if is_rebuild else "ended", node, result)
         if not is_rebuild:
             self._order.done(node.id)

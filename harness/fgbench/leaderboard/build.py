@@ -170,11 +170,6 @@ class Controls:
         return self._settings[entry.id]
 
 
-def control_of(entry: Entry, kind: str, entries: Iterable[Entry]) -> Entry | None:
-    """Return the control of an entry among others: see `Controls`."""
-    return Controls(entries).of(entry, kind)
-
-
 def compared(entry: Entry, controls: Controls, evaluations_of: EvaluationsOf) -> Entry:
     """Return the entry with its links, and with the comparisons that it does not bring along."""
     changes: dict[str, Any] = {}

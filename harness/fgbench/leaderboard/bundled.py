@@ -1,52 +1,36 @@
-"""The boards that come with fgbench, by name: where a file is asked for, a name will do."""
+"""The boards that plugins bring along: where a board is expected, its name will do."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from fgbench.errors import LeaderboardError, did_you_mean
-from fgbench.leaderboard.files import BOARD_FILE, REFERENCE_FILE
-from fgbench_leaderboards import BOARDS
-
-_FILES = (BOARD_FILE, REFERENCE_FILE)
-"""Of a board that was run here, and of published figures."""
-_SUITE = "suite.toml"
+from fgbench.leaderboard.files import BOARD_FILE, REFERENCE_FILE, board_file
+from fgbench.plugins.registry import LEADERBOARD, Registry
 
 
-def bundled_boards() -> dict[str, Path]:
-    """Return the file of each bundled board, by name in alphabetical order."""
-    found = {
-        folder.name: folder / file
-        for folder in sorted(BOARDS.iterdir())
-        for file in _FILES
-        if (folder / file).is_file()
+def bundled_boards(registry: Registry) -> dict[str, Path]:
+    """Return the file of each registered board, by name in alphabetical order."""
+    return {
+        item.name: board_file(Path(item.target)) for item in registry.registrations(LEADERBOARD)
     }
-    return dict(sorted(found.items()))
 
 
-def board_path(given: Path) -> Path:
-    """Return `given` if there is such a path, else the file of the bundled board of that name.
+def board_path(source: Path, registry: Registry | None = None) -> Path:
+    """Return `source` where it is a board, else the file of the board registered under that name.
 
-    A folder that holds no board, the page of one say, does not stand in the way of a name. Raises
-    `LeaderboardError` for a bare name that is neither, with the nearest name.
+    A folder that holds no board, such as that of its page, does not hide a name. `registry` is that
+    of the installed plugins if none is passed. Raises `LeaderboardError` for a bare name that is
+    neither a path nor registered, and `PluginError` for a name that several plugins claim.
     """
-    boards = bundled_boards()
-    is_board = given.is_file() or any((given / file).exists() for file in _FILES)
-    if is_board or given.suffix or len(given.parts) != 1:
-        return given  # what is wrong with it, is said when it is read
-    if given.exists() and given.name not in boards:
-        return given
-    if given.name not in boards:
-        raise LeaderboardError(
-            f"{given}: there is no such file, and no bundled board of that name. "
-            f"{did_you_mean(given.name, boards)}"
-        )
-    return boards[given.name]
-
-
-def bundled_suite(name: str) -> Path:
-    """Return the suite that regenerates a bundled board."""
-    path = board_path(Path(name)).parent / _SUITE
-    if not path.is_file():
-        raise LeaderboardError(f"board {name!r}: it comes without a suite, so it cannot be rerun.")
-    return path
+    if source.is_file() or any((source / file).exists() for file in (BOARD_FILE, REFERENCE_FILE)):
+        return source
+    registry = registry or Registry.load()
+    name, names = str(source), registry.names(LEADERBOARD)
+    if name in names:
+        return board_file(Path(registry.find(LEADERBOARD, name).target))
+    if source.exists() or source.suffix or len(source.parts) != 1:
+        return source  # reading it reports what is wrong
+    raise LeaderboardError(
+        f"{source}: no such file, and no leaderboard of that name. {did_you_mean(name, names)}"
+    )

@@ -1,4 +1,4 @@
-"""The JSON Schema of the format, as text: `python -m fgbench.leaderboard.schema > FILE`."""
+"""The JSON Schema of leaderboards: `python -m fgbench.leaderboard.schema > FILE` writes it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fgbench.leaderboard.models import json_schema
 
 
 def schema_text() -> str:
-    """Return the schema as it is committed beside the boards."""
+    """Return the text of the committed schema file."""
     return json.dumps(json_schema(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

@@ -1,1 +1,1 @@
-"""The method: target bins, generate and relabel, compose arms, train, calibrate, evaluate."""
+"""The method: split, target bins, generate and relabel inputs, compose arms, influence."""

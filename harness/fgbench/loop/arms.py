@@ -1,15 +1,15 @@
 """Arms: what the model is retrained on (DESIGN.md "Arms"; FITG section 4.4).
 
-A composition says it in references, not copies: which validation rows join the training split,
-which of them stand in it twice, and which synthetic inputs are added. With T the training split,
-V the selection rows, S1 the targeted points and S2 the synthetic ones:
+A composition refers to rows instead of copying them: which validation rows join the training
+split, which are duplicated, and which synthetic inputs are added. With T the training split, V the
+selection rows, S1 the targeted points and S2 the synthetic ones:
 
     baseline      T
     real          T + V                       the same real data, no synthetic point
     synthesis     T + V − S1 + S2             FITG: S2 replaces S1
     synthesis+    T + V + S2                  FITG: S2 is added
-    resample      T + V + duplicates          of the sources of S2, as often as each has one
-    random-bins   T + V + S2'                 S2' from bins picked at random
+    resample      T + V + duplicates          of the sources of S2, one per synthetic input
+    random-bins   T + V + S2'                 S2' from random bins
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from fgbench.parts.classifier import TrainingSet
 
 if TYPE_CHECKING:
     from fgbench.data import Dataset, IntArray
+    from fgbench.samples import Sample
 
 Arm = Literal["baseline", "real", "resample", "random-bins", "synthesis", "synthesis+"]
 
@@ -36,29 +37,29 @@ def compose(
     arm: Arm,
     selection: IntArray,
     targeted: Sequence[int] = (),
-    accepted: Sequence[Mapping[str, Any]] = (),
+    accepted: Sequence[Sample] = (),
 ) -> dict[str, Any]:
     """Return the composition of an arm as JSON values.
 
-    `selection` and `targeted` are rows of the validation split, `targeted` the S1 that `synthesis`
-    replaces; `accepted` are the accepted samples, targeted ones or, for `random-bins`, random ones.
+    `selection` and `targeted` are rows of the validation split; `synthesis` replaces the `targeted`
+    rows, S1. `accepted` are the accepted samples of targeted or, for `random-bins`, random bins.
 
-    Where there is a shortage, `synthesis` replaces only as many points as it has synthetic ones,
-    those that were their sources first, so that S2 = S1 holds and no real point is merely lost.
+    With a shortage, `synthesis` replaces only as many rows as there are synthetic inputs, their
+    sources first, so that |S2| = |S1| and no real row is lost without a replacement.
     """
     validation = [] if arm == "baseline" else selection.tolist()
     duplicates: list[int] = []
     synthetic: list[dict[str, Any]] = []
     if arm == "resample":
-        duplicates = [item["source"]["index"] for item in accepted]
+        duplicates = [sample.source.index for sample in accepted]
     elif arm in ("synthesis", "synthesis+", "random-bins"):
         synthetic = [
             {
-                "input": item["input"],
-                "label": item["source"]["label"],
-                "soft": item["asked_probabilities"],
+                "input": sample.input,
+                "label": sample.source.label,
+                "soft": sample.asked_probabilities,
             }
-            for item in accepted
+            for sample in accepted
         ]
     if arm == "synthesis":
         replaced = _replaced(targeted, accepted)
@@ -71,13 +72,13 @@ def compose(
 
 
 def training_set(dataset: Dataset, composition: Mapping[str, Any]) -> TrainingSet:
-    """Return the rows of a composition: training, validation, duplicates, synthetic."""
+    """Return the training set of a composition: training, validation, duplicate, synthetic rows."""
     import numpy as np
 
     train, validation = dataset.splits["train"], dataset.splits["validation"]
     rows = [*composition["validation"], *composition["duplicates"]]
     synthetic = composition["synthetic"]
-    real = len(train) + len(rows)
+    n_real = len(train) + len(rows)
     labels = np.concatenate(
         [
             train.labels,
@@ -86,31 +87,31 @@ def training_set(dataset: Dataset, composition: Mapping[str, Any]) -> TrainingSe
         ]
     )
     parts = [train.inputs, take_inputs(validation.inputs, rows)]
-    made = [item["input"] for item in synthetic]
+    synthetic_inputs = [item["input"] for item in synthetic]
     inputs: Any
     if dataset.is_text:
-        inputs = [text for part in parts for text in part] + made
+        inputs = [text for part in parts for text in part] + synthetic_inputs
     else:
-        columns = np.shape(train.inputs)[1]
-        inputs = np.concatenate([*parts, np.array(made, dtype=np.float64).reshape(-1, columns)])
+        features = np.array(synthetic_inputs, dtype=np.float64)
+        inputs = np.concatenate([*parts, features.reshape(-1, np.shape(train.inputs)[1])])
     soft = np.eye(dataset.n_classes)[labels]
     if synthetic:
-        soft[real:] = [item["soft"] for item in synthetic]
+        soft[n_real:] = [item["soft"] for item in synthetic]
     return TrainingSet(
         inputs=inputs,
         labels=labels,
         n_classes=dataset.n_classes,
         soft_labels=soft,
-        synthetic=np.arange(len(labels)) >= real,
+        synthetic=np.arange(len(labels)) >= n_real,
         task=dataset.task,
         label_names=dataset.label_names,
         label_descriptions=dataset.label_descriptions,
     )
 
 
-def _replaced(targeted: Sequence[int], accepted: Sequence[Mapping[str, Any]]) -> set[int]:
-    """Choose as many targeted rows as there are synthetic inputs, their sources first."""
-    sources = {item["source"]["index"] for item in accepted}
+def _replaced(targeted: Sequence[int], accepted: Sequence[Sample]) -> set[int]:
+    """Return as many targeted rows as there are synthetic inputs, their sources first."""
+    sources = {sample.source.index for sample in accepted}
     first = [row for row in targeted if row in sources]
     others = [row for row in targeted if row not in sources]
     return set((first + others)[: len(accepted)])

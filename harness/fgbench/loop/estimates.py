@@ -1,4 +1,4 @@
-"""What generation will take, before any of it: for plans."""
+"""Estimates of what generation and classification by a language model cost, for plans."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fgbench.parts.generator import Generator
 
 SAMPLE = 20
+"""Number of sources from which the usage of a round is estimated."""
 
 
 def expected_usage(
@@ -32,14 +33,14 @@ def expected_usage(
     seed: int,
     examples_per_class: int,
 ) -> Usage:
-    """Return about what one round takes that asks once for each source, by up to 20 of them.
+    """Estimate the usage of one round, with one request per source, from up to `SAMPLE` sources.
 
-    `relabeler` is the one that labels, if it is another than the `generator`. Where the targets are
-    not known yet (None), every selection point counts as a source.
+    `relabeler` labels the candidates if the `generator` does not. If `sources` is None, they are
+    not known yet: every selection row counts as one.
     """
     if sources is None:
-        even = (1.0 / dataset.n_classes,) * dataset.n_classes
-        sources = [Source(row, 0, even, even) for row in range(len(selection))]
+        uniform = (1.0 / dataset.n_classes,) * dataset.n_classes
+        sources = [Source(row, 0, uniform, uniform) for row in range(len(selection))]
     if not sources:
         return Usage()
     task = generation_task(dataset, loader, seed=seed, examples_per_class=examples_per_class)
@@ -60,15 +61,15 @@ def expected_usage(
         )
     usage = generator.expected_usage(task, requests)
     if relabeler is not None:
-        labelling = relabeler.expected_relabeling(task, [request.source for request in requests])
-        usage += scaled(labelling, generator.candidates_per_request)
+        relabeling = relabeler.expected_relabeling(task, [request.source for request in requests])
+        usage += scaled(relabeling, generator.candidates_per_request)
     return scaled(usage, len(sources) / len(requests))
 
 
 def expected_classifying(classifier: Classifier, dataset: Dataset, *, seed: int) -> Usage:
-    """Return about what it takes a classifier that is not trained to predict both held-out splits.
+    """Estimate the usage of a classifier that is not trained, on both held-out splits.
 
-    That is none of the generation's: a language model that classifies is asked once for each text.
+    A language model that classifies gets one request per text.
     """
     nothing: dict[str, list[int]] = {"validation": [], "duplicates": [], "synthetic": []}
     training = training_set(dataset, nothing)

@@ -1,6 +1,7 @@
-"""The second stage: filter what was generated, have it relabelled, keep what has the right class.
+"""Screen the candidates of a generator and relabel those that remain.
 
-FITG, section 3.2: the generator labels each new text; only those given the source's own label stay.
+FITG, section 3.2: the generator labels each new text; only texts with their source's label are
+accepted.
 """
 
 from __future__ import annotations
@@ -11,25 +12,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fgbench.errors import PluginError
-from fgbench.loop.leakage import DuplicateIndex, even_out
 from fgbench.parts.generator import Candidate, GenerationRequest, GenerationResult, RelabelRequest
+from fgbench.samples import Sample, Source, Verdict
 from fgbench.usage import Usage
 
 if TYPE_CHECKING:
     from fgbench.data import Input
     from fgbench.parts.generator import Generator
 
-
-NEAR_TEST = "near duplicate of test"
-NEAR_CALIBRATION = "near duplicate of calibration"
-NEAR_TRAINING = "near duplicate of training"
+OTHER_LABEL = "other label"
+"""Why a candidate is rejected whose label is not its source's."""
 
 
 @dataclass
-class Judged:
-    """A candidate and its verdict.
+class ScreenedCandidate:
+    """A candidate while the loop decides on it; `to_sample` returns the record of the decision.
 
-    `rejection` says why it is not used; `surplus` marks a good one whose source had one already.
+    `rejection` is the reason not to use it; `surplus` marks a good one whose source has another.
     """
 
     request: GenerationRequest
@@ -44,71 +43,52 @@ class Judged:
     surplus: bool = False
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """Return accepted, surplus or rejected."""
         if self.rejection is not None:
             return "rejected"
         return "surplus" if self.surplus else "accepted"
 
-
-class Guards:
-    """What a synthetic input may not repeat: held-out ones, and, if a text, another synthetic one.
-
-    Numbers may coincide: what is asked for at one probability can be one point and no other.
-    """
-
-    def __init__(
-        self,
-        *,
-        test: DuplicateIndex,
-        calibration: DuplicateIndex,
-        training: DuplicateIndex,
-        drop: str,
-    ) -> None:
-        self._test = test
-        self._calibration = calibration
-        self._training = training
-        self._drop = drop
-        self._seen: set[str] = set()
-
-    def rejection(self, candidate: Input) -> str | None:
-        """Return why an input may not be used, or None."""
-        if isinstance(candidate, str):
-            if not candidate.strip():
-                return "empty"
-            if even_out(candidate) in self._seen:
-                return "repeats a synthetic one"
-        if self._drop in ("test", "all") and self._test.repeats(candidate):
-            return NEAR_TEST
-        if self._drop in ("test", "all") and self._calibration.repeats(candidate):
-            return NEAR_CALIBRATION
-        if self._drop == "all" and self._training.repeats(candidate):
-            return NEAR_TRAINING
-        return None
-
-    def accept(self, candidate: Input) -> None:
-        """Remember an accepted input."""
-        if isinstance(candidate, str):
-            self._seen.add(even_out(candidate))
+    def to_sample(self, row: int, posterior: tuple[float, ...] | None) -> Sample:
+        """Return the sample; `row` is the source's validation row, `posterior` the true P(y|x)."""
+        request, candidate = self.request, self.candidate
+        return Sample(
+            source=Source(index=row, input=request.source, label=request.label),
+            draw=request.draw,
+            bin=request.bin,
+            bin_probabilities=request.bin_probabilities,
+            asked_probabilities=request.asked_probabilities,
+            verdict=self.verdict,
+            input=candidate.input,
+            reason=self.rejection,
+            messages=tuple(dict(message) for message in self.messages),
+            raw=candidate.raw,
+            claimed_probabilities=candidate.claimed_probabilities,
+            achieved_probabilities=posterior,
+            relabeled=self.relabeled,
+            relabeled_probabilities=self.relabeled_probabilities,
+            relabel_raw=self.relabel_raw,
+            notes=tuple(sorted({*self.notes, *self.relabel_notes})),
+        )
 
 
-def relabel(generator: Generator, judged: Sequence[Judged], n_classes: int) -> Usage:
-    """Fill in the class that the generator gives to each candidate that has no rejection yet.
+def relabel(generator: Generator, candidates: Sequence[ScreenedCandidate], n_classes: int) -> Usage:
+    """Record the class that the generator gives to each candidate without a rejection.
 
     Raises `PluginError` for a generator that breaks its contract.
     """
-    waiting = [item for item in judged if item.rejection is None]
-    if not waiting:
+    open_candidates = [item for item in candidates if item.rejection is None]
+    if not open_candidates:
         return Usage()
-    asked = [RelabelRequest(_input(item), item.request) for item in waiting]
-    answers = generator.relabel(asked)
-    if len(answers) != len(asked):
+    requests = [RelabelRequest(_input(item), item.request) for item in open_candidates]
+    answers = generator.relabel(requests)
+    if len(answers) != len(requests):
         raise PluginError(
-            f"generator {type(generator).__name__}: relabel gave {len(answers)} answers to "
-            f"{len(asked)} requests."
+            f"generator {type(generator).__name__}: relabel returned {len(answers)} answers for "
+            f"{len(requests)} requests."
         )
     usage = Usage()
-    for item, answer in zip(waiting, answers, strict=True):
+    for item, answer in zip(open_candidates, answers, strict=True):
         usage += answer.usage
         item.relabeled = answer.label
         item.relabeled_probabilities = answer.probabilities
@@ -118,29 +98,29 @@ def relabel(generator: Generator, judged: Sequence[Judged], n_classes: int) -> U
             item.rejection = answer.rejection or "no label"
         elif not 0 <= answer.label < n_classes:
             raise PluginError(
-                f"generator {type(generator).__name__}: relabel gave class {answer.label}, and "
-                f"there are {n_classes}."
+                f"generator {type(generator).__name__}: relabel returned class {answer.label}, but "
+                f"there are {n_classes} classes."
             )
         elif answer.label != item.request.label:
-            item.rejection = "other label"
+            item.rejection = OTHER_LABEL
     return usage
 
 
-def judge_results(
+def screen_results(
     generator: Generator,
     requests: Sequence[GenerationRequest],
     results: Sequence[GenerationResult],
-) -> tuple[list[Judged], Usage]:
-    """Pair each candidate with its request; those that the generator gave up on are rejected.
+) -> tuple[list[ScreenedCandidate], Usage]:
+    """Pair each candidate with its request; candidates without an input are rejected.
 
-    Raises `PluginError` for other results than were asked for, or inputs of another kind.
+    Raises `PluginError` unless there is one result per request and inputs are like the sources.
     """
     if len(results) != len(requests):
         raise PluginError(
-            f"generator {type(generator).__name__}: generate gave {len(results)} results to "
+            f"generator {type(generator).__name__}: generate returned {len(results)} results for "
             f"{len(requests)} requests."
         )
-    judged: list[Judged] = []
+    candidates: list[ScreenedCandidate] = []
     usage = Usage()
     for request, result in zip(requests, results, strict=True):
         usage += result.usage
@@ -150,17 +130,20 @@ def judge_results(
                 rejection = "no text"
             if candidate.input is not None and not _is_like(candidate.input, request.source):
                 raise PluginError(
-                    f"generator {type(generator).__name__}: generate gave {candidate.input!r:.80}, "
-                    f"which is no {_kind(request.source)}, as the data set's inputs are."
+                    f"generator {type(generator).__name__}: generate returned "
+                    f"{candidate.input!r:.80}, but inputs of this data set are "
+                    f"{_kind(request.source)}."
                 )
-            judged.append(
-                Judged(request, candidate, result.messages, result.notes, rejection=rejection)
+            candidates.append(
+                ScreenedCandidate(
+                    request, candidate, result.messages, result.notes, rejection=rejection
+                )
             )
-    return judged, usage
+    return candidates, usage
 
 
 def _is_like(candidate: Any, source: Input) -> bool:
-    """Return whether a generator's input can stand beside the source in a training set."""
+    """Return whether a generator's input can join the source in a training set."""
     if isinstance(source, str):
         return isinstance(candidate, str)
     return (
@@ -171,9 +154,9 @@ def _is_like(candidate: Any, source: Input) -> bool:
 
 
 def _kind(source: Input) -> str:
-    return "text" if isinstance(source, str) else f"tuple of {len(source)} finite numbers"
+    return "texts" if isinstance(source, str) else f"tuples of {len(source)} finite numbers"
 
 
-def _input(item: Judged) -> Input:
+def _input(item: ScreenedCandidate) -> Input:
     assert item.candidate.input is not None
     return item.candidate.input

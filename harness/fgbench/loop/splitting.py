@@ -1,4 +1,4 @@
-"""Which validation rows pick the bins, and which fit the calibrators (protocols of DESIGN.md)."""
+"""Which validation rows select bins, and which fit calibrators (protocols of DESIGN.md)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def selection_rows(labels: IntArray, protocol: str, seed: int) -> IntArray:
-    """Return the validation rows that pick the bins and then join the retraining data, sorted."""
+    """Return the validation rows that select bins and then join the training set, sorted."""
     import numpy as np
 
     if protocol == "paper":
@@ -22,8 +22,8 @@ def selection_rows(labels: IntArray, protocol: str, seed: int) -> IntArray:
 def calibration_rows(labels: IntArray, protocol: str, seed: int) -> IntArray:
     """Return the validation rows that fit calibrators, sorted.
 
-    Under `strict` they are never trained on. Under `paper` they are the whole validation split, so
-    only the baseline arm, which does not train on it, may use them.
+    Under `strict` no arm trains on them. Under `paper` they are the whole validation split, which
+    only the baseline arm does not train on.
     """
     import numpy as np
 
@@ -33,15 +33,15 @@ def calibration_rows(labels: IntArray, protocol: str, seed: int) -> IntArray:
 
 
 def halve(labels: IntArray, purpose: str, seed: int) -> tuple[IntArray, IntArray]:
-    """Halve the rows at random, each class as evenly as its count allows.
+    """Return two random halves of the rows, stratified by class.
 
-    `purpose` and `seed` decide the draw.
+    The draw depends on `purpose` and `seed`.
     """
     import numpy as np
 
     rng = np.random.default_rng(seed_for(purpose, seed))
     first: list[int] = []
-    extra = 0  # the odd rows of the classes go to the two halves in turn
+    extra = 0  # the odd rows of the classes alternate between the halves
     for label in np.unique(labels):
         rows = rng.permutation(np.flatnonzero(labels == label))
         half, odd = divmod(len(rows), 2)

@@ -1,8 +1,8 @@
-"""Which bins of the reliability diagram are off, and which probability would fill their gap.
+"""Select miscalibrated bins of the reliability diagram, and the probabilities that fill their gaps.
 
-METHODS §1, after FITG (Ba, Mancenido and Pan 2024), section 3.2, table 1 and footnote 3.
-Binary tasks use the diagram of P(y=1); with more classes it is the top-label confidence, and the
-shift trades probability between the predicted class and its runner-up.
+METHODS §1, after FITG (Ba, Mancenido and Pan 2024), section 3.2, table 1 and footnote 3. Binary
+tasks use the diagram of P(y=1). With more classes it is that of the top-label confidence, and
+probability is moved between the predicted class and its runner-up.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MARGIN = _ABOVE_HALF - _BELOW_HALF
 
 @dataclass(frozen=True)
 class TargetBin:
-    """A bin that is to be filled: its number, mean confidence, gap D_m, and its n points' rows."""
+    """A bin to fill: its number, mean confidence, gap D_m, and the rows of its n points."""
 
     bin: int
     n: int
@@ -41,7 +41,7 @@ class TargetBin:
 
 @dataclass(frozen=True)
 class Source:
-    """A selection point of such a bin: its row in the predictions, and what to ask for."""
+    """A selection point of a targeted bin: its row in the predictions, and what to request."""
 
     row: int
     bin: int
@@ -58,7 +58,7 @@ class Targets:
     sources: tuple[Source, ...]
 
     def to_value(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the targets as JSON values."""
         return asdict(self)
 
     @classmethod
@@ -86,53 +86,53 @@ def target_bins(
 ) -> Targets:
     """Return the targeted bins of the selection split and all their points.
 
-    `threshold` takes the bins with |D_m| > threshold (FITG); `significant` those of them whose gap
-    a binomial test at level `alpha` does not put down to chance.
+    The selector `threshold` takes bins with |D_m| > threshold (FITG); `significant` takes those
+    of them whose gap is significant in a binomial test at level `alpha`.
     """
-    chosen = [
+    selected = [
         item
         for item in _filled_bins(predictions, bins)
         if abs(item.gap) > threshold
         and (selector == "threshold" or alpha is None or _p_value(item) < alpha)
     ]
-    rows = {item.bin: item.rows for item in chosen}
-    return Targets("targeted", tuple(chosen), _sources(predictions, chosen, rows))
+    rows = {item.bin: item.rows for item in selected}
+    return Targets("targeted", tuple(selected), _sources(predictions, selected, rows))
 
 
 def random_bins(predictions: Predictions, targets: Targets, *, bins: int, seed: int) -> Targets:
-    """Return as many points as `targets` has, from bins picked at random: the control of targeting.
+    """Return as many points as `targets` has, from random bins: the control of targeting.
 
-    Bins are drawn without replacement until they hold enough points; of the last one, a random
-    part is taken. What is asked for follows from each bin's own gap by the same rule.
+    Bins are drawn without replacement until they hold enough points; the last one contributes a
+    random part. Requests follow from each bin's own gap by the same rule.
     """
     import numpy as np
 
-    wanted = len(targets.sources)
+    n_points = len(targets.sources)
     all_bins = _filled_bins(predictions, bins)
     rng = np.random.default_rng(seed_for("random bins", seed, bins))
-    chosen: list[TargetBin] = []
+    selected: list[TargetBin] = []
     rows: dict[int, Sequence[int]] = {}
     taken = 0
     for position in rng.permutation(len(all_bins)):
-        if taken >= wanted:
+        if taken >= n_points:
             break
         item = all_bins[int(position)]
         members: Sequence[int] = item.rows
-        if len(members) > wanted - taken:
-            members = np.sort(rng.permutation(members)[: wanted - taken]).tolist()
-        chosen.append(item)
+        if len(members) > n_points - taken:
+            members = np.sort(rng.permutation(members)[: n_points - taken]).tolist()
+        selected.append(item)
         rows[item.bin] = members
         taken += len(members)
-    chosen.sort(key=lambda item: item.bin)
-    return Targets("random", tuple(chosen), _sources(predictions, chosen, rows))
+    selected.sort(key=lambda item: item.bin)
+    return Targets("random", tuple(selected), _sources(predictions, selected, rows))
 
 
 def asked_probability(confidence: float, gap: float) -> float:
     """Return the P(y=1) that fills the gap of a bin of a binary diagram (FITG table 1, footnote 3).
 
-    The shift is towards the diagonal, but never across the decision boundary nor to certainty:
-    what would reach 0.5 is 0.45 in a low bin (mean ≤ 0.5) and 0.55 in a high one, what would reach
-    0 or 1 is 0.05 or 0.95.
+    The shift is toward the diagonal, but never across the decision boundary or to certainty: a
+    result that would reach 0.5 becomes 0.45 in a low bin (mean ≤ 0.5) and 0.55 in a high one; one
+    that would reach 0 or 1 becomes 0.05 or 0.95.
     """
     shifted = confidence + gap
     if confidence <= 0.5:
@@ -147,10 +147,10 @@ def asked_probability(confidence: float, gap: float) -> float:
 def asked_multiclass(probabilities: FloatArray, gap: float, predicted: int) -> FloatArray:
     """Return the class probabilities (K,) that fill the gap of a top-label bin.
 
-    `predicted` is the class that the bin's confidence is about: with the bin's mean instead of its
-    own confidence, another may come out ahead of it. It gains (gap > 0) or loses what its runner-up
-    loses or gains: at most up to 0.95 and to an empty runner-up, at least down to a lead of 0.10,
-    which is 0.55 to 0.45 with two classes. A point whose lead is smaller is asked for as it is.
+    `predicted` is the point's predicted class; with the bin's mean in place of the point's own
+    confidence, another class may be ahead of it. It gains (gap > 0) or loses what its runner-up
+    loses or gains: up to 0.95 or until the runner-up has nothing, or down to a lead of 0.10, which
+    is 0.55 to 0.45 with two classes. A point with a smaller lead is requested without a shift.
     """
     import numpy as np
 
@@ -189,7 +189,7 @@ def _filled_bins(predictions: Predictions, bins: int) -> list[TargetBin]:
 
 
 def _p_value(item: TargetBin) -> float:
-    """Return the p-value of the bin's outcomes, were each point's chance the mean confidence."""
+    """Return the p-value of the bin's outcomes if its mean confidence is their probability."""
     from scipy.stats import binomtest
 
     hits = round((item.confidence + item.gap) * item.n)
@@ -198,27 +198,27 @@ def _p_value(item: TargetBin) -> float:
 
 
 def _sources(
-    predictions: Predictions, chosen: list[TargetBin], rows: Mapping[int, Sequence[int]]
+    predictions: Predictions, selected: list[TargetBin], rows: Mapping[int, Sequence[int]]
 ) -> tuple[Source, ...]:
     import numpy as np
 
     sources = []
     probabilities = predictions.probabilities()
-    for item in chosen:
+    for item in selected:
         for row in rows[item.bin]:
             if predictions.n_classes == 2:
                 mean = np.array([1 - item.confidence, item.confidence])
-                asked = asked_probability(item.confidence, item.gap)
-                wanted = np.array([1 - asked, asked])
+                positive = asked_probability(item.confidence, item.gap)
+                asked = np.array([1 - positive, positive])
             else:
                 mean = _at_confidence(probabilities[row], item.confidence)
-                wanted = asked_multiclass(mean, item.gap, int(np.argmax(probabilities[row])))
-            sources.append(Source(row, item.bin, tuple(mean.tolist()), tuple(wanted.tolist())))
+                asked = asked_multiclass(mean, item.gap, int(np.argmax(probabilities[row])))
+            sources.append(Source(row, item.bin, tuple(mean.tolist()), tuple(asked.tolist())))
     return tuple(sources)
 
 
 def _at_confidence(probabilities: FloatArray, confidence: float) -> FloatArray:
-    """Give the top class the bin's mean confidence, and the others the rest in proportion."""
+    """Return probabilities with the top class at `confidence`, the others scaled in proportion."""
     import numpy as np
 
     top = int(np.argmax(probabilities))

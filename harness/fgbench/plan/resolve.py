@@ -15,8 +15,8 @@ from fgbench.errors import ConfigurationError, FgbenchError
 from fgbench.parts.calibrator import Calibrator
 from fgbench.parts.classifier import Classifier
 from fgbench.parts.generator import Generator
+from fgbench.plugins.loading import PluginFailure
 from fgbench.plugins.references import PartReference
-from fgbench.plugins.registry import PluginFailure
 
 if TYPE_CHECKING:
     from fgbench.cards import DataFolder

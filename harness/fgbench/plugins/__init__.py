@@ -1,1 +1,1 @@
-"""Plugins: hooks, discovery, and the registry of parts."""
+"""Plugins: their hooks, how they are loaded, and the registry of what they register."""

@@ -1,14 +1,14 @@
-"""The hooks through which plugins, the built-in one included, add parts and watch runs.
+"""The hooks through which plugins, built-in ones included, add parts and commands and watch runs.
 
-Each `fgbench_<kind>` hook is called once with a `register` callback:
+Each registration hook is called once with a `register` callback:
 
     @hookimpl
     def fgbench_calibrators(register):
         register("histogram", "my_package.calibrators:Histogram", "Histogram binning")
 
-The reference "module:attribute" is imported when the part is used, and not before, so a plugin's
-hook module needs to import nothing heavy. `extra` names the optional dependencies that the part
-needs, for the error message: `register(..., extra="fgbench[transformers]")`.
+The target "module:attribute" is imported on first use, so a plugin's hook module needs to import
+nothing heavy. `extra` names the optional dependencies that the target needs, for the error message:
+`register(..., extra="fgbench[transformers]")`.
 """
 
 from __future__ import annotations
@@ -19,18 +19,30 @@ import pluggy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 hookspec = pluggy.HookspecMarker("fgbench")
 hookimpl = pluggy.HookimplMarker("fgbench")
 
 
 class Register(Protocol):
-    """The callback that every registration hook is given."""
+    """The callback of the hooks that register parts and commands."""
 
     def __call__(
         self, name: str, target: str, summary: str = "", *, extra: str | None = None
     ) -> None:
-        """Offer the part at `target`, "module:attribute", under `name`."""
+        """Register what `target`, "module:attribute", refers to under `name`."""
+
+
+class RegisterLeaderboard(Protocol):
+    """The callback of the hook that registers leaderboards."""
+
+    def __call__(self, name: str, folder: str | Path, summary: str = "") -> None:
+        """Register the board in a folder, an absolute path, under `name`.
+
+        The folder holds `leaderboard.json`, or `reference.json` for published figures, and
+        optionally `suite.toml`, which reproduces the board.
+        """
 
 
 @hookspec
@@ -69,19 +81,31 @@ def fgbench_executors(register: Register) -> None:
 
 
 @hookspec
+def fgbench_commands(register: Register) -> None:
+    """Register commands of the command line, each a `click.Command`."""
+
+
+@hookspec
+def fgbench_leaderboards(register: RegisterLeaderboard) -> None:
+    """Register leaderboards, which commands then accept by name."""
+
+
+@hookspec
 def fgbench_run_started(run: Mapping[str, Any]) -> None:
-    """A run starts: `id`, `folder`, `suite` (resolved), `cells`, `stages`."""
+    """A run started: `id`, `folder`, `suite` (resolved), `cells` and `stages` (how many)."""
 
 
 @hookspec
 def fgbench_stage_finished(stage: Mapping[str, Any]) -> None:
-    """A stage ended: `stage`, `label`, `key`, `status` (finished, cached,
-    shared or failed), `seconds`."""
+    """A stage ended: `stage`, `label`, `key`, `seconds`, `error`, `status`.
+
+    The status is finished, cached, shared or failed.
+    """
 
 
 @hookspec
 def fgbench_cell_finished(cell: Mapping[str, Any]) -> None:
-    """A cell ended: its coordinates, `status`, and its `metrics` or its `error`."""
+    """A cell ended: its coordinates, `status`, and `metrics` or `error`."""
 
 
 @hookspec

@@ -14,17 +14,17 @@ _OPEN, _CLOSE, _QUOTES = "[{(", "]})", "'\""
 
 @dataclass(frozen=True)
 class PartReference:
-    """A part's name and its parameters, not yet checked."""
+    """A part's name and its unchecked parameters."""
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, value: str | Mapping[str, Any] | PartReference) -> PartReference:
-        """Read a reference as it stands on a command line (text) or in a suite (table).
+        """Read a reference from a command line (text) or a suite (table).
 
-        Values of a text are texts, or lists in brackets: `intents=[age_limit,atm_support]`. A value
-        with a comma stands in quotes. The part's parameter types turn them into numbers.
+        Values in a text are texts, or lists in brackets: `intents=[age_limit,atm_support]`. A value
+        with a comma needs quotes. The types of the part's parameters convert them to numbers.
         """
         if isinstance(value, PartReference):
             return value
@@ -32,14 +32,14 @@ class PartReference:
             table = dict(value)
             name = table.pop("name", None)
             if not isinstance(name, str):
-                raise ConfigurationError(f"a part's table needs a name: {dict(value)!r}")
+                raise ConfigurationError(f"the table of a part needs a name: {dict(value)!r}")
             return cls(name, table)
         if not isinstance(value, str):
-            raise ConfigurationError(f"a part is a name or a table, not {value!r}")
+            raise ConfigurationError(f"a part must be a name or a table, not {value!r}")
         name, colon, rest = value.partition(":")
         if not name.strip() or (colon and not rest.strip()):
             raise ConfigurationError(
-                f"{value!r} is not a part: write NAME or NAME:key=value,key=value."
+                f"{value!r} is not a reference to a part: write NAME or NAME:key=value,key=value."
             )
         parameters: dict[str, Any] = {}
         for item in _split(rest) if colon else []:
@@ -47,27 +47,27 @@ class PartReference:
             key = key.strip()
             if not equals or not key:
                 raise ConfigurationError(
-                    f"{value!r}: {item!r} is not key=value. Put quotes around a value with a comma."
+                    f"{value!r}: {item!r} is not key=value (quote values that contain commas)."
                 )
             if key in parameters:
                 raise ConfigurationError(
-                    f"{value!r}: {key!r} stands twice. Put quotes around a value with a comma."
+                    f"{value!r}: parameter {key!r} given twice (quote values that contain commas)."
                 )
             parameters[key] = _value(text.strip())
         return cls(name.strip(), parameters)
 
     def __str__(self) -> str:
-        """Return it as it could stand on a command line."""
+        """Return it as written on a command line."""
         items = [f"{key}={_text(value)}" for key, value in self.parameters.items()]
         return f"{self.name}:{','.join(items)}" if items else self.name
 
     def to_table(self) -> dict[str, Any]:
-        """Return it as a suite's table."""
+        """Return it as a table of a suite."""
         return {"name": self.name, **self.parameters}
 
 
 def _split(text: str) -> list[str]:
-    """Split at the commas that stand outside of brackets and quotes."""
+    """Split at commas outside of brackets and quotes."""
     items, depth, quote, start = [], 0, "", 0
     for position, char in enumerate(text):
         if quote:
@@ -83,7 +83,7 @@ def _split(text: str) -> list[str]:
             items.append(text[start:position])
             start = position + 1
     if quote or depth:
-        raise ConfigurationError(f"{text!r}: a bracket or quote is not closed.")
+        raise ConfigurationError(f"{text!r}: unclosed bracket or quote.")
     return [*items, text[start:]]
 
 

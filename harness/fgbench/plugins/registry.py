@@ -1,23 +1,21 @@
-"""Names to parts: plugins are discovered one at a time, parts are imported when they are used."""
+"""Names to parts: plugins register names and targets, and a target is imported on first use."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pluggy
-
 from fgbench.errors import ConfigurationError, PluginError, did_you_mean
-from fgbench.plugins import hookspecs
-from fgbench.plugins.discovery import installed_plugins
+from fgbench.plugins.loading import PluginFailure, PluginHost
 
 if TYPE_CHECKING:
+    from click import Command
+
     from fgbench.parts.base import Part
     from fgbench.plugins.references import PartReference
 
@@ -42,53 +40,54 @@ _INTERFACES = {
     "executor": "Executor",
 }
 
-ENTRY_POINT_GROUP = "fgbench"
+COMMAND, LEADERBOARD = "command", "leaderboard"
+"""What else plugins register."""
+
 PLUGINS_VARIABLE = "FGBENCH_PLUGINS"
-_CODE = "__fgbench_code__"
 
 
 @dataclass(frozen=True)
 class Registration:
-    """One part on offer: where its class is, and which plugin offers it."""
+    """One registered name: what it refers to, and which plugin registered it."""
 
     kind: str
     name: str
     target: str
+    """What to import, "module:attribute"; of a leaderboard, its folder."""
     summary: str
     plugin: str
     extra: str | None = None
     code_digest: str | None = None
     """SHA-256 of a local plugin's file: its parts' results are only as stable as that file."""
 
-
-@dataclass(frozen=True)
-class PluginFailure:
-    """A plugin that was left out, or a claim that was refused, and why."""
-
-    plugin: str
-    reason: str
+    @property
+    def is_built_in(self) -> bool:
+        """Whether fgbench itself registers it."""
+        return self.plugin == "builtin (fgbench)"
 
 
 class Registry:
-    """All parts that the installed and the local plugins offer.
+    """What plugins register: parts of each kind in `KINDS`, commands and leaderboards.
 
-    `load` builds one. A plugin that fails to import or to register is left out and stands in
-    `failures`; a name that two plugins claim is refused when it is asked for, naming both.
+    A plugin that cannot be imported or raises while registering is left out and reported in
+    `failures`. A name that two plugins register is reported there, and is an error when it is used.
     """
 
     def __init__(self) -> None:
-        self.failures: list[PluginFailure] = []
         self.local_plugins: tuple[str, ...] = ()
-        self._parts: dict[str, dict[str, list[Registration]]] = {kind: {} for kind in KINDS}
-        self._manager = pluggy.PluginManager("fgbench")
-        self._manager.add_hookspecs(hookspecs)
-        self._code_digests: dict[str, str] = {}
+        self._host = PluginHost()
+        self._claims: dict[str, dict[str, list[Registration]]] = {
+            kind: {} for kind in (*KINDS, COMMAND, LEADERBOARD)
+        }
 
     @classmethod
-    def load(cls, plugins: Iterable[str] = ()) -> Registry:
-        """Discover the installed plugins and those in the files `plugins` and FGBENCH_PLUGINS.
+    def load(
+        cls, plugins: Iterable[str] = (), *, reserved_commands: Collection[str] = ()
+    ) -> Registry:
+        """Load the installed plugins and those in the files `plugins` and FGBENCH_PLUGINS.
 
-        A local file that does not exist is a `ConfigurationError`: it was asked for by name.
+        Plugins cannot register the commands named in `reserved_commands`. Raises
+        `ConfigurationError` for a local file that does not exist.
         """
         registry = cls()
         variable = os.environ.get(PLUGINS_VARIABLE, "")
@@ -96,35 +95,47 @@ class Registry:
         paths = list(dict.fromkeys(Path(item).expanduser().resolve() for item in local))
         for path in paths:
             if not path.is_file():
-                raise ConfigurationError(f"plugin {path}: there is no such file.")
+                raise ConfigurationError(f"plugin {path}: no such file.")
         registry.local_plugins = tuple(str(path) for path in paths)
-        for plugin in installed_plugins(ENTRY_POINT_GROUP):
-            registry._add_plugin(f"{plugin.name} ({plugin.distribution})", plugin.load)
+        registry._host.load_installed()
         for path in paths:
-            registry._add_local(path)
+            registry._host.load_file(path)
+        registry._collect(reserved_commands)
         return registry
 
+    @property
+    def failures(self) -> list[PluginFailure]:
+        """The plugins that were left out and the registrations that were refused, with reasons."""
+        return self._host.failures
+
     def registrations(self, kind: str | None = None) -> Iterator[Registration]:
-        """Yield what is on offer, by kind and name; clashing claims are left out."""
+        """Yield the registrations of one kind, or all parts, by name.
+
+        Names that several plugins claim are left out.
+        """
         for each in KINDS if kind is None else (kind,):
-            for _, claims in sorted(self._parts[each].items()):
+            for _, claims in sorted(self._claims[each].items()):
                 if len(claims) == 1:
                     yield claims[0]
 
     def names(self, kind: str) -> list[str]:
-        """Return the names of the parts of one kind."""
-        return sorted(self._parts[kind])
+        """Return the registered names of one kind."""
+        return sorted(self._claims[kind])
 
     def find(self, kind: str, name: str) -> Registration:
-        """Return the registration of a part; an unknown or clashing name is an error."""
-        claims = self._parts[kind].get(name)
+        """Return the registration of a name.
+
+        Raises `ConfigurationError` for an unknown name, `PluginError` for one that several plugins
+        claim.
+        """
+        claims = self._claims[kind].get(name)
         if claims is None:
             raise ConfigurationError(
-                f"unknown {kind} {name!r}. {did_you_mean(name, self._parts[kind])}"
+                f"unknown {kind} {name!r}. {did_you_mean(name, self._claims[kind])}"
                 + self._failure_note()
             )
         if len(claims) > 1:
-            raise PluginError(_clash(kind, name, claims))
+            raise PluginError(_clash(claims))
         return claims[0]
 
     def part_class(self, kind: str, name: str) -> type[Part]:
@@ -132,144 +143,124 @@ class Registry:
         from fgbench import parts
 
         registration = self.find(kind, name)
-        where = f"{kind} {name!r} of plugin {registration.plugin}"
-        module_name, _, attribute = registration.target.partition(":")
-        try:
-            part: Any = importlib.import_module(module_name)
-            for step in attribute.split("."):
-                part = getattr(part, step)
-        except ModuleNotFoundError as error:
-            if registration.extra:
-                raise PluginError(
-                    f"{kind} {name!r} needs {error.name!r}, which is not installed: "
-                    f"pip install '{registration.extra}'"
-                ) from error
-            raise PluginError(f"{where} cannot be imported: {error}.") from error
-        except (Exception, SystemExit) as error:
-            raise PluginError(
-                f"{where} cannot be imported from {registration.target}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        part = self._import(registration)
         interface = getattr(parts, _INTERFACES[kind])
         if not (isinstance(part, type) and issubclass(part, interface)):
             raise PluginError(
-                f"{where}: {registration.target} is not a subclass of fgbench.{interface.__name__}."
+                f"{_named(registration)}: {registration.target} is not a subclass of "
+                f"fgbench.{interface.__name__}."
             )
         return part
 
+    def command(self, name: str) -> Command:
+        """Import and return a command of the command line."""
+        import click
+
+        registration = self.find(COMMAND, name)
+        command = self._import(registration)
+        if not isinstance(command, click.Command):
+            raise PluginError(
+                f"{_named(registration)}: {registration.target} is not a click command."
+            )
+        return command
+
     def create(self, kind: str, reference: PartReference) -> Any:
-        """Return a new part, its parameters checked."""
+        """Return a new part with checked parameters."""
         part = self.part_class(kind, reference.name)
         return part.create(reference.parameters, name=reference.name)
 
     def notify(self, hook: str, **arguments: Any) -> None:
-        """Call a lifecycle hook on every plugin; one that raises is noted and unregistered."""
-        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
-            plugin = implementation.plugin_name
-            named = {name: arguments[name] for name in implementation.argnames}
-            try:
-                implementation.function(**named)
-            except Exception as error:  # noqa: BLE001 - a tracker must not end the run it watches
-                self.failures.append(
-                    PluginFailure(plugin, f"{hook} raised {type(error).__name__}: {error}")
-                )
-                self._manager.unregister(name=plugin)
+        """Call a lifecycle hook of every plugin; one that raises is reported and left out."""
+        self._host.call(hook, **arguments)
 
-    def _add_plugin(self, name: str, load: Any) -> None:
-        try:
-            module = load()
-            self._manager.register(module, name=name)
-            claims = self._collect(name)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - reported, and it is left out
-            self.failures.append(PluginFailure(name, f"{type(error).__name__}: {error}"))
-            if self._manager.has_plugin(name):
-                self._manager.unregister(name=name)
-            return
-        for claim in claims:
-            others = self._parts[claim.kind].setdefault(claim.name, [])
-            others.append(claim)
-            if len(others) > 1:
-                self.failures.append(PluginFailure(name, _clash(claim.kind, claim.name, others)))
-
-    def _collect(self, plugin: str) -> list[Registration]:
+    def _collect(self, reserved_commands: Collection[str]) -> None:
+        """Call the registration hooks; of a plugin that raises in one, nothing is registered."""
         claims: list[Registration] = []
-        for kind, plural in KINDS.items():
+        for kind, plural in (*KINDS.items(), (COMMAND, "commands")):
+            self._host.call(f"fgbench_{plural}", register=partial(self._register, claims, kind))
+        self._host.call("fgbench_leaderboards", register=partial(self._register_board, claims))
+        for claim in reversed(claims):  # pluggy calls the plugin that was loaded last first
+            if not self._host.is_loaded(claim.plugin):
+                continue
+            if claim.kind == COMMAND and claim.name in reserved_commands:
+                reason = f"command {claim.name!r} is built into fgbench: rename the plugin's."
+                self.failures.append(PluginFailure(claim.plugin, reason))
+            else:
+                claimed = self._claims[claim.kind].setdefault(claim.name, [])
+                claimed.append(claim)
+                if len(claimed) > 1:
+                    self.failures.append(PluginFailure(claim.plugin, _clash(claimed)))
 
-            def register(
-                name: str,
-                target: str,
-                summary: str = "",
-                *,
-                extra: str | None = None,
-                kind: str = kind,
-            ) -> None:
-                if not _is_name(name):
-                    raise ValueError(
-                        f"{kind} name {name!r}: a name has letters, digits, '.', '_' and '-' only"
-                    )
-                if ":" not in target:
-                    raise ValueError(f"{kind} {name!r}: {target!r} is not 'module:attribute'")
-                claims.append(
-                    Registration(
-                        kind, name, target, summary, plugin, extra, self._code_digests.get(plugin)
-                    )
-                )
+    def _register(
+        self,
+        claims: list[Registration],
+        kind: str,
+        name: str,
+        target: str,
+        summary: str = "",
+        *,
+        extra: str | None = None,
+    ) -> None:
+        if ":" not in target:
+            raise ValueError(f"{kind} {name!r}: {target!r} is not 'module:attribute'")
+        claims.append(self._claim(kind, name, target, summary, extra))
 
-            for implementation in getattr(self._manager.hook, f"fgbench_{plural}").get_hookimpls():
-                if implementation.plugin_name == plugin:
-                    implementation.function(register)
-        return claims
+    def _register_board(
+        self, claims: list[Registration], name: str, folder: str | Path, summary: str = ""
+    ) -> None:
+        if not Path(folder).is_absolute():
+            raise ValueError(f"leaderboard {name!r}: {str(folder)!r} is not an absolute path")
+        claims.append(self._claim(LEADERBOARD, name, str(folder), summary, None))
 
-    def _add_local(self, path: Path) -> None:
-        from fgbench.digests import digest_bytes
+    def _claim(
+        self, kind: str, name: str, target: str, summary: str, extra: str | None
+    ) -> Registration:
+        if not _is_name(name):
+            raise ValueError(
+                f"{kind} name {name!r}: a name consists of letters, digits, '.', '_' and '-'"
+            )
+        plugin = self._host.current
+        code_digest = self._host.code_digests.get(plugin)
+        return Registration(kind, name, target, summary, plugin, extra, code_digest)
 
-        name = f"{path.name} ({path})"
-
-        def load() -> Any:
-            code = path.read_bytes()
-            self._code_digests[name] = digest_bytes(code)
-            return _import_file(path, code)
-
-        self._add_plugin(name, load)
+    def _import(self, registration: Registration) -> Any:
+        module, _, attributes = registration.target.partition(":")
+        try:
+            target: Any = importlib.import_module(module)
+            for attribute in attributes.split("."):
+                target = getattr(target, attribute)
+        except ModuleNotFoundError as error:
+            if registration.extra:
+                raise PluginError(
+                    f"{registration.kind} {registration.name!r} needs {error.name!r}, which is not "
+                    f"installed: pip install '{registration.extra}'"
+                ) from error
+            raise PluginError(f"{_named(registration)} cannot be imported: {error}.") from error
+        except (Exception, SystemExit) as error:
+            raise PluginError(
+                f"{_named(registration)} cannot be imported from {registration.target}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        return target
 
     def _failure_note(self) -> str:
         if not self.failures:
             return ""
         plugins = ", ".join(dict.fromkeys(failure.plugin for failure in self.failures))
-        return f" Left out because of errors: {plugins} (see `fgbench doctor`)."
-
-
-def _import_file(path: Path, code: bytes) -> Any:
-    """Run a file's code as a module under its own stem, so that "stem:Class" finds what it has.
-
-    A module that was made of this very code is taken as it is; one made of an older version is
-    replaced, as its results would be stored under the new version's digest.
-    """
-    name = path.stem
-    present = sys.modules.get(name)
-    if present is not None:
-        if getattr(present, "__file__", None) != str(path):
-            raise ImportError(f"a module called {name!r} is loaded already: rename the file")
-        if getattr(present, _CODE, None) == code:
-            return present
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None:
-        raise ImportError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    setattr(module, _CODE, code)
-    sys.modules[name] = module
-    try:
-        exec(compile(code, str(path), "exec"), module.__dict__)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+        return f" Plugins with errors: {plugins} (see `fgbench doctor`)."
 
 
 def _is_name(name: str) -> bool:
-    return bool(name) and all(char.isalnum() or char in "._-" for char in name)
+    return bool(name) and name[0] != "-" and all(char.isalnum() or char in "._-" for char in name)
 
 
-def _clash(kind: str, name: str, claims: list[Registration]) -> str:
+def _named(registration: Registration) -> str:
+    return f"{registration.kind} {registration.name!r} of plugin {registration.plugin}"
+
+
+def _clash(claims: list[Registration]) -> str:
     plugins = " and ".join(claim.plugin for claim in claims)
-    return f"{kind} {name!r} is claimed by {plugins}: uninstall or rename one of them."
+    return (
+        f"{claims[0].kind} {claims[0].name!r} is registered by {plugins}: uninstall or rename one "
+        "of them."
+    )

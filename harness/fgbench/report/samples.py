@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeGuard
-
-from pydantic_core import from_json
 
 from fgbench.diagnostics.collect import SAMPLE_INDEX, SAMPLES_FOLDER
+from fgbench.diagnostics.fidelity import JUDGES, asked_class
 from fgbench.errors import LeaderboardError
 from fgbench.report.fidelity import Fidelity, TenthMean, fidelity, tenth_rows
 from fgbench.report.reliability import POSITIVE
+from fgbench.samples import Design, Probabilities, RunSample, load_samples
 
 PAIRS_PER_BIN = 3
 MAX_SETS = 12
@@ -22,11 +21,11 @@ _MAX_REASONS = 12
 _MAX_TEXT_LENGTH = 400
 
 _JUDGES = {
-    "baseline_probabilities": "baseline classifier",
-    "achieved_probabilities": "true posterior",
-    "claimed_probabilities": "generator's claim",
+    "baseline classifier": JUDGES["baseline"],
+    "true posterior": JUDGES["posterior"],
+    "generator's claim": JUDGES["generator"],
 }
-"""Who estimates the class probabilities of a synthetic input, by the sample's field."""
+"""Who estimates the class probabilities of a sample, and the estimate."""
 
 
 @dataclass
@@ -76,9 +75,20 @@ class SampleSet:
         return tenth_rows(self.fidelities)
 
 
-_NAMES = ("dataset", "generator", "bins", "design")
-_Key = tuple[tuple[str, ...], frozenset[str]]
-"""The values of `_NAMES`, and the entries trained on the samples."""
+@dataclass(frozen=True)
+class _Key:
+    """What the samples of one set have in common; `entries` were trained on them."""
+
+    dataset: str
+    generator: str
+    bins: int
+    design: Design
+    entries: frozenset[str]
+
+    def order(self) -> tuple[bool, str, str, int, list[str]]:
+        """Sort targeted bins before their control, random bins."""
+        random = self.design != "targeted"
+        return random, self.dataset, self.generator, self.bins, sorted(self.entries)
 
 
 @dataclass
@@ -90,32 +100,32 @@ class Samples:
 
 
 def read_samples(runs: Iterable[Path]) -> Samples:
-    """Read the lineage files of run folders, skipping lines that are not samples.
+    """Read the samples of run folders.
 
     Files of the same entries, one per seed, form one set. At most `MAX_SETS` sets are returned.
-    Raises `LeaderboardError` where a run's index of samples is unreadable.
+    Raises `DataError` for a line that is not a sample, with file and line number, and
+    `LeaderboardError` where a run's index of samples is unreadable.
     """
     collected: dict[_Key, _Collected] = {}
     for run in runs:
         users = _users(run)
         for path in sorted((run / SAMPLES_FOLDER).glob("*.jsonl")):
             entries = frozenset(users.get(f"{SAMPLES_FOLDER}/{path.name}", ()))
-            for sample in _lines(path):
-                names = tuple([str(sample.get(name)) for name in _NAMES])
-                key = names, entries
+            for sample in load_samples(path, RunSample):
+                key = _Key(sample.dataset, sample.generator, sample.bins, sample.design, entries)
                 if key not in collected:
                     collected[key] = _Collected()
                 collected[key].add(sample)
-    ordered = sorted(collected.items(), key=_order)
+    ordered = sorted(collected, key=_Key.order)
     sets = [
-        collection.finished(*key, anchor=f"samples-{number}")
-        for number, (key, collection) in enumerate(ordered[:MAX_SETS])
+        collected[key].finished(key, anchor=f"samples-{number}")
+        for number, key in enumerate(ordered[:MAX_SETS])
     ]
     return Samples(sets, len(ordered) - len(sets))
 
 
 def _users(run: Path) -> dict[str, list[str]]:
-    """Return the ids of the entries trained on each lineage file; empty without an index."""
+    """Return the ids of the entries trained on each file of samples; empty without an index."""
     try:
         index = json.loads((run / SAMPLE_INDEX).read_bytes())
     except FileNotFoundError:
@@ -129,12 +139,6 @@ def _users(run: Path) -> dict[str, list[str]]:
     return users
 
 
-def _order(item: tuple[_Key, _Collected]) -> tuple[bool, tuple[str, ...], list[str]]:
-    """Sort targeted bins before their control, random bins."""
-    names, entries = item[0]
-    return names[3] != "targeted", names, sorted(entries)
-
-
 class _Collected:
     """Counts, example pairs and judgments of one set of samples."""
 
@@ -142,34 +146,28 @@ class _Collected:
         self.seeds: set[int] = set()
         self.reasons: Counter[str] = Counter()
         self.bins: dict[int, TargetedBin] = {}
-        self.sources: dict[int, set[tuple[Any, ...]]] = {}
-        self.paired: set[tuple[Any, ...]] = set()
+        self.sources: dict[int, set[tuple[int, int]]] = {}
+        self.paired: set[tuple[int, int]] = set()
         self.axis = ""
         self.judged: dict[str, list[tuple[float, float]]] = {}
 
-    def add(self, sample: dict[str, Any]) -> None:
-        source = sample.get("source")
-        number = sample.get("bin")
-        if not isinstance(source, dict) or not isinstance(number, int):
-            return
-        seed = int(sample.get("seed") or 0)
-        self.seeds.add(seed)
-        if number not in self.bins:
-            self.bins[number] = TargetedBin(
-                number,
-                predicted=_probabilities(sample.get("bin_probabilities")),
-                target=_probabilities(sample.get("asked_probabilities")),
+    def add(self, sample: RunSample) -> None:
+        self.seeds.add(sample.seed)
+        if sample.bin not in self.bins:
+            self.bins[sample.bin] = TargetedBin(
+                sample.bin,
+                predicted=_probabilities(sample.bin_probabilities),
+                target=_probabilities(sample.asked_probabilities),
             )
-            self.sources[number] = set()
-        targeted = self.bins[number]
-        source_key = (seed, source.get("index"))
-        self.sources[number].add(source_key)
-        verdict = sample.get("verdict")
-        if verdict == "surplus":  # valid, but its source already has an accepted sample
+            self.sources[sample.bin] = set()
+        targeted = self.bins[sample.bin]
+        source_key = sample.seed, sample.source.index
+        self.sources[sample.bin].add(source_key)
+        if sample.verdict == "surplus":  # valid, but its source already has an accepted sample
             return
-        if verdict != "accepted":
+        if not sample.accepted:
             targeted.rejected += 1
-            self.reasons[str(sample.get("reason") or "no reason given")] += 1
+            self.reasons[sample.reason or "no reason given"] += 1
             return
         targeted.accepted += 1
         self._judge(sample)
@@ -177,77 +175,57 @@ class _Collected:
             self.paired.add(source_key)
             targeted.pairs.append(
                 Pair(
-                    source=_shortened(source.get("input")),
-                    synthetic=_shortened(sample.get("input")),
-                    label=int(source.get("label") or 0),
-                    target=_probabilities(sample.get("asked_probabilities")),
-                    claimed=_probabilities(sample.get("claimed_probabilities")),
-                    achieved=_probabilities(sample.get("achieved_probabilities")),
+                    source=_shortened(sample.source.input),
+                    synthetic=_shortened(sample.input),
+                    label=sample.source.label,
+                    target=_probabilities(sample.asked_probabilities),
+                    claimed=_probabilities(sample.claimed_probabilities),
+                    achieved=_probabilities(sample.achieved_probabilities),
                 )
             )
 
-    def finished(
-        self, names: tuple[str, ...], entries: frozenset[str], *, anchor: str
-    ) -> SampleSet:
-        dataset, generator, bins, design = names
+    def finished(self, key: _Key, *, anchor: str) -> SampleSet:
         for number, sources in self.sources.items():
             self.bins[number].sources = len(sources)
         return SampleSet(
-            title=f"{dataset} · {generator} · {bins} bins · {design}",
+            title=f"{key.dataset} · {key.generator} · {key.bins} bins · {key.design}",
             anchor=anchor,
-            entries=entries,
+            entries=key.entries,
             seeds=sorted(self.seeds),
             bins=[self.bins[number] for number in sorted(self.bins)],
             reasons=self.reasons.most_common(_MAX_REASONS),
             fidelities=[
-                fidelity(judge, self.axis, self.judged[key])
-                for key, judge in _JUDGES.items()
-                if key in self.judged
+                fidelity(judge, self.axis, self.judged[judge])
+                for judge in _JUDGES
+                if judge in self.judged
             ],
         )
 
-    def _judge(self, sample: dict[str, Any]) -> None:
+    def _judge(self, sample: RunSample) -> None:
         """Record the target and each judge's probability of one class.
 
         The class is 1 of two, or else the one with the highest target.
         """
-        targets = sample.get("asked_probabilities")
-        if not _is_distribution(targets):
+        targets = sample.asked_probabilities
+        if not _in_range(targets):
             return
-        binary = len(targets) == 2
-        label = 1 if binary else max(range(len(targets)), key=targets.__getitem__)
-        self.axis = POSITIVE if binary else "P(class with the highest target)"
-        for key in _JUDGES:
-            values = sample.get(key)
-            if _is_distribution(values) and len(values) == len(targets):
+        label = asked_class(targets)
+        self.axis = POSITIVE if len(targets) == 2 else "P(class with the highest target)"
+        for judge, estimate in _JUDGES.items():
+            values = estimate(sample)
+            if values is not None and _in_range(values) and len(values) == len(targets):
                 pair = float(targets[label]), float(values[label])
-                self.judged.setdefault(key, []).append(pair)
+                self.judged.setdefault(judge, []).append(pair)
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects among the lines of a file; `from_json` is twice as fast as `json`."""
-    with path.open("rb") as stream:
-        for line in stream:
-            try:
-                value = from_json(line)
-            except ValueError:
-                continue
-            if isinstance(value, dict):
-                yield value
+def _in_range(values: Probabilities) -> bool:
+    """Return whether there are values and all are between 0 and 1; NaN is not."""
+    return bool(values) and all(0 <= value <= 1 for value in values)
 
 
-def _is_distribution(values: Any) -> TypeGuard[list[float]]:
-    """Return whether a value of a sample is a list of probabilities; NaN is not one."""
-    return (
-        isinstance(values, list)
-        and bool(values)
-        and all(isinstance(value, int | float) and 0 <= value <= 1 for value in values)
-    )
-
-
-def _probabilities(values: Any) -> str:
+def _probabilities(values: Probabilities | None) -> str:
     """Return class probabilities as text: that of class 1 of two, or else of each class."""
-    if not isinstance(values, list) or not all(isinstance(v, int | float) for v in values):
+    if values is None:
         return ""
     texts = [f"{value:.2f}" for value in values]
     if len(texts) == 2:
@@ -255,10 +233,10 @@ def _probabilities(values: Any) -> str:
     return ", ".join(texts[:8]) + (", …" if len(texts) > 8 else "")
 
 
-def _shortened(value: Any) -> str:
+def _shortened(value: str | tuple[float, ...] | None) -> str:
     """Return an input as text, numbers to three digits, cut at `_MAX_TEXT_LENGTH`."""
-    if isinstance(value, list):
-        numbers = [f"{v:.3g}" if isinstance(v, int | float) else str(v) for v in value[:8]]
-        value = "(" + ", ".join(numbers) + (", …)" if len(value) > 8 else ")")
-    text = "" if value is None else str(value)
+    text = value or ""
+    if isinstance(text, tuple):
+        numbers = ", ".join(f"{number:.3g}" for number in text[:8])
+        text = f"({numbers}, …)" if len(text) > 8 else f"({numbers})"
     return text if len(text) <= _MAX_TEXT_LENGTH else text[: _MAX_TEXT_LENGTH - 1] + "…"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,23 +28,24 @@ from fgbench.leaderboard.models import (
     Leaderboard,
     PartRecord,
     PredictionsFile,
-    Provenance,
     SyntheticRecord,
     UsageRecord,
     entry_id,
 )
 from fgbench.plan.graph import BOOTSTRAP_SEED, CellNodes
 from fgbench.report import write_report
-from fgbench.runs.provenance import provenance
+from fgbench.samples import RunSample, serialize_samples
 from fgbench.stages.calibrate import calibrated_file
 from fgbench.stages.diagnose import stored_influences, stored_probabilities
 from fgbench.stages.evaluate import stored_evaluation
-from fgbench.stages.synthesise import stored_sample_lines
+from fgbench.stages.synthesise import stored_samples
 from fgbench.store.atomic import write_atomically
 
 if TYPE_CHECKING:
     from fgbench.calibration.statistics import Evaluation
+    from fgbench.data import FloatArray
     from fgbench.engine.scheduler import NodeResult
+    from fgbench.leaderboard.models import Provenance
     from fgbench.plan.plan import Plan
     from fgbench.store import Artifact, Store
 
@@ -55,7 +56,8 @@ MODELS = "models.json"
 class FinishedRun:
     """A plan and the results of its stages, to be written to the run's folder.
 
-    An entry exists only if all its seeds do: nothing is averaged over missing cells.
+    An entry exists only if all its seeds do: nothing is averaged over missing cells. `facts` is
+    the provenance of everything that this run computes.
     """
 
     def __init__(
@@ -64,14 +66,14 @@ class FinishedRun:
         results: Mapping[str, NodeResult],
         store: Store,
         folder: Path,
-        started: str,
+        facts: Provenance,
     ) -> None:
         self._plan = plan
         self._suite = plan.resolved.suite
         self._results = results
         self._store = store
         self._folder = folder
-        self._started = started
+        self._facts = facts
 
     def write(self) -> Leaderboard:
         """Write everything that a finished run leaves behind, and return its board.
@@ -79,16 +81,15 @@ class FinishedRun:
         Raises `CorruptArtifactError` for an artifact that is missing or corrupt, with its key.
         """
         self._write_samples()
-        facts = provenance(self._started)
         entries: list[Entry] = []
         evaluations: dict[str, list[Evaluation]] = {}
         for name, cells in self._entries.items():
             seeds = [stored_evaluation(self._artifact(cell.evaluate)) for cell in cells]
-            entries.append(self._entry(name, cells, seeds, facts))
+            entries.append(self._entry(name, cells, seeds))
             evaluations[name] = seeds
         self._write_models()
         self._write_sample_index()
-        board = finish_board(self._suite.name, self._started, entries, evaluations)
+        board = finish_board(self._suite.name, str(self._facts.started), entries, evaluations)
         write_atomically(self._folder / "leaderboard.json", board.to_json())
         diagnostics = diagnose(self._plan.graph, self._find, self._folder)
         write_atomically(self._folder / DIAGNOSTICS_FILE, diagnostics.to_json())
@@ -112,7 +113,6 @@ class FinishedRun:
         name: str,
         cells: list[CellNodes],
         evaluations: list[Evaluation],
-        facts: Provenance,
     ) -> Entry:
         files = []
         for nodes in cells:
@@ -134,7 +134,7 @@ class FinishedRun:
             replicates=self._suite.replicates,
             synthetic=self._synthetic(cells),
             usage=self._usage(cells),
-            provenance=facts.model_copy(
+            provenance=self._facts.model_copy(
                 update={
                     "wall_seconds": round(seconds, 3),
                     "model_revision": self._value(cells[0].train)["model_revision"],
@@ -244,21 +244,25 @@ class FinishedRun:
             cell = cells[0].cell
             assert cell.generator is not None
             arms = {nodes.cell.arm for nodes in cells} - {"resample"}
-            header = {
-                "dataset": cell.dataset.dataset.name,
-                "generator": cell.generator.name,
-                "seed": cell.seed,
-                "bins": cell.bins,
-                "design": design(cells[0]),
-            }
-            texts = stored_sample_lines(self._artifact(samples))
-            lines = []
-            for text, judged in zip(texts, self._judged(cells[0], len(texts)), strict=True):
-                sample = json.loads(text) | judged
-                used_in = sorted(arms) if sample["verdict"] == "accepted" else []
-                lines.append(json.dumps(header | sample | {"used_in": used_in}, sort_keys=True))
+            assert cell.bins is not None
+            used_in = tuple(sorted(arms))
+            stored = stored_samples(self._artifact(samples))
+            judgments = self._judgments(cells[0], len(stored))
+            records = [
+                RunSample(
+                    **vars(sample),
+                    **judgment,
+                    dataset=cell.dataset.dataset.name,
+                    generator=cell.generator.name,
+                    seed=cell.seed,
+                    bins=cell.bins,
+                    design=design(cells[0]),
+                    used_in=used_in if sample.accepted else (),
+                )
+                for sample, judgment in zip(stored, judgments, strict=True)
+            ]
             path = self._folder / samples_file(samples, cells[0])
-            _write_once(path, "".join(f"{line}\n" for line in lines).encode())
+            _write_once(path, serialize_samples(records))
 
     def _write_sample_index(self) -> None:
         """Write which lineage files hold the samples that each entry was trained on."""
@@ -278,21 +282,21 @@ class FinishedRun:
             content = json.dumps(index, indent=1, sort_keys=True) + "\n"
             _write_once(self._folder / SAMPLE_INDEX, content.encode())
 
-    def _judged(self, nodes: CellNodes, count: int) -> Iterator[dict[str, Any]]:
-        """Yield what the baseline classifier makes of each sample, and its influence.
+    def _judgments(self, nodes: CellNodes, count: int) -> Iterator[dict[str, Any]]:
+        """Yield for each sample the fields of a `RunSample` that the baseline classifier gives.
 
-        Values are null where they are not available.
+        Values are None where they are not available.
         """
-        columns: dict[str, Iterable[Any]] = dict.fromkeys(
+        columns: dict[str, Sequence[Any]] = dict.fromkeys(
             ("baseline_probabilities", "influence", "source_influence"), [None] * count
         )
         fidelity = None if nodes.fidelity is None else self._find(nodes.fidelity)
         if fidelity is not None:
-            columns["baseline_probabilities"] = map(_json_value, stored_probabilities(fidelity))
+            columns["baseline_probabilities"] = _rows(stored_probabilities(fidelity))
         influence = None if nodes.influence is None else self._find(nodes.influence)
         if influence is not None:
             arrays = stored_influences(influence)
-            columns |= {name: map(_json_value, array) for name, array in arrays.items()}
+            columns |= {name: _rows(array) for name, array in arrays.items()}
         for values in zip(*columns.values(), strict=True):
             yield dict(zip(columns, values, strict=True))
 
@@ -315,11 +319,14 @@ class FinishedRun:
         return artifact
 
 
-def _json_value(value: Any) -> Any:
-    """Return floats as JSON values, None where one is NaN."""
+def _rows(array: FloatArray) -> list[float | tuple[float, ...] | None]:
+    """Return the rows of a vector or matrix; None for a row with a NaN."""
     import numpy as np
 
-    return None if np.isnan(value).any() else value.tolist()
+    matrix = array[:, None] if array.ndim == 1 else array
+    undefined: Any = np.isnan(matrix).any(axis=1)
+    rows = [tuple(row) if isinstance(row, list) else row for row in array.tolist()]
+    return [None if nan else row for row, nan in zip(rows, undefined.tolist(), strict=True)]
 
 
 def _write_once(path: Path, content: bytes) -> None:

@@ -1,16 +1,16 @@
-"""Make the entries of a board anew, and say what came out otherwise and what it can come from."""
+"""Reproduce the entries of a board, and report differences with their possible causes."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgbench.compare.compare import BoardComparison, compare_boards
 from fgbench.compare.drift import drifts
-from fgbench.digests import canonical_json
+from fgbench.digests import canonical_json, digest
 from fgbench.errors import ConfigurationError
 from fgbench.leaderboard.build import assemble
 from fgbench.leaderboard.files import PredictionsFolder, board_file, read_board
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from fgbench.cards import DataFolder
     from fgbench.engine.events import Listener
     from fgbench.leaderboard.models import Entry, Leaderboard, PartRecord
-    from fgbench.plugins.references import PartReference
     from fgbench.plugins.registry import Registry
+    from fgbench.runs.execution import Execution
 
 SUITE_FILE = "suite.toml"
 STORE_FOLDER = "store"
@@ -37,7 +37,7 @@ STORE_FOLDER = "store"
 
 @dataclass
 class Regeneration:
-    """What came of making entries anew."""
+    """The outcome of reproducing entries."""
 
     comparison: BoardComparison
     folders: list[Path]
@@ -45,7 +45,7 @@ class Regeneration:
 
     @property
     def ok(self) -> bool:
-        """Whether every entry is there again, of the same data, with nothing beyond noise."""
+        """Whether every entry was reproduced, on the same data, with nothing beyond noise."""
         return not (
             self.failures
             or self.comparison.vanished
@@ -60,19 +60,18 @@ def regenerate(
     data: DataFolder,
     *,
     out: Path,
-    executor: PartReference,
+    execution: Execution,
     wanted: Sequence[str] = (),
     store: Store | None = None,
-    replay: Path | None = None,
-    observe: Callable[[Plan, Store], AbstractContextManager[Listener]],
+    observe: Callable[[Plan, Store, str], AbstractContextManager[Listener]],
 ) -> Regeneration:
     """Run what produced the entries of a board again, and compare.
 
-    The suite is the `suite.toml` beside the board, if there is one and no entry is picked by
-    `wanted`, the beginnings of ids; else it is put together from the entries' coordinates. Nothing
-    that an earlier run has stored is used, unless a store is given: the default is one in the
-    output folder, from which an interrupted regeneration goes on, and which goes when it is done.
-    With `replay`, answers of language models come from that file, and none is asked.
+    The suite is the `suite.toml` next to the board, if there is one and `wanted`, prefixes of entry
+    ids, selects none; else it is derived from the entries' coordinates. By default nothing that
+    earlier runs stored is reused: the store is a folder in `out`, from which an interrupted
+    regeneration resumes, and which is deleted at the end. The caps of `execution` hold for all
+    suites together. `observe` returns what watches a run, given its plan, store and account.
     """
     board = read_board(path)
     folder = path if path.is_dir() else path.parent
@@ -82,17 +81,18 @@ def regenerate(
     suites = _suites(board_file(path).parent / SUITE_FILE, picked, whole=not wanted)
     plans = [make_plan(suite, registry, data) for suite in suites]
     chosen = store or open_store(out / STORE_FOLDER)
+    account = f"regenerate-{digest([plan.run_id for plan in plans])[:10]}"
+    execution = replace(execution, account=account)
     boards, folders, failures = [], [], []
     for plan in plans:
-        with observe(plan, chosen) as observer:
+        with observe(plan, chosen, account) as observer:
             outcome = run_plan(
                 plan,
                 registry,
                 out=out,
                 store=chosen,
-                executor=executor,
+                execution=execution,
                 observers=[observer],
-                replay=replay,
             )
         boards.append(outcome.leaderboard)
         folders.append(outcome.folder)

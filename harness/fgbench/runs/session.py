@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 from fgbench.engine.events import Event, EventLog, Listener, emit, now
 from fgbench.engine.scheduler import NodeResult, Scheduler
 from fgbench.errors import ConfigurationError, CorruptArtifactError
+from fgbench.leaderboard.files import BOARD_FILE, read_board
 from fgbench.llm.answers import ANSWERS_FILE, AnswerStore
-from fgbench.llm.budget import Caps, Ledger
+from fgbench.llm.budget import Ledger
 from fgbench.llm.files import as_database
 from fgbench.parts.executor import WorkerSetup
 from fgbench.plan.plan import find_stored, preflight
-from fgbench.runs.folder import FinishedRun
+from fgbench.runs.provenance import provenance
+from fgbench.runs.receipt import is_current, write_receipt
 from fgbench.stages import STAGES
 from fgbench.stages.dataset import DATASET_ROLE, dataset_product
 from fgbench.store.atomic import cannot_write, write_atomically
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
     from fgbench.leaderboard.models import Leaderboard
     from fgbench.plan.graph import CellNodes, Node
     from fgbench.plan.plan import Plan
-    from fgbench.plugins.references import PartReference
     from fgbench.plugins.registry import Registry
+    from fgbench.runs.execution import Execution
     from fgbench.store import Artifact, Store
 
 _HOOKS = {
@@ -74,33 +76,29 @@ def run_plan(
     *,
     out: Path,
     store: Store,
-    executor: PartReference,
+    execution: Execution,
     observers: Sequence[Listener] = (),
-    caps: Caps | None = None,
-    replay: Path | None = None,
 ) -> RunOutcome:
     """Run a plan into `out/<run id>` and return its outcome.
 
-    Stored stages are reused, so the same call resumes an interrupted run. `caps` hold for
-    everything that the run asks of language models, earlier attempts included; with `replay`, a
-    file of answers, it asks nothing and takes all answers from there. When a stage fails, the cells
-    that depend on it fail with it, and no others. Raises `StoreError` when the store or the folder
-    cannot be written, `ConfigurationError` when another process is writing the same run, or a part
-    cannot work on this machine.
+    Stored stages are reused, so the same call resumes an interrupted run. When a stage fails, the
+    cells that depend on it fail with it, and no others. Raises `StoreError` when the store or the
+    folder cannot be written, `ConfigurationError` when another process is writing the same run, or
+    a part cannot work on this machine.
     """
     with store.lease(plan.run_id):
         stored = find_stored(plan, store)
-        if replay is None:
+        if execution.replay is None:
             preflight(plan, stored, registry)
         folder = out / plan.run_id
-        stage_executor = registry.create("executor", executor)
+        stage_executor = registry.create("executor", execution.executor)
         with _run_folder(folder):
             write_atomically(folder / "suite.toml", plan.resolved.suite.to_toml())
             write_atomically(folder / "plan.json", json.dumps(plan.to_value(), indent=1) + "\n")
             with contextlib.closing(EventLog(folder / "events.jsonl")) as log:
                 listeners: tuple[Listener, ...] = (log, *observers, _Hooks(registry))
                 session = _Session(plan, store, folder, listeners)
-                with _answer_settings(plan.run_id, store, caps or Caps(), replay) as answers:
+                with _answer_settings(plan.run_id, store, execution) as answers:
                     setup = WorkerSetup(str(store.root), registry.local_plugins, answers=answers)
                     return session.run(stage_executor, setup, stored)
 
@@ -164,16 +162,25 @@ class _Session:
         return RunOutcome(plan.run_id, self._folder, leaderboard, self._failures)
 
     def _write_results(self, scheduler: Scheduler) -> Leaderboard:
-        """Write the run folder; an artifact that turns out to be corrupt is rebuilt, once."""
+        """Write the run folder unless it is up to date, and return the board.
+
+        An artifact that turns out to be corrupt is rebuilt, once.
+        """
+        facts = provenance(self._started)
+        if is_current(self._folder, scheduler.results, facts):
+            return read_board(self._folder / BOARD_FILE)
+        from fgbench.runs.folder import FinishedRun
+
         while True:
-            run = FinishedRun(
-                self._plan, scheduler.results, self._store, self._folder, self._started
-            )
+            run = FinishedRun(self._plan, scheduler.results, self._store, self._folder, facts)
             try:
-                return run.write()
+                board = run.write()
             except CorruptArtifactError as error:
                 if error.key is None or not scheduler.rebuild(error.key):
                     raise
+            else:
+                write_receipt(self._folder, scheduler.results, facts)
+                return board
 
     def _source(self, node: Node) -> Artifact:
         """Return the artifact of a data set, storing it where workers find it."""
@@ -227,19 +234,18 @@ class _Session:
 
 
 @contextlib.contextmanager
-def _answer_settings(
-    run: str, store: Store, caps: Caps, replay: Path | None
-) -> Iterator[dict[str, Any]]:
+def _answer_settings(run: str, store: Store, execution: Execution) -> Iterator[dict[str, Any]]:
     """Yield the settings of the workers' `Answers`; a replay is checked and unpacked first."""
+    replay, caps = execution.replay, execution.caps
     if replay is not None:
         with store.scratch() as scratch, as_database(replay, scratch) as file:
             yield {"file": str(file.resolve()), "replay": str(replay)}
         return
-    file = store.root / ANSWERS_FILE
+    file, account = store.root / ANSWERS_FILE, execution.account or run
     if caps and file.exists():
         with contextlib.closing(AnswerStore(file)) as answers:
-            Ledger(answers, run).count_lost()
-    yield {"file": str(file.resolve()), "run": run, "caps": asdict(caps)}
+            Ledger(answers, account).count_lost()
+    yield {"file": str(file.resolve()), "run": account, "caps": asdict(caps)}
 
 
 @contextlib.contextmanager

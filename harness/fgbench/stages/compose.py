@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fgbench.loop import arms, splitting
 from fgbench.loop.arms import Arm
 from fgbench.stages import base
-from fgbench.stages.synthesise import accepted_samples
+from fgbench.stages.synthesise import stored_samples
 from fgbench.stages.target import stored_targets
 from fgbench.store import Product
 
 if TYPE_CHECKING:
+    from fgbench.samples import Sample
     from fgbench.stages.base import StageContext
 
 
@@ -33,10 +34,11 @@ class Compose(base.Stage):
         labels = ctx.dataset().splits["validation"].labels
         selection = splitting.selection_rows(labels, params.protocol, params.seed)
         targeted: list[int] = []
-        accepted: list[dict[str, Any]] = []
+        accepted: list[Sample] = []
         if "targets" in ctx.artifacts:
             sources = stored_targets(ctx.input("targets")).sources
             targeted = [int(selection[source.row]) for source in sources]
         if "samples" in ctx.artifacts:
-            accepted = accepted_samples(ctx.input("samples"))
+            samples = stored_samples(ctx.input("samples"))
+            accepted = [sample for sample in samples if sample.accepted]
         return Product(arms.compose(params.arm, selection, targeted, accepted))

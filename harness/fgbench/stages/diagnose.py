@@ -35,11 +35,11 @@ class Fidelity(base.Stage):
 
         classifier = _baseline(ctx)
         dataset = ctx.dataset()
-        inputs = [sample["input"] for sample in stored_samples(ctx.input("samples"))]
-        usable = [row for row, item in enumerate(inputs) if item]
-        probabilities = np.full((len(inputs), dataset.n_classes), np.nan)
+        samples = stored_samples(ctx.input("samples"))
+        usable = [row for row, sample in enumerate(samples) if sample.has_input]
+        probabilities = np.full((len(samples), dataset.n_classes), np.nan)
         if usable:
-            values: Any = [inputs[row] for row in usable]
+            values: Any = [samples[row].input for row in usable]
             if not dataset.is_text:
                 values = np.array(values, dtype=np.float64)
             logits = classifier.predict(values, frozenset()).logits
@@ -62,14 +62,14 @@ class Sensitivity(base.Stage):
         seed: int
 
     def run(self, ctx: StageContext) -> Product:
-        from fgbench.loop.influence import selection_sensitivity
+        from fgbench.loop.influence import inverse_hessian_gradients
 
         params: Sensitivity.Params = ctx.params
         classifier = _baseline(ctx)
         splits = ctx.dataset().splits
         validation = splits["validation"]
         rows = splitting.selection_rows(validation.labels, params.protocol, params.seed)
-        facts, arrays = selection_sensitivity(
+        facts, arrays = inverse_hessian_gradients(
             classifier, splits["train"], validation, rows, seed=params.seed
         )
         return Product(facts, {_SENSITIVITY: base.npz_bytes(arrays)})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from fgbench.loop import splitting
+from fgbench.loop.leakage import DropRule
+from fgbench.samples import Sample, load_samples, serialize_samples
 from fgbench.stages import base
 from fgbench.stages.target import stored_targets
 from fgbench.store import Product
@@ -31,30 +32,31 @@ class Synthesise(base.Stage):
 
         examples_per_class: int
         retries: int
-        drop_near_duplicates: str
+        drop_near_duplicates: DropRule
         protocol: str
         seed: int
 
     def run(self, ctx: StageContext) -> Product:
-        from fgbench.loop.filling import synthesise
+        from fgbench.loop.filling import GenerationSettings, synthesize
 
         params: Synthesise.Params = ctx.params
         dataset = ctx.dataset()
         labels = dataset.splits["validation"].labels
-        synthesis = synthesise(
+        synthesis = synthesize(
             ctx.part("generator"),
             dataset,
             ctx.part("dataset"),
             stored_targets(ctx.input("targets")),
             splitting.selection_rows(labels, params.protocol, params.seed),
-            seed=params.seed,
-            examples_per_class=params.examples_per_class,
-            retries=params.retries,
-            drop_near_duplicates=params.drop_near_duplicates,
+            GenerationSettings(
+                seed=params.seed,
+                examples_per_class=params.examples_per_class,
+                retries=params.retries,
+                drop_near_duplicates=params.drop_near_duplicates,
+            ),
             relabeler=ctx.parts.get("relabeler"),
         )
-        lines = "".join(json.dumps(item, sort_keys=True) + "\n" for item in synthesis.samples)
-        return Product(synthesis.summary(), {_FILE: lines.encode()})
+        return Product(synthesis.summary(), {_FILE: serialize_samples(synthesis.samples)})
 
     def facts(self, value: Any) -> Mapping[str, Any]:
         return {name: value[name] for name in ("requested", "accepted", "usage", "notes")}
@@ -86,16 +88,6 @@ class Synthesise(base.Stage):
         )
 
 
-def stored_samples(artifact: Artifact) -> list[dict[str, Any]]:
+def stored_samples(artifact: Artifact) -> list[Sample]:
     """Return every sample of a `synthesise` artifact, in the order of its candidates."""
-    return [json.loads(line) for line in stored_sample_lines(artifact)]
-
-
-def stored_sample_lines(artifact: Artifact) -> list[str]:
-    """Return the samples of a `synthesise` artifact as lines of JSON."""
-    return artifact.open(_FILE).read_text("utf-8").splitlines()
-
-
-def accepted_samples(artifact: Artifact) -> list[dict[str, Any]]:
-    """Return the accepted samples of a `synthesise` artifact."""
-    return [sample for sample in stored_samples(artifact) if sample["verdict"] == "accepted"]
+    return load_samples(artifact.open(_FILE), Sample)

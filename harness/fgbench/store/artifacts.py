@@ -99,12 +99,16 @@ class Store:
         self._leases = root / "leases"
         self._verified: dict[tuple[int, int, int, int], str] = {}
         """SHA-256 of the files read so far, by device, inode, mtime (ns) and size."""
+        self.create_folders()
+        self._remove_stale()
+
+    def create_folders(self) -> None:
+        """Create the folders of the store unless they exist."""
         try:
             for folder in (self.objects, self._building, self._locks, self._leases):
                 folder.mkdir(parents=True, exist_ok=True)
-            self._remove_stale()
         except OSError as error:
-            raise cannot_write(root, error) from error
+            raise cannot_write(self.root, error) from error
 
     def find(self, key: str) -> Artifact | None:
         """Return the artifact of `key`, or None; its manifest is read, nothing is hashed.
@@ -324,14 +328,20 @@ class Store:
     def _remove_stale(self) -> None:
         """Delete what killed processes left half-built, a day later."""
         for leftover in self._building.iterdir():
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 if time.time() - leftover.stat().st_mtime > _STALE_AFTER:
                     shutil.rmtree(leftover, ignore_errors=True)
 
 
-@lru_cache(maxsize=8)
 def open_store(root: Path) -> Store:
     """Return the store in a folder: one object per process, so each file is verified once."""
+    store = _store(root.absolute())
+    store.create_folders()  # somebody may have deleted them since
+    return store
+
+
+@lru_cache(maxsize=8)
+def _store(root: Path) -> Store:
     return Store(root)
 
 

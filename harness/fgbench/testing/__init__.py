@@ -1,14 +1,13 @@
-"""The conformance kit for plugin authors: does a part keep the contract of its interface?
+"""The conformance kit for plugin authors: check that a part follows its interface's contract.
 
     from fgbench.testing import check_calibrator
 
     def test_contract():
         check_calibrator(HistogramBinning(bins=10))
 
-Each check raises `PluginError` with one sentence on the first promise that is broken, and returns
-None when all are kept. The promises are those that results stand on: the same seed gives the same
-answer, the order of a batch plays no part, labels that are withheld stay unknown, what goes into a
-stage's key is JSON.
+Each check raises `PluginError` with one sentence on the first violation. The contracts are what
+results depend on: equal seeds give equal results, the order of a batch has no effect, withheld
+labels stay unknown, and whatever enters a stage's key is JSON.
 """
 
 from fgbench.testing.calibrators import check_calibrator

@@ -27,14 +27,13 @@ _TOLERANCE = 1e-5
 
 
 def check_calibrator(calibrator: Calibrator) -> None:
-    """Check that a calibrator is a reproducible map of predictions that never sees a test label.
+    """Check that a calibrator is a reproducible map of predictions that ignores test labels.
 
-    It is fitted on made-up overconfident predictions of two and of three classes (fewer if it
-    needs "binary" or "multiclass"), with features and stochastic logits if it needs them. Checked
-    are: finite logits of the same rows, also for −∞ and very large logits; the predicted class, if
-    `preserves_accuracy` promises it; the same result from a second calibrator; rows that do not
-    depend on their order; test labels that change nothing; predictions that are left as they were.
-    Raises `PluginError`.
+    It is fitted on synthetic overconfident predictions of two and of three classes (one of these
+    if it needs "binary" or "multiclass"), with features and stochastic logits if it needs them. The
+    checks: finite logits of the same rows, also for −∞ and very large logits; the same predicted
+    class if it declares `preserves_accuracy`; the same result from a second calibrator; no effect
+    of the order of rows or of test labels; unchanged input predictions. Raises `PluginError`.
     """
     check_part(calibrator, Calibrator)
     for n_classes in class_counts(calibrator.needs):
@@ -49,18 +48,21 @@ def _check(calibrator: Calibrator, n_classes: int) -> None:
     with global_state(1):
         logits = _calibrate(calibrator, fitted, held_out, test)
     if not np.array_equal(copies[0], held_out.logits) or not np.array_equal(copies[1], test.logits):
-        fail(calibrator, "it changes the predictions that it is given: return new ones")
+        fail(calibrator, "it changes its input predictions; return new ones")
     with global_state(2):
         again = _calibrate(calibrator, twin(calibrator), held_out, test)
     if not near(logits, again, _TOLERANCE):
-        fail(calibrator, "a second one, fitted on the same predictions, gives other logits")
+        fail(calibrator, "a second one, fitted on the same predictions, returns other logits")
 
     if not near(_transform(calibrator, fitted, test), logits, _TOLERANCE):
-        fail(calibrator, "transform looks at the labels of the predictions that it calibrates")
+        fail(calibrator, "transform uses the labels of the predictions that it calibrates")
     order = np.arange(len(test))[::-1]
     turned = _transform(calibrator, fitted, test.take(order).without_labels())
     if not near(turned[::-1], logits, _TOLERANCE):
-        fail(calibrator, "transform gives a row other logits when the rows stand in another order")
+        fail(
+            calibrator,
+            "the logits that transform returns for a row depend on the order of the rows",
+        )
 
     extreme = test.logits.copy()
     extreme[:5] *= 1e3
@@ -71,28 +73,28 @@ def _check(calibrator: Calibrator, n_classes: int) -> None:
 def _calibrate(
     calibrator: Calibrator, fitted: Calibrator, held_out: Predictions, test: Predictions
 ) -> FloatArray:
-    """Fit and apply a calibrator as the loop does, which checks shapes and the promised class."""
+    """Fit and apply a calibrator as the loop does, which checks shapes and predicted classes."""
     try:
         return calibrate(fitted, held_out, test).logits
     except DataError as error:
-        fail(calibrator, f"transform gave unusable predictions: {str(error).rstrip('.')}")
+        fail(calibrator, f"transform returned unusable predictions: {str(error).rstrip('.')}")
 
 
 def _transform(calibrator: Calibrator, fitted: Calibrator, test: Predictions) -> FloatArray:
     try:
         return fitted.transform(test).logits
     except DataError as error:
-        fail(calibrator, f"transform gave unusable predictions: {str(error).rstrip('.')}")
+        fail(calibrator, f"transform returned unusable predictions: {str(error).rstrip('.')}")
 
 
 def _predictions(needs: frozenset[str], n: int, n_classes: int, seed: int) -> Predictions:
     logits, posterior, labels = overconfident_logits(n, n_classes, seed)
     rng = np.random.default_rng(seed)
-    more: dict[str, Any] = {}
+    outputs: dict[str, Any] = {}
     if "features" in needs:
-        # As behind a linear head: the logits are a linear function of the features.
+        # As with a linear head, the logits are a linear function of the features.
         wide = np.column_stack([logits, rng.normal(size=(n, 2))])
-        more["features"] = wide @ np.linalg.qr(rng.normal(size=(n_classes + 2,) * 2))[0]
+        outputs["features"] = wide @ np.linalg.qr(rng.normal(size=(n_classes + 2,) * 2))[0]
     if {"stochastic_forward", "members"} & needs:
-        more["stochastic_logits"] = logits + rng.normal(scale=0.3, size=(5, n, n_classes))
-    return Predictions(logits=logits, labels=labels, posterior=posterior, **more)
+        outputs["stochastic_logits"] = logits + rng.normal(scale=0.3, size=(5, n, n_classes))
+    return Predictions(logits=logits, labels=labels, posterior=posterior, **outputs)

@@ -15,34 +15,33 @@ from fgbench.parts.loss import Loss
 from fgbench.testing.common import check_part, fail, global_state, near, twin
 
 _TOLERANCE = 1e-3
-"""Logits may differ as much as float32 sums do when a batch is cut in another way."""
+"""Logits may differ as much as float32 sums do when a batch is split differently."""
 
 
 class _OwnLoss(Loss):
-    """The loss that a probabilistic classifier minimises by itself."""
+    """The loss that a probabilistic classifier minimizes by itself."""
 
 
 def check_classifier(classifier: Classifier, *, loss: Loss | None = None) -> None:
     """Check that a classifier trains reproducibly and predicts row by row.
 
-    It is trained on a few dozen made-up rows, of texts if it needs "text", of numbers if it needs
-    "numeric", else of both; of two and of three classes unless it needs "binary" or "multiclass".
-    Checked are: finite logits (n, K), also for a class without a training row; the outputs that
-    `provides` names; the same logits for the same seed, from a new classifier and from one that
-    was trained on something else before; rows that do not depend on their order or company; a
-    training set that is left as it was; the same logits from saved weights and by the features of
-    a linear head, if it has them.
-    `loss` is what it trains with, by default one that needs nothing. Raises `PluginError`.
+    It is trained on a few dozen synthetic rows: texts if it needs "text", numbers if it needs
+    "numeric", else both; of two and of three classes unless it needs "binary" or "multiclass". The
+    checks: finite logits (n, K), also for a class without training rows; the outputs that
+    `provides` names; the same logits for the same seed from a new classifier and from one trained
+    on other rows before; no effect of the order of rows or of other rows in the batch; an unchanged
+    training set; the same logits from saved weights and from the features of a linear head, if it
+    has them. `loss` is the training loss, by default one that needs nothing. Raises `PluginError`.
     """
     check_part(classifier, Classifier)
-    wanted = [kind for kind in ("text", "numeric") if kind in classifier.needs]
-    for kind in wanted or ["text", "numeric"]:
+    kinds = [kind for kind in ("text", "numeric") if kind in classifier.needs]
+    for kind in kinds or ["text", "numeric"]:
         for n_classes in class_counts(classifier.needs):
             _check(classifier, loss or _OwnLoss(), _training(kind, n_classes))
 
 
 def class_counts(needs: frozenset[str]) -> list[int]:
-    """Return with how many classes a part is checked."""
+    """Return the numbers of classes with which a part is checked."""
     return [k for k in (2, 3) if not ({"binary", "multiclass"} & needs) or _kind(k) in needs]
 
 
@@ -61,7 +60,7 @@ def _check(classifier: Classifier, loss: Loss, training: TrainingSet) -> None:
         answer = first.predict(training.inputs, outputs)
     _check_outputs(classifier, answer, outputs, len(training), training.n_classes)
     if not _same_set(training, before):
-        fail(classifier, "fit or predict changes the training set that it is given")
+        fail(classifier, "fit or predict changes the training set")
     _check_rows(classifier, first, training, answer)
     if "weights" in classifier.provides:
         _check_weights(classifier, first, training, answer)
@@ -69,16 +68,16 @@ def _check(classifier: Classifier, loss: Loss, training: TrainingSet) -> None:
         _check_head(classifier, first, training, answer)
 
     second = twin(classifier)
-    some = _rows(training, np.arange(len(training) // 2))
+    half = _rows(training, np.arange(len(training) // 2))
     with global_state(2):
-        second.fit(some, loss=loss, seed=8)
+        second.fit(half, loss=loss, seed=8)
         second.fit(training, loss=loss, seed=7)
-        again = second.predict(training.inputs, outputs)
-    if not near(answer.logits, again.logits, _TOLERANCE):
+        repeated = second.predict(training.inputs, outputs)
+    if not near(answer.logits, repeated.logits, _TOLERANCE):
         fail(
             classifier,
             "the same seed and training set give other logits; fit must start from scratch and "
-            "draw from its seed alone",
+            "draw from its seed only",
         )
     if training.n_classes > 2:
         last = training.n_classes - 1
@@ -95,12 +94,12 @@ def _check_weights(
         folder = Path(name)
         fitted.save(folder)
         if not any(folder.iterdir()):
-            fail(classifier, "save writes no file, though it says that it provides weights")
+            fail(classifier, "save writes no file, but the classifier provides weights")
         loaded = twin(classifier)
         loaded.load(folder)
-        again = loaded.predict(training.inputs, frozenset())
-    if not near(answer.logits, again.logits, _TOLERANCE):
-        fail(classifier, "a classifier that was saved and loaded gives other logits")
+        reloaded = loaded.predict(training.inputs, frozenset())
+    if not near(answer.logits, reloaded.logits, _TOLERANCE):
+        fail(classifier, "after saving and loading, it returns other logits")
 
 
 def _check_head(
@@ -108,18 +107,18 @@ def _check_head(
 ) -> None:
     head = fitted.head(training.inputs)
     if not near(answer.logits, head.logits, _TOLERANCE):
-        fail(classifier, "head gives other logits than predict")
+        fail(classifier, "head returns other logits than predict")
     sparse = hasattr(head.features, "toarray")
     features = np.asarray(head.features.toarray() if sparse else head.features, dtype=np.float64)
     if features.ndim != 2 or len(features) != len(training):
-        fail(classifier, f"head gave features of the shape {features.shape}, not (n, d)")
-    # A softmax does not tell what all logits of a row have in common.
+        fail(classifier, f"head returned features of shape {features.shape}, not (n, d)")
+    # The softmax does not depend on a constant added to all logits of a row.
     logits = np.asarray(head.logits, dtype=np.float64)
     logits = logits - logits.mean(axis=1, keepdims=True)
     design = np.column_stack([features, np.ones(len(features))])
-    left = logits - design @ np.linalg.lstsq(design, logits, rcond=None)[0]
-    if np.abs(left).max() > 0.01 * max(float(np.abs(logits).max()), 1.0):
-        fail(classifier, "the logits that head gives are not linear in its features")
+    error = logits - design @ np.linalg.lstsq(design, logits, rcond=None)[0]
+    if np.abs(error).max() > 0.01 * max(float(np.abs(logits).max()), 1.0):
+        fail(classifier, "the logits of head are not linear in its features")
 
 
 def _check_outputs(
@@ -129,32 +128,32 @@ def _check_outputs(
     if logits.shape != (n, n_classes):
         fail(
             classifier,
-            f"predict gave logits of the shape {logits.shape}, not {(n, n_classes)}: one column "
-            "for each of n_classes, also for a class without a training row",
+            f"predict returned logits of shape {logits.shape}, not {(n, n_classes)}: one column "
+            "per class, also for a class without training rows",
         )
     if np.isnan(logits).any() or np.isposinf(logits).any():
-        fail(classifier, "predict gave logits that are NaN or +infinity")
+        fail(classifier, "predict returned logits that are NaN or +infinity")
     for name in sorted(outputs):
         value = getattr(answer, name)
         if value is None:
-            fail(classifier, f"predict left out the {name} that it says it provides")
+            fail(classifier, f"predict returned no {name}, but the classifier provides them")
         shape = np.asarray(value).shape
-        right = shape[0] == n if name == "features" else shape[1:] == (n, n_classes)
-        if len(shape) != (2 if name == "features" else 3) or not right:
+        valid = shape[0] == n if name == "features" else shape[1:] == (n, n_classes)
+        if len(shape) != (2 if name == "features" else 3) or not valid:
             expected = "(n, d)" if name == "features" else "(s, n, K)"
-            fail(classifier, f"predict gave {name} of the shape {shape}, not {expected}")
+            fail(classifier, f"predict returned {name} of shape {shape}, not {expected}")
 
 
 def _check_rows(
     classifier: Classifier, fitted: Classifier, training: TrainingSet, answer: Outputs
 ) -> None:
-    backwards = np.arange(len(training))[::-1]
-    turned = fitted.predict(take_inputs(training.inputs, backwards), frozenset())
-    if not near(np.asarray(turned.logits)[::-1], answer.logits, _TOLERANCE):
-        fail(classifier, "predict gives a row other logits when the rows stand in another order")
+    order = np.arange(len(training))[::-1]
+    reverse = fitted.predict(take_inputs(training.inputs, order), frozenset())
+    if not near(np.asarray(reverse.logits)[::-1], answer.logits, _TOLERANCE):
+        fail(classifier, "the logits of a row depend on the order of the rows")
     single = fitted.predict(take_inputs(training.inputs, [3]), frozenset())
     if not near(single.logits, np.asarray(answer.logits)[3:4], _TOLERANCE):
-        fail(classifier, "predict gives a row other logits when it stands alone")
+        fail(classifier, "the logits of a row depend on the other rows of the batch")
 
 
 def _training(kind: str, n_classes: int) -> TrainingSet:
@@ -166,8 +165,8 @@ def _training(kind: str, n_classes: int) -> TrainingSet:
         inputs = rng.normal(size=(n, 2)) + labels[:, None]
     else:
         words = np.array(["rain", "sun", "wind", "cloud", "storm", "calm", "mist", "frost"])
-        centre = rng.permuted(np.tile(np.linspace(1, 8, 8), (n_classes, 1)), axis=1)
-        shares = centre / centre.sum(axis=1, keepdims=True)
+        weights = rng.permuted(np.tile(np.linspace(1, 8, 8), (n_classes, 1)), axis=1)
+        shares = weights / weights.sum(axis=1, keepdims=True)
         inputs = [" ".join(rng.choice(words, size=5, p=shares[label])) for label in labels]
     soft = np.eye(n_classes)[labels]
     return TrainingSet(inputs, labels, n_classes, soft, np.zeros(n, dtype=bool))

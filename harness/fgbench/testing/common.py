@@ -1,4 +1,4 @@
-"""What all parts promise, and what the checks share."""
+"""The contract of all parts, and helpers of the checks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ AnyPart = TypeVar("AnyPart", bound="Part")
 
 
 def fail(part: Part, problem: str) -> NoReturn:
-    """Raise `PluginError`: this part breaks this promise."""
+    """Raise a `PluginError` that names the part and the problem."""
     raise PluginError(f"{part.kind} {type(part).__name__}: {problem}.")
 
 
 def check_part(part: Part, interface: type[Part]) -> None:
-    """Check what parts of every kind promise: a version, needs, and parameters that are JSON."""
+    """Check the contract of every kind of part: version, needs, and parameters that are JSON."""
     if not isinstance(part, interface):
         raise PluginError(
             f"{type(part).__name__} is not a fgbench.{interface.__name__}: make it a subclass."
@@ -43,21 +43,21 @@ def check_part(part: Part, interface: type[Part]) -> None:
     try:
         canonical_json(values)
     except (TypeError, ValueError) as error:
-        fail(part, f"its parameters are no JSON values ({error}), so they cannot be in a stage key")
-    again = twin(part).parameters()
-    if again != values:
-        fail(part, f"created from its parameters {values}, it has others: {again}")
+        fail(part, f"its parameters are not JSON ({error}), so they cannot be part of a stage key")
+    recreated = twin(part).parameters()
+    if recreated != values:
+        fail(part, f"created from its parameters {values}, it has others: {recreated}")
     texts = {name: str(value) for name, value in values.items() if _is_scalar(value)}
     try:
-        written = type(part).create(values | texts, name="it").parameters()
+        parsed = type(part).create(values | texts, name="it").parameters()
     except ConfigurationError as error:
         fail(part, f"its parameters cannot be written on a command line: {error}".rstrip("."))
-    if written != values:
-        fail(part, f"its parameters {values}, written on a command line, become {written}")
+    if parsed != values:
+        fail(part, f"its parameters {values}, written on a command line, become {parsed}")
 
 
 def twin(part: AnyPart) -> AnyPart:
-    """Return a new part with the same parameters, made as the harness makes it."""
+    """Return a new part with the same parameters, created as the harness creates it."""
     return type(part).create(part.parameters(), name=type(part).__name__)
 
 
@@ -67,7 +67,7 @@ def _is_scalar(value: Any) -> bool:
 
 @contextmanager
 def global_state(seed: int) -> Iterator[None]:
-    """Seed the global random generators, which no part may use, and put them back."""
+    """Seed the global random generators, which no part may use, and restore them afterward."""
     python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
@@ -88,7 +88,7 @@ def check_distribution(part: Part, what: str, values: Any, n_classes: int) -> No
 
 
 def near(first: Any, second: Any, tolerance: float) -> bool:
-    """Return whether arrays agree within a tolerance, NaN with NaN."""
+    """Return whether arrays agree within a tolerance; NaN equals NaN."""
     left, right = np.asarray(first), np.asarray(second)
     return left.shape == right.shape and np.allclose(
         left, right, rtol=tolerance, atol=tolerance, equal_nan=True
@@ -96,7 +96,7 @@ def near(first: Any, second: Any, tolerance: float) -> bool:
 
 
 def overconfident_logits(n: int, n_classes: int, seed: int) -> tuple[FloatArray, FloatArray, Any]:
-    """Return logits (n, K) that are too large by half, the true posterior (n, K), and labels."""
+    """Return logits (n, K) scaled by 1.5, the true posterior (n, K), and labels (n,)."""
     rng = np.random.default_rng(seed)
     true = rng.normal(scale=1.5, size=(n, n_classes))
     posterior = np.exp(true) / np.exp(true).sum(axis=1, keepdims=True)

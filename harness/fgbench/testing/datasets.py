@@ -20,29 +20,30 @@ if TYPE_CHECKING:
 
 
 def check_dataset(loader: DatasetLoader, folder: DataFolder | None = None) -> None:
-    """Check that a loader gives the same usable data set each time.
+    """Check that a loader always returns the same valid data set.
 
-    `folder` is where its files are looked for, by default FGBENCH_DATA and the cache. Checked are:
-    three splits with labels of the declared classes, texts or finite numbers; the same content
-    from a second loader, whatever state the global random generators are in; content that
-    survives being stored; a card that knows the labels; and, for a loader that provides
-    "posterior" or "sampling", probabilities that agree with the splits and inputs that follow the
-    posterior asked for. Raises `PluginError`.
+    `folder` has its files, by default FGBENCH_DATA and the cache. The checks: three splits of texts
+    or finite numbers with labels of the declared classes; the same content from a second loader
+    under any state of the global random generators; the same content after storing and reading it;
+    a card with these labels; and, for a loader that provides "posterior" or "sampling",
+    probabilities that agree with the splits and inputs that follow the requested posterior. Raises
+    `PluginError`.
     """
     check_part(loader, DatasetLoader)
     folder = folder or DataFolder.from_environment()
     with global_state(1):
         dataset = load(loader, folder)
     with global_state(2):
-        again = load(twin(loader), folder)
-    if again.digest != dataset.digest:
-        fail(loader, "a second load gives another data set; draw with default_rng(seed_for(…))")
+        repeated = load(twin(loader), folder)
+    if repeated.digest != dataset.digest:
+        fail(loader, "a second load returns another data set; draw with default_rng(seed_for(…))")
     for name, split in dataset.splits.items():
         if is_numeric(split.inputs):
             continue
-        odd = next((row for row, text in enumerate(split.inputs) if not _is_text(text)), None)
-        if odd is not None:
-            fail(loader, f"split {name}, row {odd}: {split.inputs[odd]!r} is not a text to read")
+        invalid = [row for row, text in enumerate(split.inputs) if not _is_text(text)]
+        if invalid:
+            row = invalid[0]
+            fail(loader, f"split {name}, row {row}: {split.inputs[row]!r} is not a nonempty text")
     if _stored_and_read(dataset).digest != dataset.digest:
         fail(loader, "the data set changes when it is stored and read again")
     _check_card(loader, dataset)
@@ -55,7 +56,7 @@ def check_dataset(loader: DatasetLoader, folder: DataFolder | None = None) -> No
 
 
 def load(loader: DatasetLoader, folder: DataFolder | None = None) -> Dataset:
-    """Load and validate a data set; a `DataError` about its content is a broken contract."""
+    """Load and validate a data set; invalid content violates the contract."""
     dataset = loader.load(folder or DataFolder.from_environment())
     if not isinstance(dataset, Dataset):
         fail(loader, f"load must return a fgbench.Dataset, not {type(dataset).__name__}")
@@ -94,32 +95,32 @@ def _check_posterior(loader: DatasetLoader, dataset: Dataset) -> None:
     inputs = take_inputs(split.inputs, rows)
     posterior = np.asarray(loader.posterior(inputs))
     if posterior.shape != (len(inputs), dataset.n_classes):
-        fail(loader, f"posterior gave the shape {posterior.shape}, not (n, {dataset.n_classes})")
+        fail(loader, f"posterior returned shape {posterior.shape}, not (n, {dataset.n_classes})")
     if (posterior < 0).any() or not near(posterior.sum(axis=1), np.ones(len(inputs)), 1e-9):
-        fail(loader, "posterior gave rows that are no probabilities")
+        fail(loader, "posterior returned rows that are not probabilities")
     if split.posterior is None:
-        fail(loader, 'it provides "posterior", so its splits must carry theirs')
+        fail(loader, 'it provides "posterior", so its splits must have a posterior')
     if not near(posterior, split.posterior[: len(inputs)], 1e-9):
-        fail(loader, "posterior disagrees with the posterior that the validation split carries")
-    backwards = loader.posterior(take_inputs(inputs, rows[::-1]))
-    if not near(backwards, posterior[::-1], 1e-9):
+        fail(loader, "posterior disagrees with the posterior of the validation split")
+    reverse = loader.posterior(take_inputs(inputs, rows[::-1]))
+    if not near(reverse, posterior[::-1], 1e-9):
         fail(loader, "posterior depends on the order of its inputs")
 
 
 def _check_sampling(loader: DatasetLoader, dataset: Dataset) -> None:
-    asked = []
+    posteriors = []
     for share in (0.1, 0.9):
         row = np.full(dataset.n_classes, (1 - share) / (dataset.n_classes - 1))
         row[0] = share
-        asked += [row] * 20
-    inputs = loader.sample(asked, np.random.default_rng(0))
+        posteriors += [row] * 20
+    inputs = loader.sample(posteriors, np.random.default_rng(0))
     with global_state(3):
-        again = twin(loader).sample(asked, np.random.default_rng(0))
-    if len(inputs) != len(asked):
-        fail(loader, f"sample gave {len(inputs)} inputs for {len(asked)} asked posteriors")
-    if list(inputs) != list(again):
-        fail(loader, "sample gives other inputs for a generator of the same state")
+        repeated = twin(loader).sample(posteriors, np.random.default_rng(0))
+    if len(inputs) != len(posteriors):
+        fail(loader, f"sample returned {len(inputs)} inputs for {len(posteriors)} posteriors")
+    if list(inputs) != list(repeated):
+        fail(loader, "sample returns other inputs for a random generator in the same state")
     values: Inputs = list(inputs) if dataset.is_text else np.array(inputs, dtype=np.float64)  # type: ignore[arg-type]
     first = np.asarray(loader.posterior(values))[:, 0]
     if not first[:20].mean() < first[20:].mean():
-        fail(loader, "sample does not follow the posterior that is asked for")
+        fail(loader, "sample does not follow the posterior that is requested")

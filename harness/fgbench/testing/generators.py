@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fgbench.loop.filling import as_input, few_shot_examples
+from fgbench.loop.filling import as_input, generation_task
 from fgbench.parts.generator import (
     Candidate,
     GenerationRequest,
@@ -36,64 +36,50 @@ def check_generator(
     *,
     requests: int = 8,
 ) -> None:
-    """Check that a generator's answers depend on the request and the seed alone.
+    """Check that a generator's results depend on the request and the seed only.
 
-    It is prepared for the data set of `loader`, which must provide what it needs, and asked for
-    inputs like the first `requests` rows of the validation split. Checked are: one answer a
-    request; inputs of the data set's form, or a rejection; probabilities that are some, labels
-    that are classes, all of it JSON; the same answers from a second generator, in another order,
-    and one request at a time; relabelling that does not depend on the label that a candidate is
-    meant to have; a training split that is left as it was. Raises `PluginError`.
+    It is prepared for the data set of `loader`, which must provide what it needs, and gets requests
+    for the first `requests` rows of the validation split. The checks: one result per request;
+    inputs of the data set's form, or a rejection; valid probabilities and labels, all of it JSON;
+    the same results from a second generator, in another order, and one request at a time;
+    relabeling that does not depend on a candidate's intended label; an unchanged training split.
+    Raises `PluginError`.
     """
     check_part(generator, Generator)
     dataset = load(loader, folder)
     missing = sorted(generator.needs - dataset.provides - loader.provides - {"gpu"})
     if missing:
-        fail(generator, f"it needs {missing[0]!r}, which this data set does not provide: check it "
-             "with one that does")  # fmt: skip
+        fail(generator, f"it needs {missing[0]!r}, which this data set does not provide: use a "
+             "data set that does")  # fmt: skip
     asked = _requests(dataset, requests)
     before = dataset.digest
-    task = _task(dataset, loader)
+    task = generation_task(dataset, loader, seed=_SEED, examples_per_class=3)
     with global_state(1):
         results, labels = _answers(generator, twin(generator), task, asked)
     _check_results(generator, dataset, results)
     _check_relabelings(generator, dataset, labels)
     if replace(dataset).digest != before:
-        fail(generator, "it changes the training split that it is given")
+        fail(generator, "it changes the training split")
 
     with global_state(2):
-        again = _answers(generator, twin(generator), task, asked)
-    if not _same(again, (results, labels)):
+        repeated = _answers(generator, twin(generator), task, asked)
+    if not _same(repeated, (results, labels)):
         fail(
             generator,
-            "a second one gives other answers; draw from default_rng(seed_for(task.seed, …))",
+            "a second one returns other results; draw from default_rng(seed_for(task.seed, …))",
         )
-    turned = _answers(generator, twin(generator), task, asked[::-1])
-    if not _same((turned[0][::-1], turned[1][::-1]), (results, labels)):
-        fail(generator, "its answers depend on the order of the requests")
+    reverse = _answers(generator, twin(generator), task, asked[::-1])
+    if not _same((reverse[0][::-1], reverse[1][::-1]), (results, labels)):
+        fail(generator, "its results depend on the order of the requests")
     _check_one_at_a_time(generator, task, asked, (results, labels))
 
 
 Answers = tuple[list[GenerationResult], list[list[Relabeling]]]
-"""For each request its result, and the relabellings of its usable candidates."""
-
-
-def _task(dataset: Dataset, loader: DatasetLoader) -> GenerationTask:
-    training = dataset.splits["train"]
-    return GenerationTask(
-        dataset_name=dataset.name,
-        task=dataset.task,
-        label_names=dataset.label_names,
-        label_descriptions=dataset.label_descriptions,
-        training=training,
-        examples=few_shot_examples(training, dataset.n_classes, 3, _SEED),
-        dataset=loader,
-        seed=_SEED,
-    )
+"""The result of each request, and the relabelings of its usable candidates."""
 
 
 def _requests(dataset: Dataset, count: int) -> list[GenerationRequest]:
-    """Ask for each source twice (`draw` 0 and 1), at probabilities from low to high."""
+    """Return two requests per source (`draw` 0 and 1), with probabilities from low to high."""
     split = dataset.splits["validation"]
     rows = range(min(count, len(split)))
     inputs = tuple(as_input(split.inputs, row) for row in rows)
@@ -102,8 +88,8 @@ def _requests(dataset: Dataset, count: int) -> list[GenerationRequest]:
         label = int(split.labels[row])
         top = 0.55 + 0.4 * row / len(rows)
         rest = (1 - top) / (dataset.n_classes - 1)
-        favoured = (label + row) % dataset.n_classes
-        asked = tuple(top if k == favoured else rest for k in range(dataset.n_classes))
+        favored = (label + row) % dataset.n_classes
+        asked = tuple(top if k == favored else rest for k in range(dataset.n_classes))
         requests += [
             GenerationRequest(
                 source=inputs[row],
@@ -126,35 +112,38 @@ def _answers(
     task: GenerationTask,
     asked: Sequence[GenerationRequest],
 ) -> Answers:
-    """Prepare, ask, relabel and close, as the loop does."""
+    """Prepare, generate, relabel and close, as the loop does."""
     try:
         prepared.prepare(task)
         results = list(prepared.generate(asked))
         if len(results) != len(asked):
-            fail(generator, f"generate gave {len(results)} results to {len(asked)} requests")
-        return results, _relabelled(generator, prepared, asked, results)
+            fail(generator, f"generate returned {len(results)} results for {len(asked)} requests")
+        return results, _relabeled(generator, prepared, asked, results)
     finally:
         prepared.close()
 
 
-def _relabelled(
+def _relabeled(
     generator: Generator,
     prepared: Generator,
     asked: Sequence[GenerationRequest],
     results: Sequence[GenerationResult],
 ) -> list[list[Relabeling]]:
     usable = [_usable(result) for result in results]
-    waiting = [
+    candidates_to_label = [
         RelabelRequest(item.input, request)
         for request, candidates in zip(asked, usable, strict=True)
         for item in candidates
         if item.input is not None
     ]
-    if not waiting:
-        fail(generator, f"none of its answers to {len(asked)} requests has an input")
-    answers = list(prepared.relabel(waiting))
-    if len(answers) != len(waiting):
-        fail(generator, f"relabel gave {len(answers)} answers to {len(waiting)} requests")
+    if not candidates_to_label:
+        fail(generator, f"none of its results for {len(asked)} requests has an input")
+    answers = list(prepared.relabel(candidates_to_label))
+    if len(answers) != len(candidates_to_label):
+        fail(
+            generator,
+            f"relabel returned {len(answers)} answers for {len(candidates_to_label)} requests",
+        )
     feed = iter(answers)
     return [[next(feed) for _ in candidates] for candidates in usable]
 
@@ -171,7 +160,10 @@ def _check_results(
         for candidate in result.candidates:
             if candidate.input is None:
                 if not candidate.rejection:
-                    fail(generator, "a candidate without an input must say why in `rejection`")
+                    fail(
+                        generator,
+                        "a candidate without an input must give the reason in `rejection`",
+                    )
                 continue
             if isinstance(source, str) != isinstance(candidate.input, str) or (
                 not isinstance(source, str) and len(candidate.input) != len(source)
@@ -189,12 +181,12 @@ def _check_relabelings(
     generator: Generator, dataset: Dataset, labels: Sequence[Sequence[Relabeling]]
 ) -> None:
     for answer in (item for group in labels for item in group):
-        _check_json(generator, "a relabelling", [answer.label, answer.probabilities, answer.raw])
+        _check_json(generator, "a relabeling", [answer.label, answer.probabilities, answer.raw])
         if answer.label is None:
             if not answer.rejection:
-                fail(generator, "a relabelling without a label must say why in `rejection`")
+                fail(generator, "a relabeling without a label must give the reason in `rejection`")
         elif answer.label not in range(dataset.n_classes):
-            fail(generator, f"relabel gave class {answer.label}, and there are {dataset.n_classes}")
+            fail(generator, f"relabel returned class {answer.label} of {dataset.n_classes} classes")
         if answer.probabilities is not None:
             check_distribution(
                 generator, "relabel's probabilities", answer.probabilities, dataset.n_classes
@@ -222,11 +214,13 @@ def _check_one_at_a_time(
             usable = [item.input for item in _usable(result) if item.input is not None]
             one_by_one = [prepared.relabel([RelabelRequest(item, request)])[0] for item in usable]
             if not _same((single, [one_by_one]), ([result], [list(labels)])):
-                fail(generator, "its answer to a request depends on what else is in the batch")
+                fail(
+                    generator, "its result for a request depends on the other requests of the batch"
+                )
             other = replace(request, label=(request.label + 1) % task.n_classes)
             blind = [prepared.relabel([RelabelRequest(item, other)])[0] for item in usable]
             if not _same_labels(blind, labels):
-                fail(generator, "relabel looks at the label that a candidate is meant to have")
+                fail(generator, "relabel uses the label that a candidate is meant to have")
     finally:
         prepared.close()
 

@@ -13,14 +13,13 @@ _TOLERANCE = 1e-6
 
 
 def check_metric(metric: Metric) -> None:
-    """Check that a metric counts rows as its weights say.
+    """Check that a metric respects row weights.
 
-    Checked on made-up predictions of two and of three classes, with a known posterior, are: one
-    number a row of weights, each depending on its own row alone; equal rows of ones give the same
-    number; a row that counts k times is as good as k equal rows, and one that counts 0 times as
-    none; the order of the rows plays no part; a replicate in which one class is left gives a
-    number or NaN; right and certain predictions are never worse than wrong and certain ones.
-    Raises `PluginError`.
+    The checks, on synthetic predictions of two and of three classes with a known posterior: one
+    number per row of weights, independent of the other rows of weights; equal rows of ones give
+    equal numbers; weight k equals k copies of the row, and weight 0 its absence; no effect of the
+    order of the rows; a number or NaN for a replicate with only one class; certain and right
+    predictions are never worse than certain and wrong ones. Raises `PluginError`.
     """
     check_part(metric, Metric)
     for n_classes in class_counts(metric.needs):
@@ -37,21 +36,21 @@ def _check(metric: Metric, n_classes: int) -> None:
 
     values = _values(metric, predictions, rows)
     if np.isinf(values).any():
-        fail(metric, "it gives an infinite number; NaN is for what is undefined")
+        fail(metric, "it returns an infinite number; return NaN where it is undefined")
     if np.isnan(values[0]):
         fail(metric, "it is NaN for predictions with every class among the labels")
     if values[0] != values[1]:
         fail(metric, f"two equal rows of ones give {values[0]} and {values[1]}")
     for row, value in zip(rows, values, strict=True):
         if not near(_value(metric, predictions, row), value, _TOLERANCE):
-            fail(metric, "a replicate's number depends on the other rows of weights")
+            fail(metric, "the number of a replicate depends on the other rows of weights")
 
     repeated = predictions.take(np.repeat(np.arange(n), counts.astype(np.int64)))
     expected = _value(metric, repeated, np.ones(n))
     if not near(values[2], expected, _TOLERANCE):
         fail(
             metric,
-            f"rows weighted by counts give {values[2]:.6g}, the same rows repeated as often "
+            f"rows weighted by counts give {values[2]:.6g}, but rows repeated as often give "
             f"{expected:.6g}",
         )
     order = rng.permutation(n)
@@ -62,7 +61,7 @@ def _check(metric: Metric, n_classes: int) -> None:
 
 def _check_direction(metric: Metric, n_classes: int, labels: np.ndarray) -> None:
     right, wrong = np.eye(n_classes)[labels], np.eye(n_classes)[(labels + 1) % n_classes]
-    good, bad = (
+    value_right, value_wrong = (
         _value(
             metric,
             Predictions(logits=12 * sure, labels=labels, posterior=right),
@@ -70,14 +69,14 @@ def _check_direction(metric: Metric, n_classes: int, labels: np.ndarray) -> None
         )
         for sure in (right, wrong)
     )
-    if np.isnan(good) and np.isnan(bad):
-        return  # a metric of how right and wrong predictions differ has nothing to say of either
-    better = good <= bad if metric.lower_is_better else good >= bad
-    if not better:
+    if np.isnan(value_right) and np.isnan(value_wrong):
+        return  # a metric that compares right with wrong predictions is undefined without both
+    lower = value_right <= value_wrong
+    if not (lower if metric.lower_is_better else value_right >= value_wrong):
         fail(
             metric,
-            f"lower_is_better = {metric.lower_is_better}, but certain and right gives {good:.6g} "
-            f"and certain and wrong {bad:.6g}",
+            f"lower_is_better = {metric.lower_is_better}, but certain and right gives "
+            f"{value_right:.6g} and certain and wrong {value_wrong:.6g}",
         )
 
 
@@ -89,7 +88,7 @@ def _values(metric: Metric, predictions: Predictions, rows: np.ndarray) -> np.nd
     weights = rows.copy()
     values = np.asarray(twin(metric).evaluate(predictions, weights))
     if values.shape != (len(rows),):
-        fail(metric, f"evaluate gave the shape {values.shape} for {len(rows)} rows of weights")
+        fail(metric, f"evaluate returned shape {values.shape} for {len(rows)} rows of weights")
     if not np.array_equal(weights, rows):
-        fail(metric, "evaluate changes the weights that it is given")
+        fail(metric, "evaluate changes its weights")
     return values.astype(np.float64)

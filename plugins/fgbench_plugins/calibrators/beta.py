@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fgbench_plugins.calibrators.fitting import newton
 from fgbench_plugins.calibrators.one_vs_rest import OneVsRest
+from fgbench_plugins.calibrators.optimization import newton
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 class Beta(OneVsRest):
     """P(k) = σ(a ln p − b ln(1 − p) + c) with a, b ≥ 0, fitted by maximum likelihood.
 
-    The three-parameter map of the paper (eq. 5 and its Algorithm 1), found as the minimum of the
-    convex NLL within the bounds; (1, 1, 0) is the identity. More than two classes: one against the
-    rest, divided by the sum.
+    The three-parameter map of the paper (eq. 5 and Algorithm 1), which minimizes the convex NLL
+    within the bounds; (1, 1, 0) is the identity. More than two classes: one-vs-rest, normalized.
     """
 
     def fit_map(self, scores: Scores, positive: NDArray[np.bool_]) -> Map:

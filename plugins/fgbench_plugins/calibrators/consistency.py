@@ -1,4 +1,4 @@
-"""Consistency calibration (Tao et al. 2024, arXiv 2410.12295), by noise on the logits."""
+"""Consistency calibration (Tao et al. 2024, arXiv 2410.12295) with noise on the logits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field
 
 from fgbench import Calibrator, Predictions, calibration, seed_for
 from fgbench_plugins.calibrators.linear import finite_logits
-from fgbench_plugins.calibrators.one_vs_rest import require_labelled
+from fgbench_plugins.calibrators.one_vs_rest import require_labeled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 _NOISE = np.geomspace(0.01, 100, 81)
 _BINS = 15
-_LEAST = 1e-6
+_MIN_SHARE = 1e-6
 _BLOCK = 1 << 20
-"""Numbers that are worked on at a time."""
+"""Maximum number of elements of a block."""
 
 
 class Consistency(Calibrator):
-    """P(k) = share of `draws` of argmax(z + ε·noise) that are k, with standard normal noise.
+    """P(k) = fraction of `draws` with argmax(z + ε·noise) = k, for standard normal noise.
 
-    ε, `noise_`, is the one of 81 values from 0.01 to 100, evenly spaced in their logarithm, with
-    the least top-label ECE (15 bins) of the held-out rows; of equals, the least. All rows meet the
-    same draws, so that no row depends on another. With two classes the share has a closed form,
-    Φ(Δz/(ε√2)), and nothing is drawn. Shares below 1e−6 become 1e−6. The predicted class stays:
-    where the draws prefer another by chance, it gets that one's share and a little more.
+    ε, `noise_`, minimizes the top-label ECE (15 bins) of the held-out rows over 81 log-spaced
+    values from 0.01 to 100; ties go to the smallest. All rows share the same draws, so no row
+    depends on another. With two classes the fraction has a closed form, Φ(Δz/(ε√2)), and nothing is
+    drawn. Fractions below 1e−6 become 1e−6. The predicted class never changes: if the draws prefer
+    another class by chance, it gets slightly more than the fraction of that class.
     """
 
     preserves_accuracy = True
@@ -38,21 +38,21 @@ class Consistency(Calibrator):
 
     def fit(self, held_out: Predictions) -> None:
         """Find ε, `noise_`."""
-        require_labelled("consistency", held_out, classes=1)
+        require_labeled("consistency", held_out, classes=1)
         logits = finite_logits(held_out)
-        right = logits.argmax(axis=1) == held_out.labels
+        correct = logits.argmax(axis=1) == held_out.labels
         if held_out.n_classes == 2:
-            stays = _binary_confidences(logits)
+            confidences = _binary_confidences(logits)
         else:
-            stays = _drawn_confidences(logits, self._noise(held_out.n_classes))
+            confidences = _drawn_confidences(logits, self._noise(held_out.n_classes))
         errors = [
-            calibration.reliability_diagram(confidence, right, _BINS).expected_calibration_error
-            for confidence in stays
+            calibration.reliability_diagram(confidence, correct, _BINS).expected_calibration_error
+            for confidence in confidences
         ]
         self.noise_ = float(_NOISE[int(np.argmin(errors))])
 
     def transform(self, predictions: Predictions) -> Predictions:
-        """Return the logarithms of the shares as logits."""
+        """Return the logarithms of the fractions as logits."""
         from scipy.special import log_ndtr
 
         logits = finite_logits(predictions)
@@ -64,7 +64,7 @@ class Consistency(Calibrator):
         own = shares[top]
         shares[top] = -1
         shares[top] = np.maximum(own, shares.max(axis=1) * (1 + 1e-5))
-        return predictions.with_logits(np.log(np.maximum(shares, _LEAST)))
+        return predictions.with_logits(np.log(np.maximum(shares, _MIN_SHARE)))
 
     def _noise(self, n_classes: int) -> Array:
         rng = np.random.default_rng(seed_for("consistency calibration", n_classes))
@@ -81,30 +81,30 @@ def _binary_confidences(logits: Array) -> list[Array]:
 def _drawn_confidences(logits: Array, noise: Array) -> Array:
     """Return the confidence of n rows for each ε, (81, n).
 
-    A draw g leaves the predicted class t where ε < min_j (z_t − z_j)/(g_j − g_t) over the j with
-    g_j > g_t: one pass over the draws serves every ε.
+    A draw g keeps the predicted class t if ε < min_j (z_t − z_j)/(g_j − g_t) over all j with
+    g_j > g_t, so one pass over the draws is enough for all ε.
     """
     draws, n_classes = noise.shape
     result = np.empty((len(_NOISE), len(logits)))
     top = logits.argmax(axis=1)
     for label in np.unique(top):
-        pushes = np.maximum(noise - noise[:, label : label + 1], 0)  # (draws, K)
+        advantages = np.maximum(noise - noise[:, label : label + 1], 0)  # (draws, K)
         rows = np.flatnonzero(top == label)
-        for part in np.array_split(rows, -(-len(rows) * draws // _BLOCK)):
-            gaps = logits[part, label][:, None] - logits[part]
-            inverse = np.zeros((len(part), draws))  # 1/ε at which the class is lost
+        for block in np.array_split(rows, -(-len(rows) * draws // _BLOCK)):
+            gaps = logits[block, label][:, None] - logits[block]
+            inverse = np.zeros((len(block), draws))  # 1/ε at which the predicted class changes
             for k in range(n_classes):
                 if k != label:
-                    lost = pushes[:, k] / np.maximum(gaps[:, k : k + 1], 1e-12)
-                    np.maximum(inverse, lost, out=inverse)
+                    change = advantages[:, k] / np.maximum(gaps[:, k : k + 1], 1e-12)
+                    np.maximum(inverse, change, out=inverse)
             inverse.sort(axis=1)
-            for row, at in zip(inverse, part, strict=True):
-                result[:, at] = np.searchsorted(row, 1 / _NOISE, side="right") / draws
+            for row, index in zip(inverse, block, strict=True):
+                result[:, index] = np.searchsorted(row, 1 / _NOISE, side="right") / draws
     return result
 
 
 def _shares(logits: Array, noise: Array) -> Array:
-    """Return for each row (n, K) the shares of the draws that each class wins, (n, K)."""
+    """Return for each row (n, K) the fraction of draws that each class wins, (n, K)."""
     draws, n_classes = noise.shape
     shares = np.empty_like(logits)
     step = max(1, _BLOCK // draws)

@@ -7,17 +7,17 @@ from fgbench_plugins.calibrators.averaging import log_mean_probabilities
 
 
 class Ensemble(Calibrator):
-    """The mean softmax of the models of all seeds of the suite, each trained on the same arm.
+    """The mean softmax of the models of all seeds of the suite, all trained on the same arm.
 
-    Nothing is fitted. One ensemble stands for all seeds: its numbers are the same for each, and
-    their spread is 0; the interval tells of the test points alone.
+    Nothing is fitted. All seeds share one ensemble, so their values are identical and their spread
+    is 0; the interval reflects the test rows only.
     """
 
     needs = frozenset({"members"})
     learns = False
 
     def fit(self, held_out: Predictions) -> None:
-        """Nothing to fit."""
+        """Do nothing: there is nothing to fit."""
 
     def transform(self, predictions: Predictions) -> Predictions:
         """Return the logarithm of the mean probabilities."""

@@ -6,14 +6,14 @@ from fgbench import Calibrator, Predictions
 
 
 class Identity(Calibrator):
-    """Returns what it is given."""
+    """Returns the predictions unchanged."""
 
     preserves_accuracy = True
     learns = False
 
     def fit(self, held_out: Predictions) -> None:
-        """Nothing to fit."""
+        """Do nothing: there is nothing to fit."""
 
     def transform(self, predictions: Predictions) -> Predictions:
-        """Return the predictions as they are."""
+        """Return the predictions unchanged."""
         return predictions

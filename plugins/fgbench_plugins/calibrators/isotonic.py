@@ -1,4 +1,4 @@
-"""Isotonic regression (Zadrozny and Elkan 2002), scikit-learn's."""
+"""Isotonic regression (Zadrozny and Elkan 2002), by scikit-learn."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Isotonic(OneVsRest):
-    """The non-decreasing map from scores to probabilities with the least squared error.
+    """The nondecreasing map from scores to probabilities with the smallest squared error.
 
-    Scores outside the held-out range get the value of its end. Steps at 0 and 1 become 1e−6 and
-    1 − 1e−6. More than two classes: one against the rest, divided by the sum.
+    Scores outside of the held-out range get the value at its end. Values of 0 and 1 become 1e−6 and
+    1 − 1e−6. More than two classes: one-vs-rest, normalized.
     """
 
     def fit_map(self, scores: Scores, positive: NDArray[np.bool_]) -> Map:

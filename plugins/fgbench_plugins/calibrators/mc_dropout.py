@@ -7,17 +7,17 @@ from fgbench_plugins.calibrators.averaging import log_mean_probabilities
 
 
 class MonteCarloDropout(Calibrator):
-    """The mean softmax of the classifier's stochastic passes; how many is up to the classifier.
+    """The mean softmax of the stochastic passes; the classifier sets their number.
 
-    Nothing is fitted, and held-out rows play no part. The logits are the logarithms of the mean,
-    at least log 1e−30.
+    Nothing is fitted, and held-out rows are not used. The logits are the logarithms of the mean, at
+    least log 1e−30.
     """
 
     needs = frozenset({"stochastic_forward"})
     learns = False
 
     def fit(self, held_out: Predictions) -> None:
-        """Nothing to fit."""
+        """Do nothing: there is nothing to fit."""
 
     def transform(self, predictions: Predictions) -> Predictions:
         """Return the logarithm of the mean probabilities."""

@@ -1,8 +1,8 @@
-"""Calibrate each class against the rest, and put the classes together again.
+"""One-vs-rest calibration.
 
-With two classes, class 1 is calibrated and class 0 is the rest. With more, each class has a map of
-its own, from its log-odds log p_k − log(1 − p_k), and the results are divided by their sum
-(Zadrozny and Elkan 2002, as in scikit-learn).
+With two classes, class 1 is calibrated and class 0 is its complement. With more, each class has its
+own map of its log-odds log p_k − log(1 − p_k), and the results are normalized (Zadrozny and Elkan
+2002, as in scikit-learn).
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     Scores: TypeAlias = NDArray[np.float64]
     Map: TypeAlias = Callable[[Scores], Scores]
 
-_LEAST = 1e-6
-"""Calibrated probabilities are kept within [1e−6, 1 − 1e−6], so that their logits are finite."""
+_MIN_PROBABILITY = 1e-6
+"""Calibrated probabilities are clipped to [1e−6, 1 − 1e−6] so that their logits are finite."""
 
 
 class OneVsRest(Calibrator):
-    """Base of Platt scaling and isotonic regression: a subclass fits the map of one class."""
+    """Base of calibrators that fit one map per class, such as Platt scaling."""
 
     def fit(self, held_out: Predictions) -> None:
         """Fit a map for each class.
 
-        A class that is not among the held-out labels gets the constant 1/(n + 2) (Laplace), with
-        more than two classes. Raises `DataError` if there are fewer than two classes.
+        With more than two classes, a class without held-out rows gets the constant 1/(n + 2)
+        (Laplace). Raises `DataError` for fewer than two held-out classes.
         """
-        require_labelled(type(self).__name__, held_out, classes=2)
+        require_labeled(type(self).__name__, held_out, classes=2)
         scores = class_scores(held_out)
         columns = range(scores.shape[1])
         offset = 1 if held_out.n_classes == 2 else 0
@@ -47,7 +47,7 @@ class OneVsRest(Calibrator):
         columns = [mapping(scores[:, k]) for k, mapping in enumerate(self._maps)]
         if predictions.n_classes == 2:
             columns = [1 - columns[0], columns[0]]
-        probabilities = np.clip(np.column_stack(columns), _LEAST, 1 - _LEAST)
+        probabilities = np.clip(np.column_stack(columns), _MIN_PROBABILITY, 1 - _MIN_PROBABILITY)
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         return predictions.with_logits(np.log(probabilities))
 
@@ -59,28 +59,28 @@ class OneVsRest(Calibrator):
 
     @abstractmethod
     def fit_map(self, scores: Scores, positive: NDArray[np.bool_]) -> Map:
-        """Return a map from scores (n,) to probabilities (n,), fitted on labelled scores."""
+        """Return a map from scores (n,) to probabilities (n,), fitted on labeled scores."""
 
 
 def class_scores(predictions: Predictions) -> Scores:
-    """Return the log-odds of each class against the rest, (n, K), or of class 1 alone if K = 2."""
+    """Return the log-odds of each class against the rest, (n, K), or (n, 1) of class 1 if K = 2."""
     from scipy.special import logsumexp
 
     logits = np.asarray(predictions.logits, dtype=np.float64)
-    logits = np.maximum(logits, logits.max(axis=1, keepdims=True) - 700)  # −∞ is a legal logit
+    logits = np.maximum(logits, logits.max(axis=1, keepdims=True) - 700)  # −∞ is a valid logit
     if predictions.n_classes == 2:
         return logits[:, 1:] - logits[:, :1]
     rest = [logsumexp(np.delete(logits, k, axis=1), axis=1) for k in range(predictions.n_classes)]
     return logits - np.column_stack(rest)
 
 
-def require_labelled(name: str, held_out: Predictions, *, classes: int) -> None:
-    """Raise `DataError` unless there are labelled rows of at least `classes` classes."""
+def require_labeled(name: str, held_out: Predictions, *, classes: int) -> None:
+    """Raise `DataError` unless there are labeled rows of at least `classes` classes."""
     labels: Any = held_out.labels
     if len(labels) == 0 or (labels < 0).any():
-        raise DataError(f"calibrator {name}: it needs labelled held-out predictions, and has none.")
+        raise DataError(f"calibrator {name}: needs labeled held-out predictions, but has none.")
     if len(np.unique(labels)) < classes:
         raise DataError(
-            f"calibrator {name}: all {len(labels)} held-out rows have the label {labels[0]}; it "
-            "needs two classes. Use a larger validation split, or temperature scaling."
+            f"calibrator {name}: all {len(labels)} held-out rows have the label {labels[0]}, but "
+            "it needs two classes. Use a larger validation split, or temperature scaling."
         )

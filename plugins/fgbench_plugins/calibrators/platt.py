@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fgbench_plugins.calibrators.fitting import newton
 from fgbench_plugins.calibrators.one_vs_rest import OneVsRest
+from fgbench_plugins.calibrators.optimization import newton
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 class Platt(OneVsRest):
     """P(k) = 1/(1 + exp(a·s + b)) of the log-odds s of class k, with Platt's smoothed targets.
 
-    More than two classes: one against the rest, divided by the sum. It is scikit-learn's map
-    (`method="sigmoid"` of its `CalibratedClassifierCV`), which cannot be fitted on fewer than five
-    rows of a class.
+    More than two classes: one-vs-rest, normalized. Equivalent to scikit-learn's
+    `CalibratedClassifierCV` with `method="sigmoid"`, which requires at least five rows per class.
     """
 
     version = "2"

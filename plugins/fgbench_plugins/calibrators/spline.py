@@ -1,4 +1,4 @@
-"""Calibration by a spline of the cumulative distribution (Gupta et al. 2021)."""
+"""Calibration with a spline of the cumulative distribution (Gupta et al. 2021)."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ import numpy as np
 from pydantic import Field
 
 from fgbench import DataError, Predictions
-from fgbench_plugins.calibrators.one_vs_rest import OneVsRest, require_labelled
+from fgbench_plugins.calibrators.one_vs_rest import OneVsRest, require_labeled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fgbench_plugins.calibrators.one_vs_rest import Map, Scores
 
-_LEAST = 1e-6
+_MIN_PROBABILITY = 1e-6
 
 
 class Spline(OneVsRest):
-    """γ(p) = p + g'(t): g is a spline of the accumulated excess of hits over scores.
+    """γ(p) = p + g'(t), where g is a spline of the cumulative difference of hits and scores.
 
-    With scores in ascending order, g is the natural cubic spline with `knots` knots, even in
-    [0, 1], nearest to the points (i/n, Σ_{j≤i} (hit_j − p_j)/n) by least squares; t is the share
-    of held-out scores up to p, interpolated between them, and beyond them that of the last.
-    The recalibration function of the paper's section 3.2, whose KS error is max |g|. It is not
+    With scores in ascending order, g is the natural cubic spline with `knots` evenly spaced knots
+    in [0, 1] that fits the points (i/n, Σ_{j≤i} (hit_j − p_j)/n) by least squares; t is the
+    fraction of held-out scores up to p, interpolated between them and constant beyond them. This is
+    the recalibration function of section 3.2 of the paper, whose KS error is max |g|. It is not
     always monotone.
 
-    With `target=classes`, each class against the rest, divided by the sum (class 1 alone if K = 2).
-    With `target=top-label`, γ maps the confidence, and the other classes share the rest in
-    proportion, as in the paper's main experiments.
+    `target=classes`: one-vs-rest, normalized (class 1 only if K = 2). `target=top-label`: γ maps
+    the confidence, and the other classes share the rest in proportion, as in the main experiments
+    of the paper.
     """
 
     knots: Annotated[int, Field(ge=3)] = 6
     target: Literal["classes", "top-label"] = "classes"
 
     def fit(self, held_out: Predictions) -> None:
-        """Fit the spline, or one for each class; `DataError` for fewer rows than knots."""
+        """Fit the spline, or one per class; `DataError` for fewer rows than knots."""
         if 0 < len(held_out) < self.knots:
             raise DataError(
                 f"calibrator spline: {len(held_out)} held-out rows cannot determine {self.knots} "
@@ -45,7 +45,7 @@ class Spline(OneVsRest):
         if self.target == "classes":
             super().fit(held_out)
             return
-        require_labelled("Spline", held_out, classes=1)
+        require_labeled("Spline", held_out, classes=1)
         confidence = held_out.probabilities().max(axis=1)
         self._map = recalibration(
             confidence, held_out.logits.argmax(axis=1) == held_out.labels, self.knots
@@ -67,7 +67,8 @@ class Spline(OneVsRest):
         logits = np.asarray(predictions.logits, dtype=np.float64)
         logits = np.maximum(logits, logits.max(axis=1, keepdims=True) - 700)
         top = np.arange(len(logits)), logits.argmax(axis=1)
-        confidence = np.clip(self._map(predictions.probabilities().max(axis=1)), _LEAST, 1 - _LEAST)
+        mapped = self._map(predictions.probabilities().max(axis=1))
+        confidence = np.clip(mapped, _MIN_PROBABILITY, 1 - _MIN_PROBABILITY)
         others = logits.copy()
         others[top] = -np.inf
         others += (np.log1p(-confidence) - logsumexp(others, axis=1))[:, None]
@@ -76,19 +77,19 @@ class Spline(OneVsRest):
 
 
 def recalibration(scores: Scores, hits: NDArray[np.bool_], knots: int) -> Map:
-    """Return γ, a map from probabilities (n,) to probabilities that may leave [0, 1].
+    """Return γ, a map from probabilities (n,) to values that may be outside of [0, 1].
 
-    Rows of equal scores count as their mean, so that their order does not matter.
+    Rows with equal scores are averaged, so that their order does not matter.
     """
     from scipy.interpolate import CubicSpline
 
     n = len(scores)
     distinct, group, counts = np.unique(scores, return_inverse=True, return_counts=True)
     excess = np.repeat(np.bincount(group, weights=hits) / counts - distinct, counts)
-    shares = np.arange(n + 1) / n
-    accumulated = np.concatenate([[0.0], np.cumsum(excess)]) / n
+    fractions = np.arange(n + 1) / n
+    cumulative = np.concatenate([[0.0], np.cumsum(excess)]) / n
     basis = CubicSpline(np.linspace(0, 1, knots), np.eye(knots), bc_type="natural")
-    heights = np.linalg.lstsq(basis(shares), accumulated, rcond=None)[0]
+    heights = np.linalg.lstsq(basis(fractions), cumulative, rcond=None)[0]
     middle = (np.cumsum(counts) - counts / 2) / n
     slopes = basis(middle, 1) @ heights
     return lambda values: values + np.interp(values, distinct, slopes)

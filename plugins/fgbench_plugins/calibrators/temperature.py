@@ -7,38 +7,37 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fgbench import Calibrator, Predictions
-from fgbench_plugins.calibrators.one_vs_rest import require_labelled
+from fgbench_plugins.calibrators.one_vs_rest import require_labeled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-_COLDEST, _HOTTEST = 0.01, 100.0
+_MIN_TEMPERATURE, _MAX_TEMPERATURE = 0.01, 100.0
 _TOLERANCE = 1e-9
-"""Relative step of 1/T at which the search ends."""
+"""Relative step of 1/T at which the search stops."""
 _BLOCK = 1 << 16
-"""Numbers that are worked on at a time: what fits into a core's own cache."""
+"""Maximum number of elements of a block, chosen to fit into the cache of a core."""
 
 
 class Temperature(Calibrator):
-    """Divides the logits by the T > 0 that minimises the held-out NLL; keeps the predicted class.
+    """Divides the logits by the T > 0 that minimizes the held-out NLL; keeps the predicted class.
 
-    T is sought within [0.01, 100]: held-out rows that are all right (or no better than chance)
-    would send it to 0 (or infinity). The NLL is convex in 1/T, so a minimum within is the one.
-    Where the NLL is flat, T is 1. Held-out rows of a single class suffice. scikit-learn's own
-    (`method="temperature"` of its `CalibratedClassifierCV`) gives the same T where all classes are
-    held out, takes several times as long, and cannot be fitted where a class is missing; hence
-    this one.
+    T is restricted to [0.01, 100], because held-out rows that are all classified correctly (or no
+    better than chance) would move it to 0 (or infinity). The NLL is convex in 1/T. If it is flat, T
+    is 1. Held-out rows of a single class suffice. scikit-learn's `CalibratedClassifierCV` with
+    `method="temperature"` gives the same T if all classes are held out, but takes several times as
+    long and cannot be fitted if a class is missing.
     """
 
     preserves_accuracy = True
 
     def fit(self, held_out: Predictions) -> None:
-        """Find T, `temperature_`."""
-        require_labelled("temperature", held_out, classes=1)
+        """Fit T, `temperature_`."""
+        require_labeled("temperature", held_out, classes=1)
         slopes = _slopes(_relative(held_out), held_out.labels)
-        self.temperature_ = 1 / _root(slopes, 1 / _HOTTEST, 1 / _COLDEST)
+        self.temperature_ = 1 / _root(slopes, 1 / _MAX_TEMPERATURE, 1 / _MIN_TEMPERATURE)
 
     def transform(self, predictions: Predictions) -> Predictions:
         """Return logits / T, shifted so that the largest is 0."""
@@ -46,7 +45,7 @@ class Temperature(Calibrator):
 
 
 def _relative(predictions: Predictions) -> NDArray[np.float64]:
-    """Return the logits less the largest of each row; −∞ becomes −1e6, which stays below all."""
+    """Return the logits minus the maximum of each row; −∞ becomes −1e6."""
     logits = np.asarray(predictions.logits, dtype=np.float64)
     return np.maximum(logits - logits.max(axis=1, keepdims=True), -1e6)
 
@@ -54,12 +53,12 @@ def _relative(predictions: Predictions) -> NDArray[np.float64]:
 def _slopes(
     logits: NDArray[np.float64], labels: NDArray[np.int64]
 ) -> Callable[[float], tuple[float, float]]:
-    """Return a function of b = 1/T: the NLL's first and second derivative by b.
+    """Return a function of b = 1/T: the first and second derivative of the NLL.
 
     With p = softmax(b·z) these are the means over rows of E_p[z] − z_y and of Var_p[z].
     """
     n, n_classes = logits.shape
-    columns = np.ascontiguousarray(logits.T)  # sums over a few long rows are the fast ones
+    columns = np.ascontiguousarray(logits.T)  # sums over few long rows are faster
     own = float(logits[np.arange(n), labels].mean())
     width = max(1, _BLOCK // n_classes)
 
@@ -81,30 +80,30 @@ def _slopes(
 
 
 def _root(slopes: Callable[[float], tuple[float, float]], low: float, high: float) -> float:
-    """Return the minimum of a convex function within [low, high], 1 where it is flat.
+    """Return the minimizer of a convex function in [low, high], 1 if the function is flat.
 
-    Newton's method from 1. Where a step leaves the interval known to hold the minimum, and at each
-    eighth step, the end of the interval is tried if nothing is known of it yet, and else its
-    geometric middle: far from the minimum of an exponential, Newton's steps are short.
+    Newton's method, starting at 1. If a step leaves the bracketing interval, and at every eighth
+    step, the end of the interval is evaluated if it has not been yet, and otherwise its geometric
+    mean, because Newton steps are short far from the minimum of an exponential.
     """
-    at, known = 1.0, {low: False, high: False}
-    for turn in range(1, 500):
-        slope, curvature = slopes(at)
+    point, evaluated = 1.0, {low: False, high: False}
+    for iteration in range(1, 500):
+        slope, curvature = slopes(point)
         if slope == 0:
-            return at
+            return point
         if slope > 0:
-            if at == low:
+            if point == low:
                 return low
-            high, known[at] = at, True
+            high, evaluated[point] = point, True
         else:
-            if at == high:
+            if point == high:
                 return high
-            low, known[at] = at, True
-        following = at - slope / curvature if curvature > 0 else np.inf
-        if turn % 8 == 0 or not low < following < high:
+            low, evaluated[point] = point, True
+        candidate = point - slope / curvature if curvature > 0 else np.inf
+        if iteration % 8 == 0 or not low < candidate < high:
             end = high if slope < 0 else low
-            following = float(np.sqrt(low * high)) if known[end] else end
-        if abs(following - at) <= _TOLERANCE * at:
-            return following
-        at = following
-    return at
+            candidate = float(np.sqrt(low * high)) if evaluated[end] else end
+        if abs(candidate - point) <= _TOLERANCE * point:
+            return candidate
+        point = candidate
+    return point

@@ -1,7 +1,7 @@
-"""How sure a language model is of a class: by its tokens, by a number, by its words (2505.23854).
+"""Eliciting the confidence of a language model: token probabilities, a number, or words.
 
-Each way says what is asked and reads what comes back. A reply that cannot be read gives a reason
-and nothing else: never a default class, never a confidence of 1.
+The three methods of arXiv 2505.23854. Each builds prompts and parses replies. A reply that cannot
+be parsed yields a reason and nothing else: never a default class, never a confidence of 1.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from fgbench import ChatAnswer, ConfigurationError, Message
-from fgbench_plugins.classifiers.llm_numbers import (
+from fgbench_plugins.classifiers.llm_stated_number import (
     NO_NUMBER,
     json_statement,
     stated_number,
 )
-from fgbench_plugins.language_models.claims import claimed_probabilities
 from fgbench_plugins.language_models.labels import (
     AMBIGUOUS,
     NO_LABEL,
@@ -36,16 +35,17 @@ from fgbench_plugins.language_models.prompts import (
     quoted,
 )
 from fgbench_plugins.language_models.replies import unwrapped
+from fgbench_plugins.language_models.stated_probabilities import claimed_probabilities
 
 ALTERNATIVES = 20
-_LISTED = 8
-"""Up to how many classes the question names them all again; of more, the system message does."""
+_MAX_REPEATED_CLASSES = 8
+"""Maximum number of classes that the question repeats after the system message."""
 _OPTION_TOKENS, _NAME_TOKENS, _SENTENCE_TOKENS, _NUMBER_TOKENS = 4, 40, 160, 24
 
 
 @dataclass(frozen=True)
-class ReadingTask:
-    """What a prompt says of a task: its classes, and examples (text by class) of each."""
+class ClassificationTask:
+    """The content of prompts about a task: its classes, and example texts of each class."""
 
     task: str
     label_names: tuple[str, ...]
@@ -59,9 +59,9 @@ class ReadingTask:
 
 
 class Statement(NamedTuple):
-    """What a reply says: probabilities (K,), or a class whose confidence is still to be judged.
+    """The content of a reply: probabilities (K,), or a class whose confidence the judge rates.
 
-    Neither is there where the reply cannot be read; `reason` then says why.
+    Both are None if the reply cannot be parsed; `reason` then says why.
     """
 
     probabilities: tuple[float, ...] | None = None
@@ -70,11 +70,11 @@ class Statement(NamedTuple):
 
 
 class Confidence(Protocol):
-    """One way of asking for a class and how sure the model is of it."""
+    """A method of eliciting a class and the confidence of a model."""
 
     max_tokens: int
-    usual_tokens: int
-    """How long a reply usually is."""
+    typical_tokens: int
+    """Typical number of tokens of a reply."""
     top_logprobs: int
     schema: Mapping[str, Any] | None
 
@@ -82,26 +82,26 @@ class Confidence(Protocol):
         """Return the chat that asks about one text."""
 
     def read(self, answer: ChatAnswer) -> Statement:
-        """Return what a good answer says; raises `ConfigurationError` where none ever will."""
+        """Parse an answer; raises `ConfigurationError` if the engine lacks what it needs."""
 
 
 class TokenProbability:
-    """TPU: the probabilities of the options at the token that answers.
+    """TPU: the probabilities of the options at the answer token.
 
-    The classes are laid out as numbers up to nine, as letters up to 26, so that one token tells
-    them apart; the probabilities are what each has, out of what all have together. An option that
-    is not among the listed alternatives gets the most that it can have had: as much as the least
-    likely of these, and together no more than what is not listed.
+    Up to nine classes are numbered and up to 26 are lettered, so that one token identifies a class;
+    the probabilities are normalized over the options. An option that is not among the listed
+    alternatives gets its upper bound: the probability of the least likely alternative, and for all
+    such options together at most the unlisted probability mass.
 
-    Of more classes, the name is the answer: its class gets the probability of all its tokens, the
-    others share the rest.
+    With more classes, the answer is a name: its class gets the product of its token probabilities,
+    and the other classes share the rest.
     """
 
     top_logprobs = ALTERNATIVES
-    usual_tokens = 4
+    typical_tokens = 4
     schema = None
 
-    def __init__(self, task: ReadingTask) -> None:
+    def __init__(self, task: ClassificationTask) -> None:
         self._task = task
         self._by_option = FitgPrompts(task, _form(task, by_option=True))  # type: ignore[arg-type]
         self._options = self._by_option.options
@@ -133,13 +133,13 @@ class TokenProbability:
 
 
 class StatedNumber:
-    """NVU: the model names a class and a number from 0 to 100; the other classes share the rest."""
+    """NVU: the model states a class and a number from 0 to 100; other classes share the rest."""
 
     top_logprobs = 0
     max_tokens = _NAME_TOKENS
-    usual_tokens = 12
+    typical_tokens = 12
 
-    def __init__(self, task: ReadingTask, *, structured: bool) -> None:
+    def __init__(self, task: ClassificationTask, *, structured: bool) -> None:
         self._task = task
         self._questions = ClassQuestions(task)
         self._structured = structured
@@ -161,30 +161,32 @@ class StatedNumber:
     def read(self, answer: ChatAnswer) -> Statement:
         names = self._task.label_names
         body = unwrapped(answer.text or "")
-        said, number = json_statement(body)
+        statement, number = json_statement(body)
         if number is None:
-            said, number = stated_number(body, names)
-        label = read_label(said, names)
+            statement, number = stated_number(body, names)
+        label = read_label(statement, names)
         if label.index is not None and number is not None:
             return Statement(one_and_rest(label.index, number, len(names)))
-        if label.rejection == AMBIGUOUS:  # it gives each class a number, perhaps
-            claimed = claimed_probabilities(body, names)
-            if claimed is not None:
-                return Statement(claimed)
+        if label.rejection == AMBIGUOUS:  # there may be a number for each class
+            probabilities = claimed_probabilities(body, names)
+            if probabilities is not None:
+                return Statement(probabilities)
         return Statement(reason=label.rejection or NO_NUMBER)
 
 
 class JudgedWords:
-    """LVU: the model names a class and says in words how sure it is; a judge turns them into a
-    number from 0 to 100, without seeing the text."""
+    """LVU: the model states a class and its confidence in words.
+
+    A judge converts the words to a number from 0 to 100 without seeing the text.
+    """
 
     top_logprobs = 0
     max_tokens = _SENTENCE_TOKENS
-    usual_tokens = 40
+    typical_tokens = 40
     schema = None
     judge_tokens = _NUMBER_TOKENS
 
-    def __init__(self, task: ReadingTask) -> None:
+    def __init__(self, task: ClassificationTask) -> None:
         self._task = task
         self._questions = ClassQuestions(task)
 
@@ -201,7 +203,7 @@ class JudgedWords:
         return Statement(label=label.index, reason=label.rejection)
 
     def ask_judge(self, reply: str, label: int) -> Messages:
-        """Return the chat that has the wording of a reply judged."""
+        """Return the chat that asks the judge to rate the wording of a reply."""
         name = self._questions.classes.names[label]
         rules = (
             "You judge how sure the writer of a statement sounds, by the wording alone, whether or "
@@ -216,7 +218,7 @@ class JudgedWords:
         return (Message("system", rules), Message("user", user))
 
     def read_judge(self, label: int, answer: ChatAnswer) -> Statement:
-        """Return what the judge makes of a reply that named `label`."""
+        """Parse the judgment on a reply that named `label`."""
         _, number = stated_number(unwrapped(answer.text or ""), ())
         if number is None:
             return Statement(reason="no judgement")
@@ -224,17 +226,18 @@ class JudgedWords:
 
 
 class ClassQuestions:
-    """Questions about one text each, below one system message with the classes and examples."""
+    """Questions about single texts, after a system message with the classes and examples."""
 
-    def __init__(self, task: ReadingTask) -> None:
+    def __init__(self, task: ClassificationTask) -> None:
         form = _form(task)
         self.classes = ClassList(task, form)  # type: ignore[arg-type]
-        self.form = label_format(self.classes, PromptForm(example_classes=_LISTED))
+        self.form = label_format(self.classes, PromptForm(example_classes=_MAX_REPEATED_CLASSES))
 
     def ask(self, question: str, text: str, form: str) -> Messages:
-        """Return the chat: the classes, then the question, the text, and the form of the answer."""
+        """Return the chat: the classes, then the question, the text and the answer format."""
         names = self.classes.names
-        reminder = f"The classes are {either(names)}.\n" if len(names) <= _LISTED else ""
+        repeated = len(names) <= _MAX_REPEATED_CLASSES
+        reminder = f"The classes are {either(names)}.\n" if repeated else ""
         return (
             Message("system", self.classes.system_for_labels),
             Message("user", f"{question}\n{quoted(text)}\n{reminder}{form}"),
@@ -242,40 +245,40 @@ class ClassQuestions:
 
 
 def one_and_rest(label: int, probability: float, n_classes: int) -> tuple[float, ...]:
-    """Return a distribution (K,) with `probability` for one class and the rest shared evenly.
+    """Return a distribution (K,) with `probability` for one class and the rest divided evenly.
 
-    Where that is even, the named class has the edge.
+    If that is uniform, the named class gets 1e−6 more.
     """
     share = min(max(probability, 0.0), 1.0)
     rest = (1.0 - share) / (n_classes - 1)
     if math.isclose(share, rest, abs_tol=1e-9):
         share += 1e-6
     total = share + rest * (n_classes - 1)
-    return tuple((share if at == label else rest) / total for at in range(n_classes))
+    return tuple((share if k == label else rest) / total for k in range(n_classes))
 
 
-def _form(task: ReadingTask, *, by_option: bool = False) -> PromptForm:
-    # All classes with their examples: they are the same in each prompt, so they cost once.
+def _form(task: ClassificationTask, *, by_option: bool = False) -> PromptForm:
+    # All classes with their examples: engines with prefix caching compute them once.
     return PromptForm(example_classes=max(2, task.n_classes), by_option=by_option)
 
 
 def _with_unlisted(
     masses: Sequence[float], alternatives: Sequence[tuple[str, float]]
 ) -> tuple[float, ...]:
-    """Give options that are not listed the most that they can have had, and normalise."""
-    absent = sum(mass == 0 for mass in masses)
+    """Give unlisted options their upper bound, and normalize."""
+    n_unlisted = sum(mass == 0 for mass in masses)
     listed = [math.exp(min(logprob, 0.0)) for _, logprob in alternatives if logprob == logprob]
-    most = min([*listed, max(0.0, 1.0 - sum(listed)) / absent]) if absent else 0.0
-    shares = [mass or most for mass in masses]
+    bound = min([*listed, max(0.0, 1.0 - sum(listed)) / n_unlisted]) if n_unlisted else 0.0
+    shares = [mass or bound for mass in masses]
     return tuple(share / sum(shares) for share in shares)
 
 
-def _require_logprobs(given: object) -> None:
-    if not given:
+def _require_logprobs(available: object) -> None:
+    if not available:
         raise ConfigurationError(
-            "classifier llm: the engine gives no log-probabilities of alternative tokens, which "
+            "classifier llm: the engine returns no log-probabilities of alternative tokens, which "
             "confidence=tpu needs: set confidence=nvu (a stated number) or confidence=lvu (judged "
-            "words), or take an engine that has them."
+            "words), or use an engine that returns them."
         )
 
 

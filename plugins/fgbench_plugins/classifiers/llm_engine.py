@@ -1,7 +1,7 @@
-"""The engines that a language model as classifier can be asked through: those of the generators.
+"""The engines of the language model classifier, which are those of the generators.
 
-An engine is made as the generator of its name makes it, so that parameters mean the same in both,
-and answers are stored under the same identity.
+An engine is created by the generator of the same name, so that parameters have the same meaning in
+both and answers are stored under the same identity.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ENGINES = {
 
 
 class Engine(Protocol):
-    """What is used of a generator by language model."""
+    """The part of a language model generator that the classifier uses."""
 
     needs: frozenset[str]
     operational: frozenset[str]
@@ -32,40 +32,40 @@ class Engine(Protocol):
     def published_parameters(self) -> dict[str, Any]: ...
 
 
-def engine(name: str, options: Mapping[str, Any], *, role: str = "") -> Engine:
-    """Return the engine called `name` with these options; nothing is loaded or asked yet.
+def create_engine(name: str, options: Mapping[str, Any], *, role: str = "") -> Engine:
+    """Return the engine called `name` with these options, without loading or requesting anything.
 
-    `role` tells in errors what it is for, where it is not the classifier itself. Raises
-    `ConfigurationError` for an unknown engine, or an option that it has not.
+    `role` names its purpose in errors if it is not the classifier itself. Raises
+    `ConfigurationError` for an unknown engine or an option that it does not have.
     """
     where = "classifier 'llm'" + (f", {role}" if role else "")
     if name not in ENGINES:
         raise ConfigurationError(
-            f"{where}: there is no engine {name!r}: take {', '.join(ENGINES)}."
+            f"{where}: unknown engine {name!r}: choose from {', '.join(ENGINES)}."
         )
     module, _, attribute = ENGINES[name].partition(":")
-    maker: type[Generator] = getattr(import_module(module), attribute)
+    generator: type[Generator] = getattr(import_module(module), attribute)
     for option in options:
-        takers = " and ".join(other for other in ENGINES if _takes(other, option))
-        if takers and not _takes(name, option):
+        supporting = " and ".join(other for other in ENGINES if _has_option(other, option))
+        if supporting and not _has_option(name, option):
             raise ConfigurationError(
-                f"{where}: engine={name} has no parameter {option!r}, which is for {takers}."
+                f"{where}: engine={name} has no parameter {option!r} (a parameter of {supporting})."
             )
-    return cast("Engine", maker.create(options, name="llm", where=where))
+    return cast("Engine", generator.create(options, name="llm", where=where))
 
 
 def judge_options(judge: str, name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return engine and options of a judge, `key=value,key=value` over those of the classifier.
+    """Return engine and options of a judge: `key=value,key=value` overrides the classifier's.
 
-    With an engine of its own it takes over nothing else.
+    A judge with its own engine inherits no options.
     """
     changes: dict[str, Any] = {}
     for item in judge.split(","):
         key, equals, value = item.partition("=")
         if not equals or not key.strip() or not value.strip():
             raise ConfigurationError(
-                f"classifier 'llm': judge={judge!r}: {item!r} is not key=value; write judge="
-                "'model=…' or judge='engine=openai,model=…,base_url=…'."
+                f"classifier 'llm': judge={judge!r}: {item!r} is not of the form key=value; use "
+                "judge='model=…' or judge='engine=openai,model=…,base_url=…'."
             )
         changes[key.strip()] = value.strip()
     if "engine" in changes:
@@ -73,17 +73,17 @@ def judge_options(judge: str, name: str, options: Mapping[str, Any]) -> tuple[st
     return name, {**options, **changes}
 
 
-def published_judge(judge: str, made: Engine) -> str:
-    """Return a judge as results are known by it: without how it is run, a local model by name."""
-    published = made.published_parameters()
-    kept = [item.partition("=")[::2] for item in judge.split(",")]
+def published_judge(judge: str, engine: Engine) -> str:
+    """Return the published form of a judge: without operational options, a local model by name."""
+    published = engine.published_parameters()
+    options = [item.partition("=")[::2] for item in judge.split(",")]
     return ",".join(
         f"{key.strip()}={published.get(key.strip(), value.strip())}"
-        for key, value in kept
-        if key.strip() not in made.operational
+        for key, value in options
+        if key.strip() not in engine.operational
     )
 
 
-def _takes(name: str, option: str) -> bool:
+def _has_option(name: str, option: str) -> bool:
     module, _, attribute = ENGINES[name].partition(":")
     return option in getattr(import_module(module), attribute).parameter_names()

@@ -1,4 +1,4 @@
-"""Logistic regression on numbers and on TF-IDF features (scikit-learn)."""
+"""Logistic regression on numeric and on TF-IDF features (scikit-learn)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_ABSENT = -30.0
-"""How far the logit of a class that was not trained on lies below the lowest other: e^−30."""
+_UNSEEN_OFFSET = -30.0
+"""Log-probability of a class without training rows, relative to the lowest of the others."""
 
 _WEIGHTS, _VOCABULARY = "weights.npz", "vocabulary.json"
 
@@ -27,11 +27,11 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class LogisticRegression(Classifier):
-    """Multinomial logistic regression with an L2 penalty, features standardised on the training
-    rows; `C` is the inverse strength of the penalty.
+    """Multinomial logistic regression with an L2 penalty; `C` is the inverse penalty strength.
 
-    If lbfgs has not converged after `max_iter` iterations, the last iterate is used as it is: it
-    is deterministic, and with a weak penalty on separable data there is no optimum nearby.
+    Features are standardized on the training rows. If lbfgs has not converged after `max_iter`
+    iterations, the last iterate is used: it is deterministic, and with a weak penalty on separable
+    data there is no optimum nearby.
     """
 
     C: Positive = 1.0
@@ -40,7 +40,7 @@ class LogisticRegression(Classifier):
     provides = frozenset({"weights", "linear_head"})
 
     def fit(self, training: TrainingSet, *, loss: Loss, seed: int) -> None:
-        """Train on (n, d) features; nothing is random, so `seed` plays no part."""
+        """Train on (n, d) features; training is deterministic, so `seed` is unused."""
         from sklearn.preprocessing import StandardScaler
 
         self._scaler = StandardScaler().fit(training.inputs)
@@ -53,7 +53,7 @@ class LogisticRegression(Classifier):
         return Outputs(logits=self.head(inputs).logits)
 
     def head(self, inputs: Any) -> Head:
-        """Return the standardised features, and the log-probabilities."""
+        """Return the standardized features and the log-probabilities."""
         return _head(self._model, self._scaler.transform(inputs), self._n_classes, self.C)
 
     def save(self, folder: Path) -> None:
@@ -72,11 +72,11 @@ class LogisticRegression(Classifier):
 
 
 class TfidfLogisticRegression(Classifier):
-    """Multinomial logistic regression on TF-IDF weights of word n-grams, L2 penalty.
+    """Multinomial logistic regression on TF-IDF weights of word n-grams, with an L2 penalty.
 
-    `C` is the inverse strength of the penalty: 1 is scikit-learn's default and rather
-    underconfident on short texts, 100 and more overfit and are overconfident. `min_n` … `max_n` is
-    the range of n-grams; `max_features` keeps the most frequent ones (0: all).
+    `C` is the inverse penalty strength: 1, scikit-learn's default, is underconfident on short
+    texts; 100 and more overfit and are overconfident. n-grams have `min_n` to `max_n` words, and
+    `max_features` keeps the most frequent ones (0: all).
     """
 
     C: Positive = 1.0
@@ -94,7 +94,7 @@ class TfidfLogisticRegression(Classifier):
             raise ValueError(f"max_n={self.max_n} is less than min_n={self.min_n}")
 
     def fit(self, training: TrainingSet, *, loss: Loss, seed: int) -> None:
-        """Train on n texts; nothing is random, so `seed` plays no part.
+        """Train on n texts; training is deterministic, so `seed` is unused.
 
         Raises `DataError` if no text has a word of two letters or more.
         """
@@ -113,11 +113,11 @@ class TfidfLogisticRegression(Classifier):
         return Outputs(logits=self.head(inputs).logits)
 
     def head(self, inputs: Any) -> Head:
-        """Return the TF-IDF weights (sparse), and the log-probabilities."""
+        """Return the TF-IDF weights (sparse) and the log-probabilities."""
         return _head(self._model, self._vectorizer.transform(inputs), self._n_classes, self.C)
 
     def save(self, folder: Path) -> None:
-        """Write `weights.npz` and the vocabulary, terms in the order of their columns, as JSON."""
+        """Write `weights.npz` and the vocabulary as JSON, terms in column order."""
         terms = self._vectorizer.get_feature_names_out().tolist()
         (folder / _VOCABULARY).write_text(json.dumps(terms), "utf-8")
         arrays = _model_arrays(self._model, self._n_classes)
@@ -140,7 +140,7 @@ class TfidfLogisticRegression(Classifier):
 
 
 def fit_tfidf(texts: Sequence[str], **options: Any) -> tuple[Any, Any]:
-    """Return a fitted TF-IDF vectoriser and the sparse features of `texts`."""
+    """Return a fitted TF-IDF vectorizer and the sparse features of `texts`."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(dtype=np.float64, **options)
@@ -149,13 +149,13 @@ def fit_tfidf(texts: Sequence[str], **options: Any) -> tuple[Any, Any]:
     except ValueError as error:
         if "vocabulary" in str(error) or "no terms remain" in str(error):
             raise DataError(
-                f"tfidf-logreg: none of the {len(texts)} training texts has a word that could be "
-                "a feature (two letters or more, in at least min_df texts)."
+                f"tfidf-logreg: none of the {len(texts)} training texts has a word that qualifies "
+                "as a feature (at least two letters, in at least min_df texts)."
             ) from error
         if "max_df corresponds" in str(error):
             raise ConfigurationError(
-                f"tfidf-logreg: min_df={options.get('min_df')} is more than the {len(texts)} "
-                "training texts."
+                f"tfidf-logreg: min_df={options.get('min_df')} exceeds the number of training "
+                f"texts, {len(texts)}."
             ) from error
         raise
 
@@ -179,24 +179,24 @@ def fit_logistic(features: Any, labels: Any, *, C: float, max_iter: int) -> Any:
 def log_probabilities(model: Any, features: Any, n_classes: int) -> NDArray[np.float32]:
     """Return log P(y|x) of the model as float32 (n, K).
 
-    A class without a training row gets a finite column 30 below the lowest of the others.
+    A class without training rows gets a finite value, 30 below the lowest of the others.
     """
     from scipy.special import log_softmax
 
     scores = np.asarray(model.decision_function(features), dtype=np.float64)
     if scores.ndim == 1:
         scores = np.column_stack([np.zeros_like(scores), scores])
-    seen = log_softmax(scores, axis=1)
-    logits = np.repeat(seen.min(axis=1, keepdims=True) + _ABSENT, n_classes, axis=1)
-    logits[:, np.asarray(model.classes_, dtype=np.int64)] = seen
+    trained = log_softmax(scores, axis=1)
+    logits = np.repeat(trained.min(axis=1, keepdims=True) + _UNSEEN_OFFSET, n_classes, axis=1)
+    logits[:, np.asarray(model.classes_, dtype=np.int64)] = trained
     return logits.astype(np.float32)
 
 
 def _head(model: Any, features: Any, n_classes: int, C: float) -> Head:
     """Return features and log-probabilities with the penalty of a softmax over all classes.
 
-    Of two classes scikit-learn penalises the difference of their weights, w: with the weights
-    −w/2 and w/2, λ/2 ‖W‖² is the same as ‖w‖²/2 where λ = 2.
+    With two classes scikit-learn penalizes the difference w of their weights: for the weights
+    −w/2 and w/2, λ/2 ‖W‖² equals ‖w‖²/2 if λ = 2.
     """
     penalty = (2.0 if len(model.coef_) == 1 else 1.0) / C
     return Head(features, log_probabilities(model, features, n_classes), penalty)

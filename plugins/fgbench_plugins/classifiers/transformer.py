@@ -1,10 +1,11 @@
-"""Fine-tuned transformer encoders, FITG's BERT among them.
+"""Fine-tuned transformer encoders, including FITG's BERT.
 
-torch and transformers are imported when a classifier is trained or asked, not with this module.
+torch and transformers are imported when a classifier is trained or used, not with this module.
 """
 
 from __future__ import annotations
 
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from fgbench import Classifier, ConfigurationError, Loss, Outputs, PluginError, TrainingSet
-from fgbench_plugins.classifiers.transformer_source import ModelSource, find_model
+from fgbench_plugins.classifiers.transformer_settings import TransformerSettings
+from fgbench_plugins.hub import ModelSource, find_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,28 +22,30 @@ if TYPE_CHECKING:
     from fgbench_plugins.classifiers.transformer_inference import FittedTransformer
 
 Count = Annotated[int, Field(ge=1)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class TransformerClassifier(Classifier):
-    """An encoder that `transformers` can load, with dropout and a linear head, fine-tuned whole.
+    """An encoder that `transformers` can load, with dropout and a linear head, fully fine-tuned.
 
-    `model` is a folder, or the id of a model on the Hugging Face hub at `revision`; only weights in
-    safetensors are read, and code that comes with a model is never run. Texts are cut at
-    `max_length` tokens, or at what the model can take.
+    `model` is a folder or the id of a model on the Hugging Face hub at `revision`. Only safetensors
+    weights are read, and code that comes with a model is never run. Texts are truncated to
+    `max_length` tokens, or to the model's own limit if that is lower.
 
-    `pooling` of "auto" is what a sentence encoder's `1_Pooling` says, else the model's trained
-    pooler, else the first token. `dropout` acts on the pooled output; the encoder keeps its own.
+    `pooling="auto"` uses the pooling that a sentence encoder declares in `1_Pooling`, else the
+    model's trained pooler, else the first token. `dropout` applies to the pooled output; the
+    encoder's own dropout is unchanged.
 
-    `steps`, where it is not 0, is the number of optimiser steps, the same however large the
-    training set, instead of `epochs` passes. `batch_size` is what one step sees; `accumulation` is
-    in how many pieces it is computed, to save memory. `warmup` is a share of the steps.
-    `early_stopping` of n > 0 holds out a tenth of the training rows, stops after n epochs without
-    a better cross-entropy there, and keeps the best epoch.
+    If `steps` is not 0, it sets the number of optimizer steps regardless of the size of the
+    training set, and `epochs` is ignored. Each step sees `batch_size` rows, computed in
+    `accumulation` pieces to save memory. `warmup` is a fraction of the steps.
+    `early_stopping=n` with n > 0 holds out a tenth of the training rows, stops after n epochs
+    without a lower cross-entropy on them, and restores the best epoch.
 
-    `passes` is the number of stochastic passes where a calibrator asks for them. `threads` is the
-    number of CPU threads (0: all cores); sums of floats, and so the last digits, depend on it, on
-    the device and on the precision. "auto" precision is bf16 autocast on a GPU that has it.
+    `passes` is the number of stochastic passes if a calibrator needs them. `threads` is the
+    number of CPU threads (0: all cores). Floating-point sums, and so the last digits of results,
+    depend on the threads, the device and the precision. `precision="auto"` is bf16 autocast on a
+    GPU that supports it.
     """
 
     model: Annotated[str, Field(min_length=1)]
@@ -49,8 +53,8 @@ class TransformerClassifier(Classifier):
     pooling: Literal["auto", "pooler", "cls", "mean"] = "auto"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     optimizer: Literal["adam", "adamw"] = "adamw"
-    learning_rate: NotNegative = 2e-5
-    weight_decay: NotNegative = 0.01
+    learning_rate: NonNegative = 2e-5
+    weight_decay: NonNegative = 0.01
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     epochs: Count = 3
@@ -68,66 +72,71 @@ class TransformerClassifier(Classifier):
     needs = frozenset({"text"})
     provides = frozenset({"features", "stochastic_forward", "gradient", "weights", "linear_head"})
     requires = ("torch", "transformers", "safetensors")
-    """Modules of the extra that this part runs on."""
+    """Modules of the extra that this part needs."""
 
     def __post_init__(self) -> None:
         if self.steps and self.early_stopping:
-            raise ValueError("early_stopping counts epochs and steps fixes their number: set one")
+            raise ValueError("early_stopping and steps exclude each other: set only one")
 
     @property
     def exclusive(self) -> bool:
         return self.threads == 0
 
-    def source(self) -> ModelSource:
-        """Return where the model is and what identifies it, fetching it if it is not there.
+    def settings(self) -> TransformerSettings:
+        """Return the parameters that training and inference read."""
+        names = (field.name for field in fields(TransformerSettings))
+        return TransformerSettings(**{name: getattr(self, name) for name in names})
 
-        Raises `ConfigurationError` if it cannot be had, `PluginError` without the extra.
+    def source(self) -> ModelSource:
+        """Return the model's folder and what identifies it, downloading it if necessary.
+
+        Raises `ConfigurationError` if it is unavailable, `PluginError` without the extra.
         """
         require_extra()
         return find_model(self.model, self.revision)
 
     def content_digest(self) -> str:
-        """Return what identifies the pretrained model: its commit, or the digest of a folder."""
+        """Return the commit of the pretrained model, or the digest of its folder."""
         return self.source().revision
 
     def published_parameters(self) -> dict[str, Any]:
-        """Return the parameters; of a local model, the name of its folder, not where it lies."""
+        """Return the parameters; a local model is published by folder name, not by path."""
         parameters = self.parameters()
         folder = Path(self.model).expanduser()
         return parameters | ({"model": folder.name} if folder.is_dir() else {})
 
     def fit(self, training: TrainingSet, *, loss: Loss, seed: int) -> None:
-        """Fine-tune from the pretrained weights; seeds decide head, batches and dropout masks.
+        """Fine-tune from the pretrained weights; `seed` decides head, batches and dropout masks.
 
         Afterwards `model_revision` identifies the pretrained model (a commit, or the digest of a
-        local folder) and `notes` says what a user should know of the training.
+        local folder) and `notes` lists what a user should know about the training.
 
-        Raises `ConfigurationError` for a learning rate of 0: these cells fail, the others go on.
+        Raises `ConfigurationError` for a learning rate of 0: these cells fail, others continue.
         """
         if self.learning_rate == 0:
             raise ConfigurationError(
-                "learning_rate=0 leaves the model as it is: set one above 0, say 2e-5."
+                "learning_rate=0 does not train the model: set a positive value, for example 2e-5."
             )
         source = self.source()
         from fgbench_plugins.classifiers.transformer_training import fine_tune
 
-        self._fitted: FittedTransformer | None = None  # a former model's memory comes first
-        self._fitted, self.notes = fine_tune(self, source, training, loss, seed)
+        self._fitted: FittedTransformer | None = None  # free the previous model before training
+        self._fitted, self.notes = fine_tune(self.settings(), source, training, loss, seed)
         self.model_revision = source.revision
 
     def predict(self, inputs: Sequence[str], outputs: frozenset[str]) -> Outputs:
-        """Return logits, pooled outputs as features, and logits of passes with dropout."""
+        """Return logits, pooled outputs as features, and the logits of passes with dropout."""
         fitted = self._fitted
         if fitted is None:
-            raise PluginError("classifier hf: it was asked before it was trained.")
-        answer, notes = fitted.predict(inputs, outputs, settings=self)
+            raise PluginError("classifier hf: predict was called before fit.")
+        predicted, notes = fitted.predict(inputs, outputs, self.settings())
         self.notes = list(dict.fromkeys([*self.notes, *notes]))
-        return answer
+        return predicted
 
     def save(self, folder: Path) -> None:
-        """Write weights (safetensors), encoder configuration and tokenizer: no hub is needed."""
+        """Write weights (safetensors), encoder configuration and tokenizer; needs no hub."""
         if self._fitted is None:
-            raise PluginError("classifier hf: it was saved before it was trained.")
+            raise PluginError("classifier hf: save was called before fit.")
         self._fitted.save(folder)
 
     def load(self, folder: Path) -> None:
@@ -135,30 +144,30 @@ class TransformerClassifier(Classifier):
         require_extra()
         from fgbench_plugins.classifiers.transformer_inference import FittedTransformer
 
-        self._fitted = FittedTransformer.load(folder, settings=self)
+        self._fitted = FittedTransformer.load(folder, self.settings())
 
 
 class BertBase(TransformerClassifier):
-    """BERT-base, uncased, with the hyper-parameters of Ba et al. 2024 (FITG, section 4).
+    """BERT-base, uncased, with the hyperparameters of Ba et al. 2024 (FITG, section 4).
 
-    Maximum length 512, batches of 32, Adam at a learning rate of 1e−6, dropout 0.5, five epochs,
-    no warm-up and no decay. At that rate small sets are under-trained, and whatever adds data
-    merely trains longer: `steps` makes all arms equal.
+    Maximum length 512, batches of 32, Adam with a learning rate of 1e−6, dropout 0.5, five epochs,
+    no warmup and no decay. At that rate small data sets are undertrained, and an arm with more
+    data simply trains longer: set `steps` to train all arms equally long.
     """
 
     model: Annotated[str, Field(min_length=1)] = "google-bert/bert-base-uncased"
     pooling: Literal["auto", "pooler", "cls", "mean"] = "pooler"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     optimizer: Literal["adam", "adamw"] = "adam"
-    learning_rate: NotNegative = 1e-6
-    weight_decay: NotNegative = 0.0
+    learning_rate: NonNegative = 1e-6
+    weight_decay: NonNegative = 0.0
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
     epochs: Count = 5
 
 
 def require_extra() -> None:
-    """Raise `PluginError` with the mend if torch or transformers is not installed."""
+    """Raise `PluginError` with the fix if a module of the extra is not installed."""
     for module in TransformerClassifier.requires:
         if find_spec(module) is None:
             raise PluginError(

@@ -1,4 +1,4 @@
-"""A fine-tuned network: what it says of texts, and its files. Imports torch."""
+"""A fine-tuned network: its predictions and its files. Imports torch."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from fgbench import ConfigurationError, DataError, Outputs, seed_for
-from fgbench_plugins.classifiers.transformer_batches import TokenisedTexts, inference_batches
+from fgbench_plugins.classifiers.transformer_batches import TokenizedTexts, inference_batches
 from fgbench_plugins.classifiers.transformer_network import Network, new_pretrained
-from fgbench_plugins.classifiers.transformer_runtime import (
+from fgbench_plugins.torch_runtime import (
     autocast,
     choose_device,
     free_memory,
@@ -24,14 +24,14 @@ from fgbench_plugins.classifiers.transformer_runtime import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fgbench_plugins.classifiers.transformer import TransformerClassifier
+    from fgbench_plugins.classifiers.transformer_settings import TransformerSettings
 
 _DESCRIPTION, _WEIGHTS = "classifier.json", "weights.safetensors"
 
 
 @dataclass
 class FittedTransformer:
-    """A trained network on its device, with the tokenizer that it was trained with."""
+    """A trained network on its device, and its tokenizer."""
 
     network: Network
     tokenizer: Any
@@ -41,32 +41,32 @@ class FittedTransformer:
     model: str
 
     def predict(
-        self, inputs: Sequence[str], outputs: frozenset[str], settings: TransformerClassifier
+        self, inputs: Sequence[str], outputs: frozenset[str], settings: TransformerSettings
     ) -> tuple[Outputs, list[str]]:
-        """Return the outputs for n texts, in their order, and what a user should know of them.
+        """Return the outputs for n texts, in their order, and notes for the user.
 
-        Each distinct text is computed once. Out of memory, all of it is done again in batches half
-        as large, once. Raises `ConfigurationError` if that is not enough.
+        Each distinct text is computed once. If memory runs out, everything is computed once more
+        with half the batch size. Raises `ConfigurationError` if that is not enough.
         """
         distinct = {text: row for row, text in enumerate(dict.fromkeys(inputs))}
         rows = np.array([distinct[text] for text in inputs], dtype=np.int64)
-        texts = TokenisedTexts(self.tokenizer, list(distinct), self.max_length, self.device)
+        texts = TokenizedTexts(self.tokenizer, list(distinct), self.max_length, self.device)
         passes = settings.passes if "stochastic_logits" in outputs else 0
         notes = []
-        answer = self._attempt(texts, settings, passes, pieces=1)
-        if answer is None:
+        arrays = self._attempt(texts, settings, passes, pieces=1)
+        if arrays is None:
             notes.append(
                 f"out of memory on {self.device.type} while predicting: texts were classified in "
                 "batches half as large" + (", with other dropout masks" if passes else "")
             )
             free_memory(self.device)
-            answer = self._attempt(texts, settings, passes, pieces=2)
-        if answer is None:
+            arrays = self._attempt(texts, settings, passes, pieces=2)
+        if arrays is None:
             raise ConfigurationError(
-                f"model {self.model!r}: out of memory on {self.device.type} while predicting, also "
-                "in batches half as large; use a smaller max_length or model, or device=cpu."
+                f"model {self.model!r}: out of memory on {self.device.type} while predicting, even "
+                "with half the batch size; use a smaller max_length or model, or device=cpu."
             )
-        logits, features, stochastic = answer
+        logits, features, stochastic = arrays
         return Outputs(
             logits=logits[rows],
             features=features[rows] if "features" in outputs else None,
@@ -75,17 +75,22 @@ class FittedTransformer:
         ), notes
 
     def _head(self) -> Any:
-        """Return the weights of the linear layer, the bias last, float32 (d + 1, K)."""
+        """Return the weights of the linear layer with the bias as last row, float32 (d + 1, K)."""
         linear = self.network.linear
         rows = [linear.weight.detach().T, linear.bias.detach()[None]]
         return torch.cat(rows).float().cpu().numpy()
 
     def _attempt(
-        self, texts: TokenisedTexts, settings: TransformerClassifier, passes: int, pieces: int
+        self, texts: TokenizedTexts, settings: TransformerSettings, passes: int, pieces: int
     ) -> list[Any] | None:
-        """Return what `_forward` does, or None if memory did not suffice."""
+        """Return the result of `_forward`, or None if memory ran out."""
         try:
-            with torch_state(settings, self.device, seed_for("stochastic passes", self.seed)):
+            with torch_state(
+                self.device,
+                seed_for("stochastic passes", self.seed),
+                threads=settings.threads,
+                deterministic=settings.deterministic,
+            ):
                 return self._forward(texts, settings.precision, passes, pieces)
         except RuntimeError as error:
             if is_out_of_memory(error):
@@ -93,7 +98,7 @@ class FittedTransformer:
             raise
 
     def _forward(
-        self, texts: TokenisedTexts, precision: str, passes: int, pieces: int
+        self, texts: TokenizedTexts, precision: str, passes: int, pieces: int
     ) -> list[Any]:
         """Return logits (n, K), features (n, d) and stochastic logits (passes, n, K)."""
         n, network = len(texts.lengths), self.network
@@ -108,7 +113,7 @@ class FittedTransformer:
                     pooled = network.features(*batch)
                 features[rows] = pooled.cpu().numpy()
                 logits[rows] = network.head(pooled).cpu().numpy()
-                network.train()  # dropout at work
+                network.train()  # enables dropout
                 for index in range(passes):
                     with autocast(precision, self.device):
                         pooled = network.features(*batch)
@@ -117,7 +122,7 @@ class FittedTransformer:
         return [logits, features, stochastic]
 
     def save(self, folder: Path) -> None:
-        """Write weights, encoder configuration, tokenizer, and how they go together."""
+        """Write weights, encoder configuration, tokenizer and a description of the classifier."""
         from safetensors.torch import save_model
 
         self.network.encoder.config.save_pretrained(folder)
@@ -133,8 +138,8 @@ class FittedTransformer:
         (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1), "utf-8")
 
     @classmethod
-    def load(cls, folder: Path, settings: TransformerClassifier) -> FittedTransformer:
-        """Read what `save` wrote. Raises `DataError` for a folder that is damaged."""
+    def load(cls, folder: Path, settings: TransformerSettings) -> FittedTransformer:
+        """Read what `save` wrote. Raises `DataError` for a corrupt folder."""
         from safetensors import SafetensorError
         from safetensors.torch import load_model
 

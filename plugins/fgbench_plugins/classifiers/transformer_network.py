@@ -15,10 +15,11 @@ import torch
 from torch import nn
 
 from fgbench import ConfigurationError, DataError
-from fgbench_plugins.classifiers.transformer_source import ModelSource
+from fgbench_plugins.hub import ModelSource
+from fgbench_plugins.torch_runtime import quiet_transformers
 
 _HEAD_SCALE = 0.02
-"""Standard deviation of the head's initial weights, as in BERT."""
+"""Standard deviation of the initial weights of the head, as in BERT."""
 
 
 class Network(nn.Module):
@@ -53,7 +54,7 @@ class Network(nn.Module):
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A loaded encoder, its tokenizer, and how its output is pooled by default."""
+    """A loaded encoder, its tokenizer and its default pooling."""
 
     encoder: Any
     tokenizer: Any
@@ -61,7 +62,7 @@ class Pretrained:
     max_length: int
 
     def network(self, pooling: str, dropout: float, n_classes: int) -> Network:
-        """Return a network with a copy of the encoder; the head's weights are drawn by torch."""
+        """Return a network with a copy of the encoder; torch draws the weights of the head."""
         encoder = copy.deepcopy(self.encoder)
         chosen = self.pooling if pooling == "auto" else pooling
         if chosen == "pooler" and getattr(encoder, "pooler", None) is None:
@@ -76,13 +77,14 @@ class Pretrained:
 
 @lru_cache(maxsize=2)
 def load_pretrained(source: ModelSource) -> Pretrained:
-    """Return a pretrained model on the CPU, in float32, loaded once a process.
+    """Return a pretrained model on the CPU, in float32, loaded once per process.
 
-    Raises `DataError` for a damaged folder, `ConfigurationError` for a model that is no encoder.
+    Raises `DataError` for a corrupt folder, `ConfigurationError` for a model that is not an
+    encoder.
     """
     from transformers import AutoModel
 
-    with quiet(), _readable(source):
+    with quiet_transformers(), _readable(source):
         encoder, info = AutoModel.from_pretrained(
             source.folder,
             local_files_only=True,
@@ -91,26 +93,26 @@ def load_pretrained(source: ModelSource) -> Pretrained:
             dtype=torch.float32,
             output_loading_info=True,
         )
-    absent = sorted(info["missing_keys"])
-    if absent and all(key.startswith("pooler.") for key in absent):
+    missing = sorted(info["missing_keys"])
+    if missing and all(key.startswith("pooler.") for key in missing):
         encoder.pooler = None
-        absent = []
-    if absent or info["mismatched_keys"]:
-        first = absent[0] if absent else next(iter(info["mismatched_keys"]))
+        missing = []
+    if missing or info["mismatched_keys"]:
+        first = missing[0] if missing else next(iter(info["mismatched_keys"]))
         raise DataError(
-            f"model {source.name!r}: the weights in {source.folder} do not fit its config.json "
-            f"(the first of {len(absent) or len(info['mismatched_keys'])}: {first})."
+            f"model {source.name!r}: the weights in {source.folder} do not match its config.json "
+            f"(first of {len(missing) or len(info['mismatched_keys'])} mismatches: {first})."
         )
     encoder.name_or_path = source.name
     return _pretrained(source.name, source.folder, encoder)
 
 
 def new_pretrained(name: str, folder: Path) -> Pretrained:
-    """Return the model that a folder's config.json describes, its weights still to be loaded."""
+    """Return the model that config.json in a folder describes, with its weights not yet loaded."""
     from transformers import AutoConfig, AutoModel
 
     source = ModelSource(name, folder, "")
-    with quiet(), _readable(source):
+    with quiet_transformers(), _readable(source):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         encoder = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
     return _pretrained(name, folder, encoder)
@@ -121,15 +123,15 @@ def _pretrained(name: str, folder: Path, encoder: Any) -> Pretrained:
 
     if encoder.config.is_encoder_decoder or not hasattr(encoder.config, "hidden_size"):
         raise ConfigurationError(
-            f"model {name!r} is a {encoder.config.model_type}, not an encoder of texts as BERT is."
+            f"model {name!r} is a {encoder.config.model_type}, not a text encoder like BERT."
         )
-    with quiet(), _readable(ModelSource(name, folder, "")):
+    with quiet_transformers(), _readable(ModelSource(name, folder, "")):
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
     if tokenizer.pad_token_id is None:
         raise ConfigurationError(
-            f"model {name!r}: its tokenizer has no padding token, so it is no encoder of batches."
+            f"model {name!r}: its tokenizer has no padding token, so it cannot encode batches."
         )
     has_pooler = getattr(encoder, "pooler", None) is not None
     pooling = _declared_pooling(folder) or ("pooler" if has_pooler else "cls")
@@ -138,7 +140,7 @@ def _pretrained(name: str, folder: Path, encoder: Any) -> Pretrained:
 
 
 def _declared_pooling(folder: Path) -> str | None:
-    """Return how a sentence encoder pools, if it is one and says so."""
+    """Return the pooling that a sentence encoder declares, None if the folder declares none."""
     path = folder / "1_Pooling" / "config.json"
     try:
         declared = json.loads(path.read_text("utf-8"))
@@ -150,7 +152,7 @@ def _declared_pooling(folder: Path) -> str | None:
 
 
 def _positions(encoder: Any) -> int:
-    """Return how many tokens have a position; RoBERTa's begin behind the padding index."""
+    """Return the number of token positions; RoBERTa's start after the padding index."""
     for name, module in encoder.named_modules():
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
             padding = module.padding_idx
@@ -160,28 +162,12 @@ def _positions(encoder: Any) -> int:
 
 @contextmanager
 def _readable(source: ModelSource) -> Iterator[None]:
-    """Turn whatever the loading libraries raise for a damaged folder into one sentence."""
+    """Turn anything that the loading libraries raise for a corrupt folder into a `DataError`."""
     try:
         yield
     except Exception as error:
         reason = str(error).strip().partition("\n")[0] or "no reason given"
         raise DataError(
             f"model {source.name!r}: {source.folder} cannot be loaded ({type(error).__name__}: "
-            f"{reason}). Fetch it again, or give another folder."
+            f"{reason}). Download it again or use another folder."
         ) from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' progress bars and advice away from ours, and put them back."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -8,9 +8,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from fgbench import Card, DataFolder, Dataset, DatasetLoader
 from fgbench_datasets import CARDS
-from fgbench_plugins.datasets.choosing import ALL, as_tuple, at_least_two, known
-from fgbench_plugins.datasets.lines import TextFile, csv_records
+from fgbench_plugins.datasets.class_selection import ALL, as_tuple, at_least_two, one_of
 from fgbench_plugins.datasets.splitting import dataset_of, held_out, split_texts
+from fgbench_plugins.datasets.text_files import TextFile, csv_records
 
 
 def _card() -> Card:
@@ -21,14 +21,14 @@ Classes = Annotated[
     tuple[str, ...],
     BeforeValidator(as_tuple),
     AfterValidator(at_least_two),
-    AfterValidator(known(lambda: _card().label_names)),
+    AfterValidator(one_of(lambda: _card().label_names)),
 ]
 
 
 class Arxiv10(DatasetLoader):
     """Two or more of the ten classes, or `all`; the first is class 0. Default: FITG's pair.
 
-    `sample` is the share of the papers that is used, `text` what the input is.
+    `sample` is the fraction of papers to use; `text` selects the input.
     """
 
     classes: Classes = ("cs", "stat")
@@ -43,21 +43,21 @@ class Arxiv10(DatasetLoader):
         return _card()
 
     def load(self, folder: DataFolder) -> Dataset:
-        """Read `arxiv100.csv` inside of `ArXiv-10.zip`: title, abstract, label."""
+        """Read `arxiv100.csv` from `ArXiv-10.zip`: title, abstract, label."""
         card = self.card()
         file = TextFile.of_source(folder, card, "papers")
         classes = card.label_names if self.classes == ALL else self.classes
         index_of = {name: index for index, name in enumerate(classes)}
-        every = set(card.label_names)
+        archives = set(card.label_names)
         texts: list[str] = []
         labels: list[int] = []
         for line, (text, label) in csv_records(file, (self.text, "label")):
-            if label not in every:
+            if label not in archives:
                 raise file.error(line, f"{label!r} is not one of {', '.join(card.label_names)}.")
             if label not in index_of:
                 continue
             if not text.strip():
-                raise file.error(line, f"the {self.text} is empty.")
+                raise file.error(line, f"empty {self.text}.")
             texts.append(" ".join(text.split()))
             labels.append(index_of[label])
         if self.sample < 1:

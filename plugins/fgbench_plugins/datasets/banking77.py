@@ -8,9 +8,9 @@ from pydantic import AfterValidator, BeforeValidator
 
 from fgbench import Card, DataFolder, Dataset, DatasetLoader
 from fgbench_datasets import CARDS
-from fgbench_plugins.datasets.choosing import ALL, as_tuple, at_least_two, known
-from fgbench_plugins.datasets.lines import TextFile, csv_records
+from fgbench_plugins.datasets.class_selection import ALL, as_tuple, at_least_two, one_of
 from fgbench_plugins.datasets.splitting import dataset_of, split_official
+from fgbench_plugins.datasets.text_files import TextFile, csv_records
 
 
 def _card() -> Card:
@@ -21,7 +21,7 @@ Intents = Annotated[
     tuple[str, ...],
     BeforeValidator(as_tuple),
     AfterValidator(at_least_two),
-    AfterValidator(known(lambda: _card().label_names)),
+    AfterValidator(one_of(lambda: _card().label_names)),
 ]
 
 
@@ -42,16 +42,16 @@ class Banking77(DatasetLoader):
         card = self.card()
         intents = card.label_names if self.intents == ALL else self.intents
         index_of = {intent: index for index, intent in enumerate(intents)}
-        every = set(card.label_names)
+        official = set(card.label_names)
         rows: dict[str, tuple[list[str], list[int]]] = {}
         for split in ("train", "test"):
             file = TextFile.of_source(folder, card, split)
             texts, labels = rows[split] = ([], [])
             for line, (text, intent) in csv_records(file, ("text", "category")):
-                if intent not in every:
-                    raise file.error(line, f"{intent!r} is not one of the {len(every)} intents.")
+                if intent not in official:
+                    raise file.error(line, f"{intent!r} is not one of the {len(official)} intents.")
                 if not text.strip():
-                    raise file.error(line, "the text is empty.")
+                    raise file.error(line, "empty text.")
                 if intent in index_of:
                     texts.append(text.strip())
                     labels.append(index_of[intent])

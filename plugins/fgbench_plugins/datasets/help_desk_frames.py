@@ -1,7 +1,7 @@
-"""The class-independent half of the help-desk grammar: sentence frames and what fills them.
+"""The class-independent half of the help-desk grammar: sentence frames and their fillers.
 
-In a frame, `{evidence}` is the gap for an evidence phrase; every other field is filled with a word
-that says nothing of the class. All names are common given names, of nobody in particular.
+In a frame, `{evidence}` is the slot for an evidence phrase; all other fields are filled with words
+that carry no information about the class. All names are common first names.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ FRAMES: dict[str, tuple[str, ...]] = {
         "It may have to do with {evidence}.",
     ),
 }
-"""Slot name → the sentences that its phrases can stand in."""
+"""Slot name → the sentences for its phrases."""
 
 OPENINGS = (
     "",

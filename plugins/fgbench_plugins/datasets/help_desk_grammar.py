@@ -1,16 +1,16 @@
-"""A generative grammar of help-desk messages whose posterior P(y|x) is computed exactly.
+"""A generative grammar of help-desk messages with an exact posterior P(y|x).
 
-A message is drawn in two independent halves. The *evidence*: the class y is drawn uniformly; each
-slot is used with a probability of its own, whatever y; a used slot gets the phrase v with
-probability P(v|slot, y) ∝ exp(unit · score[v, y] / ambiguity). The *rest* — which sentence a phrase
-stands in, openings, remarks, names, places — is drawn without looking at y. So, with V(x) the
-phrases of x,
+A message is drawn in two independent parts. The *evidence*: the class y is drawn uniformly; each
+slot is used with a fixed probability, independent of y; a used slot gets the phrase v with
+probability P(v|slot, y) ∝ exp(unit · score[v, y] / ambiguity). The *rest* (the sentence around a
+phrase, openings, remarks, names, places) is drawn independently of y. With V(x) the phrases of x,
+therefore
 
     P(y|x) = Π_{v ∈ V(x)} P(v|y) / Σ_k Π_{v ∈ V(x)} P(v|k),
 
-since every other factor of P(x|y) is the same for all classes. `parse` reads V(x) from any text:
-for texts of the grammar that is the set of phrases that they were written with, because no phrase
-contains another or can arise from the rest; for other texts the formula is the definition.
+because all other factors of P(x|y) are the same for all classes. `parse` extracts V(x) from any
+text. For texts of the grammar, these are the phrases that the text was written with, because no
+phrase contains another or can arise from the rest; for other texts the formula is a definition.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ if TYPE_CHECKING:
 
 CLASS_LETTERS = "anhb"
 UNIT = 0.7
-"""Log-odds of one letter of leaning at ambiguity 1."""
+"""Log-odds of one unit of score at ambiguity 1."""
 NUANCE = 0.45
-"""Largest offset of a phrase's score from the number of letters of its leaning."""
+"""Maximum offset of the score of a phrase from its integer score."""
 USED = {"symptom": 1.0, "detail": 0.5, "cause": 0.45, "tried": 0.4, "guess": 0.3, "request": 0.5}
-"""Slot → the probability that a message has it; their order is that of a message's sentences."""
+"""Slot → the probability that a message uses it, in the order of the sentences of a message."""
 REMARK = 0.3
-"""Probability of a remark after each of the message's sentences."""
+"""Probability of a remark after each sentence of a message."""
 
 _TOKEN = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
 _FRAME_PARTS = Formatter()
 
 
 class Phrase(NamedTuple):
-    """An evidence phrase: its text, and its score for each of the classes (K,)."""
+    """An evidence phrase: its text, and its score for each class (K,)."""
 
     text: str
     scores: tuple[float, ...]
@@ -61,8 +61,8 @@ class Phrase(NamedTuple):
 class HelpDeskGrammar:
     """The grammar for the first `classes` classes.
 
-    A phrase that leans to none of them, but to another, is left out of the grammar. `ambiguity`
-    divides all scores: the larger it is, the nearer are all posteriors to 1/K.
+    A phrase that scores only for other classes is not part of the grammar. `ambiguity` divides all
+    scores: the larger it is, the closer all posteriors are to 1/K.
     """
 
     def __init__(self, classes: int, ambiguity: float) -> None:
@@ -98,7 +98,7 @@ class HelpDeskGrammar:
         return result
 
     def write(self, evidence: Sequence[int], rng: np.random.Generator) -> str:
-        """Return a message with this evidence, (slots,) phrase indices; all else is drawn."""
+        """Return a message with this evidence, (slots,) phrase indices; the rest is drawn."""
         sentences = [_fill(_pick(OPENINGS, rng), rng)]
         for (slot, phrases), index in zip(self.phrases.items(), evidence, strict=True):
             if index >= 0:
@@ -111,26 +111,26 @@ class HelpDeskGrammar:
     def parse(self, text: str) -> frozenset[tuple[str, int]]:
         """Return the evidence in any text: its distinct phrases, as (slot, phrase index).
 
-        The text is cut into words and punctuation marks, without regard to case, white space or
-        the kind of apostrophe; from left to right, the longest phrase that starts at a word is
-        taken, and the search goes on behind it. Punctuation within a phrase breaks it. A phrase
-        counts once, however often it stands there.
+        The text is split into words and punctuation marks, ignoring case, whitespace and the kind
+        of apostrophe. From left to right, the longest phrase that starts at a word is taken, and
+        the search continues after it. Punctuation inside of a phrase prevents a match. A phrase
+        counts once, no matter how often it occurs.
         """
         tokens = tokenize(text)
-        found = set()
+        evidence = set()
         position = 0
         while position < len(tokens):
             for phrase, key in self._index.get(tokens[position], ()):
                 if tuple(tokens[position : position + len(phrase)]) == phrase:
-                    found.add(key)
+                    evidence.add(key)
                     position += len(phrase)
                     break
             else:
                 position += 1
-        return frozenset(found)
+        return frozenset(evidence)
 
     def posterior(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Return P(y|x), (n, K), of n texts of any kind; without evidence it is the prior, 1/K."""
+        """Return P(y|x), (n, K), of n arbitrary texts; without evidence it is the prior, 1/K."""
         total = np.zeros((len(texts), self.classes))
         for row, text in enumerate(texts):
             for slot, index in sorted(self.parse(text)):
@@ -140,7 +140,7 @@ class HelpDeskGrammar:
 
     @cached_property
     def _index(self) -> dict[str, list[tuple[tuple[str, ...], tuple[str, int]]]]:
-        """First word → the phrases that start with it, the longest first."""
+        """First word → the phrases that start with it, longest first."""
         index: dict[str, list[tuple[tuple[str, ...], tuple[str, int]]]] = {}
         for slot, phrases in self.phrases.items():
             for number, phrase in enumerate(phrases):
@@ -159,15 +159,15 @@ def tokenize(text: str) -> list[str]:
 def _phrases(lines: str, letters: str) -> tuple[Phrase, ...]:
     phrases = []
     for line in lines.strip().splitlines():
-        leaning, text = line.split(maxsplit=1)
-        if leaning == "-" or set(leaning) & set(letters):
-            scores = (leaning.count(letter) + _nuance(text, letter) for letter in letters)
+        units, text = line.split(maxsplit=1)
+        if units == "-" or set(units) & set(letters):
+            scores = (units.count(letter) + _nuance(text, letter) for letter in letters)
             phrases.append(Phrase(text, tuple(scores)))
     return tuple(phrases)
 
 
 def _nuance(text: str, letter: str) -> float:
-    """Return a phrase's own offset: with whole numbers alone, posteriors would lie on a lattice."""
+    """Return the offset of a phrase, without which the posteriors would lie on a lattice."""
     return NUANCE * (seed_for("help desk", text, letter) / 2**62 - 1)
 
 
@@ -176,7 +176,7 @@ def _pick(choices: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def _fill(frame: str, rng: np.random.Generator, evidence: str = "") -> str:
-    """Fill the fields of a frame and capitalise its first letter."""
+    """Fill the fields of a frame and capitalize its first letter."""
     parts = []
     for literal, field, _, _ in _FRAME_PARTS.parse(frame):
         parts.append(literal)

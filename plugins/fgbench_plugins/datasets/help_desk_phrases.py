@@ -1,9 +1,9 @@
-"""The evidence phrases of the help-desk grammar, and how they lean.
+"""The evidence phrases of the help-desk grammar and their class scores.
 
-One line a phrase, after its leaning: one letter for each unit of score that a class gets, of
-`a`ccess, `n`etwork, `h`ardware and `b`illing. `aan` scores 2 for access and 1 for network, `-`
-scores 0 for all. Phrases of one slot fit the same gap of a sentence. No phrase may contain
-another, word by word: the grammar's tests hold that, as the posterior stands on it.
+One phrase per line, after its scores: one letter per unit of score of a class, `a`ccess,
+`n`etwork, `h`ardware or `b`illing. `aan` scores 2 for access and 1 for network, `-` scores 0 for
+all classes. The phrases of a slot fit the same place in a sentence. No phrase may contain another,
+word by word; the tests of the grammar check this because the posterior depends on it.
 """
 
 from __future__ import annotations
@@ -255,4 +255,4 @@ SLOTS: dict[str, str] = {
     "request": REQUEST,
     "guess": GUESS,
 }
-"""Slot name → its phrases, one line each: leaning, blank, phrase."""
+"""Slot name → its phrases, one per line: scores, blank, phrase."""

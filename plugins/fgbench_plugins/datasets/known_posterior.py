@@ -1,6 +1,6 @@
-"""`known-posterior`: readable help-desk messages whose true P(y|x) is known for every text.
+"""`known-posterior`: readable help-desk messages with a known true P(y|x) for every text.
 
-The class is the team that must handle the message. The texts come from the generative grammar of
+The class is the team that handles the message. The texts come from the generative grammar in
 `help_desk_grammar`, so the posterior is computed, not estimated, and the true calibration error of
 a classifier can be measured. See docs/known-posterior.md.
 """
@@ -29,7 +29,7 @@ LABELS = {
     "hardware": "broken, worn or missing equipment",
     "billing": "invoices, licences, subscriptions and orders",
 }
-"""Class name → what belongs to it; a data set of K classes has the first K."""
+"""Class name → its description; a data set of K classes has the first K."""
 
 _POOL = 40_000
 _TOLERANCE = 0.005
@@ -39,9 +39,9 @@ _STEPS = 3
 class KnownPosterior(DatasetLoader):
     """Help-desk messages with an exact posterior; needs no file.
 
-    `ambiguity` divides the log-odds of all evidence (0.5: nearly separable, 1: a Bayes accuracy of
-    about 0.86 with two classes, 4: nearly noise). `draw` is the seed of the data: another draw
-    gives another sample from the same distribution, and never changes a posterior.
+    `ambiguity` divides the log-odds of all evidence (0.5: almost separable, 1: a Bayes accuracy of
+    about 0.86 with two classes, 4: almost noise). `draw` is the seed of the data: another draw is
+    another sample of the same distribution and does not change any posterior.
     """
 
     train: Annotated[int, Field(ge=2)] = 300
@@ -55,7 +55,7 @@ class KnownPosterior(DatasetLoader):
     default_generator = "ngram"
 
     def load(self, folder: DataFolder) -> Dataset:
-        """Draw the three splits; `folder` is not looked at."""
+        """Draw the three splits; `folder` is unused."""
         sizes = {"train": self.train, "validation": self.validation, "test": self.test}
         return Dataset(
             name="known-posterior",
@@ -66,20 +66,22 @@ class KnownPosterior(DatasetLoader):
         )
 
     def posterior(self, inputs: Any) -> NDArray[np.float64]:
-        """Return the exact P(y|x), (n, K), of n texts of any kind (see `HelpDeskGrammar.parse`)."""
+        """Return the exact P(y|x), (n, K), of n arbitrary texts; see `HelpDeskGrammar.parse`."""
         return self._grammar.posterior(inputs)
 
     def sample(self, probabilities: Sequence[Any], rng: np.random.Generator) -> list[str]:
-        """Return for each asked posterior (K,) a new message that has it.
+        """Return a new message for each requested posterior (K,).
 
-        The message is drawn from the grammar's own messages of that posterior, ± 0.005 in every
-        class. Where there is none, a local search over the nearest one's phrases takes the best:
-        ± 0.01 with three classes, ± 0.02 with four; further off only near the edge of what
-        evidence can prove (P above 0.999, say).
+        The message is drawn from the messages of the grammar with that posterior, ± 0.005 in every
+        class. If there are none, a local search starts from the phrases of the nearest message; it
+        reaches ± 0.01 with three classes and ± 0.02 with four. The error is larger only near the
+        limit of what evidence can prove, for example P > 0.999.
 
-        Raises `ConfigurationError` if an asked posterior is not K probabilities.
+        Raises `ConfigurationError` if a requested posterior is not K probabilities.
         """
-        return [self._grammar.write(self._evidence_at(asked, rng), rng) for asked in probabilities]
+        return [
+            self._grammar.write(self._evidence_at(target, rng), rng) for target in probabilities
+        ]
 
     def _split(self, name: str, size: int) -> Split:
         seed = seed_for("known-posterior", name, self.classes, self.ambiguity, self.draw)
@@ -97,7 +99,7 @@ class KnownPosterior(DatasetLoader):
 
     @cached_property
     def _pool(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Evidence and posteriors of many messages, by P of class 0: what `sample` draws from."""
+        """Evidence and posteriors of many messages, sorted by P of class 0, for `sample`."""
         rng = np.random.default_rng(
             seed_for("known-posterior", "pool", self.classes, self.ambiguity)
         )
@@ -106,16 +108,16 @@ class KnownPosterior(DatasetLoader):
         order = np.argsort(posterior[:, 0], kind="stable")
         return evidence[order], posterior[order]
 
-    def _evidence_at(self, asked: Any, rng: np.random.Generator) -> list[int]:
-        target = np.asarray(asked, dtype=np.float64)
+    def _evidence_at(self, probabilities: Any, rng: np.random.Generator) -> list[int]:
+        target = np.asarray(probabilities, dtype=np.float64)
         if (
             target.shape != (self.classes,)
             or not (target >= 0).all()
             or abs(target.sum() - 1) > 1e-6
         ):
             raise ConfigurationError(
-                f"known-posterior: asked for a sample at {np.round(target, 4).tolist()}, which is "
-                f"not a probability for each of {self.classes} classes."
+                f"known-posterior: cannot sample at {np.round(target, 4).tolist()}, which is not a "
+                f"probability for each of {self.classes} classes."
             )
         evidence, posterior = self._pool
         edges = [target[0] - _TOLERANCE, target[0] + _TOLERANCE]
@@ -129,13 +131,13 @@ class KnownPosterior(DatasetLoader):
         return self._search(evidence[int(np.argmin(distance))], target)
 
     def _search(self, start: NDArray[np.int64], target: NDArray[np.float64]) -> list[int]:
-        """Change two slots at a time, each time the best way, until nothing gets nearer."""
+        """Repeatedly change the best pair of slots until the distance no longer decreases."""
         sizes = [len(phrases) for phrases in self._grammar.phrases.values()]
         best, distance = start, np.inf
         for _ in range(_STEPS):
             variants = []
             for first, second in combinations(range(len(sizes)), 2):
-                # The first slot, the symptom, is in every message; the others may be empty (−1).
+                # Every message has the first slot, the symptom; other slots may be unused (−1).
                 choices = np.meshgrid(
                     np.arange(-1 if first else 0, sizes[first]), np.arange(-1, sizes[second])
                 )
@@ -143,11 +145,11 @@ class KnownPosterior(DatasetLoader):
                 changed[:, first], changed[:, second] = choices[0].ravel(), choices[1].ravel()
                 variants.append(changed)
             candidates = np.concatenate(variants)
-            away = np.abs(self._grammar.evidence_posterior(candidates) - target).max(axis=1)
-            index = int(np.argmin(away))
-            if away[index] >= distance:
+            distances = np.abs(self._grammar.evidence_posterior(candidates) - target).max(axis=1)
+            index = int(np.argmin(distances))
+            if distances[index] >= distance:
                 break
-            best, distance = candidates[index], float(away[index])
+            best, distance = candidates[index], float(distances[index])
             if distance <= _TOLERANCE:
                 break
         result: list[int] = best.tolist()

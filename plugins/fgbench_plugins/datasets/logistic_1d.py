@@ -1,4 +1,4 @@
-"""FITG's toy (section 3.3): logistic regression on a line, with a known posterior."""
+"""FITG's toy data (section 3.3): one-dimensional logistic regression with a known posterior."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Logistic1D(DatasetLoader):
         return Card.read(CARDS / "logistic-1d.toml")
 
     def load(self, folder: DataFolder) -> Dataset:
-        """Draw the three splits; each has a random stream of its own."""
+        """Draw the three splits, each with its own random stream."""
         sizes = {
             "train": self.train_size,
             "validation": self.validation_size,
@@ -65,9 +65,9 @@ class Logistic1D(DatasetLoader):
     def sample(
         self, probabilities: Sequence[Any], rng: np.random.Generator
     ) -> list[tuple[float, ...]]:
-        """Return the one x with each asked posterior, moved into [−10, 10] where it is outside."""
-        asked = np.asarray(probabilities, dtype=np.float64).reshape(len(probabilities), 2)
-        x = (logit(asked[:, 1]) - INTERCEPT) / SLOPE
+        """Return the x with each requested posterior, clipped to [−10, 10]."""
+        requested = np.asarray(probabilities, dtype=np.float64).reshape(len(probabilities), 2)
+        x = (logit(requested[:, 1]) - INTERCEPT) / SLOPE
         return [(float(value),) for value in np.clip(x, LOW, HIGH)]
 
     def _draw(self, split: str, size: int) -> Split:

@@ -1,4 +1,4 @@
-"""DDXPlus (Fansi Tchango et al., 2022): simulated patients, their evidences told as text."""
+"""DDXPlus (Fansi Tchango et al., 2022): simulated patients with their evidences as text."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from fgbench import Card, DataFolder, Dataset, DatasetLoader, seed_for
 from fgbench_datasets import CARDS
-from fgbench_plugins.datasets.choosing import ALL, as_tuple, at_least_two, known
+from fgbench_plugins.datasets.class_selection import ALL, as_tuple, at_least_two, one_of
 from fgbench_plugins.datasets.evidences import Evidences
-from fgbench_plugins.datasets.lines import TextFile, csv_records
 from fgbench_plugins.datasets.splitting import dataset_of, split_official
+from fgbench_plugins.datasets.text_files import TextFile, csv_records
 
 _COLUMNS = ("PATHOLOGY", "AGE", "SEX", "EVIDENCES")
 
@@ -25,14 +25,14 @@ Pathologies = Annotated[
     tuple[str, ...],
     BeforeValidator(as_tuple),
     AfterValidator(at_least_two),
-    AfterValidator(known(lambda: _card().label_names)),
+    AfterValidator(one_of(lambda: _card().label_names)),
 ]
 
 
 class DDXPlus(DatasetLoader):
     """Two or more of the 49 pathologies, or `all`; the first is class 0. Default: FITG's pair.
 
-    `limit_per_class` draws at most so many patients of a pathology from each official file.
+    `limit_per_class` draws at most this many patients per pathology from each official file.
     """
 
     pathologies: Pathologies = ("Influenza", "Anaphylaxis")
@@ -46,7 +46,7 @@ class DDXPlus(DatasetLoader):
         return _card()
 
     def load(self, folder: DataFolder) -> Dataset:
-        """Read `release_evidences.json` and the three archives of patients, as streams."""
+        """Read `release_evidences.json` and stream the three archives of patients."""
         card = self.card()
         pathologies = card.label_names if self.pathologies == ALL else self.pathologies
         evidences = Evidences.read(TextFile.of_source(folder, card, "evidences"))
@@ -63,17 +63,19 @@ class DDXPlus(DatasetLoader):
         file: TextFile,
         evidences: Evidences,
         pathologies: tuple[str, ...],
-        every: tuple[str, ...],
+        all_pathologies: tuple[str, ...],
     ) -> tuple[list[str], list[int]]:
         index_of = {name: index for index, name in enumerate(pathologies)}
-        others = set(every) - set(pathologies)
+        others = set(all_pathologies) - set(pathologies)
         texts: list[str] = []
         labels: list[int] = []
         for line, (pathology, age, sex, codes) in csv_records(file, _COLUMNS):
             if pathology in others:
                 continue
             if pathology not in index_of:
-                raise file.error(line, f"{pathology!r} is not one of the {len(every)} pathologies.")
+                raise file.error(
+                    line, f"{pathology!r} is not one of the {len(all_pathologies)} pathologies."
+                )
             try:
                 texts.append(evidences.patient_as_text(age, sex, codes))
             except ValueError as error:
@@ -86,9 +88,9 @@ class DDXPlus(DatasetLoader):
         if limit is None:
             return texts, labels
         rng = np.random.default_rng(seed_for("limit", self.split_seed, limit, len(labels)))
-        kept: list[int] = []
+        sample: list[int] = []
         for label in sorted(set(labels)):
             rows = np.flatnonzero(np.array(labels) == label)
-            kept.extend(int(row) for row in rng.permutation(rows)[:limit])
-        kept.sort()
-        return [texts[row] for row in kept], [labels[row] for row in kept]
+            sample.extend(int(row) for row in rng.permutation(rows)[:limit])
+        sample.sort()
+        return [texts[row] for row in sample], [labels[row] for row in sample]

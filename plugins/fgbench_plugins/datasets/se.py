@@ -8,7 +8,7 @@ from fgbench_plugins.datasets.sentences import load_sentences
 
 
 class CustomerReviews(DatasetLoader):
-    """Negative and positive sentences from reviews of products."""
+    """Negative and positive sentences from product reviews."""
 
     split_seed: int = 0
     default_classifier = "bert-base"

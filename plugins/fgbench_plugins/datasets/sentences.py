@@ -1,20 +1,20 @@
-"""Data sets of one file a class, one sentence a line."""
+"""Data sets with one file per class and one sentence per line."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fgbench_plugins.datasets.lines import TextFile
 from fgbench_plugins.datasets.splitting import dataset_of, split_texts
+from fgbench_plugins.datasets.text_files import TextFile
 
 if TYPE_CHECKING:
     from fgbench import Card, DataFolder, Dataset
 
 
 def load_sentences(card: Card, folder: DataFolder, *, seed: int) -> Dataset:
-    """Read the source named after each label of the card, and split 80:20, then 80:20 again.
+    """Read the source of each label of the card, split 80:20, and split the training part 80:20.
 
-    Blank lines carry no sentence and are skipped. These files have no other form to check.
+    Blank lines are skipped. These files have no other format to check.
     """
     texts: list[str] = []
     labels: list[int] = []

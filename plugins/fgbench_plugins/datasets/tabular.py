@@ -1,4 +1,4 @@
-"""The user's own data: a CSV file or a JSON Lines file with a text and a label a row."""
+"""User data: a CSV or JSON Lines file with a text and a label per row."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from fgbench import DataError, DataFolder, Dataset, DatasetLoader
-from fgbench_plugins.datasets.lines import TextFile, csv_records
 from fgbench_plugins.datasets.splitting import split_official, split_texts
+from fgbench_plugins.datasets.text_files import TextFile, csv_records
 
 _SPLIT_NAMES = {
     "train": "train",
@@ -31,23 +31,23 @@ def _encoding(value: str) -> str:
     try:
         codecs.lookup(value)
     except LookupError:
-        raise ValueError("Python knows no such encoding") from None
+        raise ValueError("unknown encoding") from None
     return value
 
 
 Encoding = Annotated[str, AfterValidator(_encoding)]
 Row = tuple[int, str, str, str | None]
-"""Line, text, label and, where there is a split column, the split."""
+"""Line, text, label and, if there is a split column, the split."""
 
 
-class _OwnFile(DatasetLoader):
-    """What the loaders of a user's file share.
+class _UserFile(DatasetLoader):
+    """Base of the loaders of user files.
 
     `path` is relative to the working directory; `text`, `label` and `split` name the columns.
-    `labels` gives the classes and their order, the default being those of the file, sorted; a row
-    with another label is refused. `descriptions` says of each what belongs to it, `task` what one
-    text is: both go into an LLM's prompts. Without `split`, 20 % of the rows are the test and
-    20 % of the rest the validation split, stratified, equal texts staying together.
+    `labels` lists the classes in order (default: those of the file, sorted); a row with another
+    label is an error. `descriptions` describes each class and `task` describes a text; both are
+    used in LLM prompts. Without `split`, 20 % of the rows are the test split and 20 % of the rest
+    the validation split, stratified, with equal texts kept together.
     """
 
     path: Path
@@ -62,15 +62,15 @@ class _OwnFile(DatasetLoader):
     paths = frozenset({"path"})
 
     def load(self, folder: DataFolder) -> Dataset:
-        """Read the file; a row without text or label is refused."""
+        """Read the file; raises `DataError` for a row without text or label."""
         path = self.path.expanduser()
         if not path.is_file():
-            problem = "it is a folder" if path.is_dir() else "there is no such file"
-            raise DataError(f"{path}: {problem}. Give the path of a data file: path=….")
+            problem = "is a folder" if path.is_dir() else "no such file"
+            raise DataError(f"{path}: {problem}. Set path= to a data file.")
         file = TextFile.of_path(path, str(path), self.encoding)
-        rows = list(self._checked(file))
+        rows = list(self._validated_rows(file))
         if not rows:
-            raise DataError(f"{path}: it has no rows.")
+            raise DataError(f"{path}: no rows.")
         names = self.labels or tuple(sorted({label for _, _, label, _ in rows}, key=_sort_key))
         if len(names) < 2:
             raise DataError(
@@ -89,23 +89,23 @@ class _OwnFile(DatasetLoader):
 
     @abstractmethod
     def _rows(self, file: TextFile, columns: list[str]) -> Iterator[tuple[int, list[str]]]:
-        """Yield the line of each row and its values in these columns."""
+        """Yield the line number of each row and its values in these columns."""
 
-    def _checked(self, file: TextFile) -> Iterator[Row]:
+    def _validated_rows(self, file: TextFile) -> Iterator[Row]:
         columns = [self.text, self.label, *([self.split] if self.split else [])]
         for line, (text, label, *split) in self._rows(file, columns):
             if not text.strip():
-                raise file.error(line, f"the text ({self.text}) is empty.")
+                raise file.error(line, f"empty text ({self.text}).")
             if not label.strip():
-                raise file.error(line, f"the label ({self.label}) is empty.")
+                raise file.error(line, f"empty label ({self.label}).")
             if self.labels and label.strip() not in self.labels:
                 raise file.error(
                     line, f"label {label.strip()!r} is not one of {', '.join(self.labels)}."
                 )
             if split and split[0].strip().lower() not in _SPLIT_NAMES:
                 raise file.error(line, f"split {split[0]!r} is not train, validation or test.")
-            where = _SPLIT_NAMES[split[0].strip().lower()] if split else None
-            yield line, text.strip(), label.strip(), where
+            split_name = _SPLIT_NAMES[split[0].strip().lower()] if split else None
+            yield line, text.strip(), label.strip(), split_name
 
     def _splits(self, file: TextFile, rows: list[Row], index_of: dict[str, int]) -> Any:
         if self.split is None:
@@ -120,14 +120,14 @@ class _OwnFile(DatasetLoader):
             texts, labels = parts.setdefault(split or "", ([], []))
             texts.append(text)
             labels.append(index_of[label])
-        for needed in ("train", "test"):
-            if needed not in parts:
-                raise DataError(f"{file.where}: no row has the split {needed!r} in {self.split}.")
+        for required in ("train", "test"):
+            if required not in parts:
+                raise DataError(f"{file.where}: no row has the split {required!r} in {self.split}.")
         return split_official(parts, seed=self.split_seed)
 
 
-class CsvFile(_OwnFile):
-    """A CSV file with a header; see the parameters of the columns and labels."""
+class CsvFile(_UserFile):
+    """A CSV file with a header."""
 
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
 
@@ -135,8 +135,8 @@ class CsvFile(_OwnFile):
         return csv_records(file, columns, delimiter=self.delimiter)
 
 
-class JsonLinesFile(_OwnFile):
-    """A JSON Lines file: one object a line, blank lines skipped; a label is a text or a number."""
+class JsonLinesFile(_UserFile):
+    """A JSON Lines file: one object per line; a label is a string or an integer."""
 
     def _rows(self, file: TextFile, columns: list[str]) -> Iterator[tuple[int, list[str]]]:
         for line, content in file.lines():
@@ -145,24 +145,24 @@ class JsonLinesFile(_OwnFile):
             try:
                 row = json.loads(content)
             except (json.JSONDecodeError, RecursionError) as error:
-                raise file.error(line, f"it is not valid JSON ({error}).") from None
+                raise file.error(line, f"not valid JSON ({error}).") from None
             if not isinstance(row, dict):
-                raise file.error(line, "it is not a JSON object.")
+                raise file.error(line, "not a JSON object.")
             yield line, [self._value(file, line, row, column) for column in columns]
 
     def _value(self, file: TextFile, line: int, row: dict[str, Any], column: str) -> str:
         if column not in row:
-            raise file.error(line, f"there is no {column!r}; it has {', '.join(row) or 'nothing'}.")
+            raise file.error(line, f"no {column!r}; the object has {', '.join(row) or 'no keys'}.")
         value = row[column]
         if isinstance(value, int) and not isinstance(value, bool) and column == self.label:
             return str(value)
         if not isinstance(value, str):
-            raise file.error(line, f"{column!r} is {json.dumps(value)[:40]}, not a text.")
+            raise file.error(line, f"{column!r} is {json.dumps(value)[:40]}, not a string.")
         return value
 
 
 def _sort_key(label: str) -> tuple[int, int, str]:
-    """Sort whole numbers by value and before texts."""
+    """Sort integers by value and before other labels."""
     digits = label.removeprefix("-")
     number = digits.isascii() and digits.isdigit()
     return (0, int(label), "") if number else (1, 0, label)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fgbench import Card, DataFolder, Dataset, DatasetLoader
 from fgbench_datasets import CARDS
-from fgbench_plugins.datasets.lines import TextFile, csv_records
 from fgbench_plugins.datasets.splitting import dataset_of, split_texts
+from fgbench_plugins.datasets.text_files import TextFile, csv_records
 
 
 class TwitterComplaints(DatasetLoader):
@@ -30,10 +30,10 @@ class TwitterComplaints(DatasetLoader):
             if value not in index_of:
                 raise file.error(line, f"label {value!r} is not {' or '.join(map(str, index_of))}.")
             if not text.strip():
-                raise file.error(line, "the text is empty.")
+                raise file.error(line, "empty text.")
             texts.append(text.strip())
             labels.append(index_of[value])
-        # 10 % of all are the test; a ninth of the rest are 10 % of all.
+        # A ninth of the remaining 90 % is 10 % of all rows.
         splits = split_texts(
             texts, labels, test_share=0.1, validation_share=1 / 9, seed=self.split_seed
         )

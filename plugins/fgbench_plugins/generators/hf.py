@@ -8,21 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from fgbench import PluginError
-from fgbench_plugins.generators.local_model import LocalModelGenerator
+from fgbench_plugins.generators.local_generator import LocalModelGenerator
 
 if TYPE_CHECKING:
     from fgbench_plugins.language_models.transformers_engine import TransformersChat
 
 
 class TransformersGenerator(LocalModelGenerator):
-    """Texts by any causal model that `transformers` can load: for machines without vLLM.
+    """Texts by any causal model that `transformers` can load, for machines without vLLM.
 
-    `batch_size` answers are written at once, fewer where memory does not suffice. Without
-    structured output: a schema is not held to. `threads` is the number of CPU threads (0: all
-    cores).
+    `batch_size` answers are generated at once, fewer if memory runs out. Structured output is not
+    supported: a schema is not enforced. `threads` is the number of CPU threads (0: all cores).
 
-    No result depends on `device`, `batch_size` and `threads`, but for the last digits of the
-    floats.
+    Results do not depend on `device`, `batch_size` and `threads`, up to floating-point rounding.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -33,17 +31,17 @@ class TransformersGenerator(LocalModelGenerator):
 
     @classmethod
     def require(cls) -> None:
-        """Raise `PluginError` with the mend if torch or transformers is not installed."""
+        """Raise `PluginError` with the fix if torch or transformers is not installed."""
         for module in ("torch", "transformers"):
             if find_spec(module) is None:
                 raise PluginError(
                     f"engine hf needs {module!r}, which is not installed: "
-                    "pip install 'fgbench[transformers]', or take openai:base_url=… (any server), "
+                    "pip install 'fgbench[transformers]', or use openai:base_url=… (any server) "
                     "or the generator ngram."
                 )
 
     def chat_model(self) -> TransformersChat:
-        """Return the engine; the model is loaded when it is first asked."""
+        """Return the engine; the model is loaded on the first request."""
         self.require()
         from fgbench_plugins.language_models.transformers_engine import (
             TransformersChat,

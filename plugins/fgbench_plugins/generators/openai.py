@@ -1,4 +1,4 @@
-"""Texts by a language model behind an OpenAI-compatible endpoint."""
+"""Texts by a language model at an OpenAI-compatible endpoint."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fgbench import ConfigurationError, Price
-from fgbench_plugins.generators.llm import LanguageModelGenerator
+from fgbench_plugins.generators.llm_generator import LanguageModelGenerator
 from fgbench_plugins.language_models.json_object import JsonObject  # noqa: TC001 - read by pydantic
 from fgbench_plugins.language_models.openai_endpoint import OPENAI_URL, OpenAIChat
 
 
 class OpenAIGenerator(LanguageModelGenerator):
-    """Texts by the model that an endpoint serves: OpenAI, vLLM, Ollama, llama.cpp, TGI, …
+    """Texts by a model that an endpoint serves: OpenAI, vLLM, Ollama, llama.cpp, TGI, …
 
-    The key is read from the environment variable that `api_key_env` names; unless it is given, that
-    is OPENAI_API_KEY for OpenAI's own servers, and none for any other. `price_prompt` and
-    `price_completion` are US dollars for a million tokens: with them, plans and results tell the
-    cost, and `--max-cost` holds.
+    The key is read from the environment variable that `api_key_env` names; the default is
+    OPENAI_API_KEY for OpenAI's own servers and no key for all others. `price_prompt` and
+    `price_completion` are US dollars per million tokens; they are required for costs in plans and
+    results and for `--max-cost`.
 
-    `concurrency` requests are under way at a time. One that takes longer than `timeout` seconds, or
-    meets a fault that may pass, is repeated up to `retries` times: when the server says so, or
-    after `backoff` seconds, twice as long each time. `extra_body`, JSON, is added to each request:
-    what a server takes beyond the protocol.
+    At most `concurrency` requests are in flight. A request that takes longer than `timeout` seconds
+    or fails with a transient error is repeated up to `retries` times, after the server's
+    Retry-After or after `backoff` seconds, doubled each time. `extra_body`, a JSON object, is added
+    to each request, for parameters that the server supports beyond the protocol.
     """
 
     model: Annotated[str, Field(min_length=1)]
@@ -35,7 +35,7 @@ class OpenAIGenerator(LanguageModelGenerator):
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 300.0
     retries: Annotated[int, Field(ge=0, le=100)] = 6
     backoff: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
-    extra_body: JsonObject = {}  # noqa: RUF012 - each part gets a copy of its own
+    extra_body: JsonObject = {}  # noqa: RUF012 - each part gets its own copy
 
     operational = frozenset({"api_key_env", "concurrency", "timeout", "retries", "backoff"})
 
@@ -47,7 +47,7 @@ class OpenAIGenerator(LanguageModelGenerator):
             raise ValueError(str(error)) from None
 
     def preflight(self) -> None:
-        """Raise `ConfigurationError` unless the key that is to be sent is there."""
+        """Raise `ConfigurationError` unless the required key is set."""
         self.chat_model().check_key()
 
     def chat_model(self) -> OpenAIChat:

@@ -1,4 +1,4 @@
-"""`oracle`: inputs at exactly the asked posterior, the upper bound of what a generator could do."""
+"""`oracle`: inputs at exactly the requested posterior, an upper bound for all generators."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from fgbench_plugins.generators.drawing import draw_label, request_rng
 
 
 class Oracle(Generator):
-    """Asks the data set itself for inputs, and labels them by the true posterior.
+    """Samples inputs from the data set and labels them by the true posterior.
 
-    `relabel` is "draw" (a label drawn from P(y|x): one annotator of a population that is right
-    about everything that can be known) or "argmax" (the most probable class: an annotator who
-    hides the doubt, as an LLM at temperature 0 does). `candidates` is how many inputs each
-    request gets: an unlikely label needs several until one draw brings it.
+    `relabel_by="draw"` draws a label from P(y|x), like a perfectly informed annotator;
+    `relabel_by="argmax"` takes the most probable class, which hides the uncertainty, as an LLM at
+    temperature 0 does. Each request gets `candidates` inputs, because an unlikely label needs
+    several draws.
     """
 
     candidates: Annotated[int, Field(ge=1, le=1000)] = 5
@@ -35,23 +35,23 @@ class Oracle(Generator):
     needs = frozenset({"sampling"})
 
     def prepare(self, task: GenerationTask) -> None:
-        """Keep the data set's loader, and nothing of the training split."""
+        """Keep the loader of the data set; the training split is not used."""
         self._task = task
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
-        """Sample at each asked posterior; the claimed probability is the one achieved."""
+        """Sample at each requested posterior; the claimed probability is the exact posterior."""
         dataset = self._task.dataset
         texts = []
         for request in requests:
             rng = request_rng("oracle", self._task.seed, request)
-            asked = np.asarray(request.asked_probabilities, dtype=np.float64)
-            texts.append(dataset.sample([asked] * self.candidates, rng))
-        everything = [item for group in texts for item in group]
-        achieved = self._posterior(everything)
+            requested = np.asarray(request.asked_probabilities, dtype=np.float64)
+            texts.append(dataset.sample([requested] * self.candidates, rng))
+        inputs = [item for group in texts for item in group]
+        posterior = self._posterior(inputs)
         results = []
-        for at, group in enumerate(texts):
-            start = at * self.candidates
-            claims = achieved[start : start + self.candidates]
+        for index, group in enumerate(texts):
+            start = index * self.candidates
+            claims = posterior[start : start + self.candidates]
             results.append(
                 GenerationResult(
                     candidates=[

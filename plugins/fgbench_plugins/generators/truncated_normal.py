@@ -1,4 +1,4 @@
-"""`truncated-normal`: FITG's toy generator for numbers (section 3.3)."""
+"""`truncated-normal`: FITG's toy generator for numeric inputs (section 3.3)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from fgbench_plugins.generators.drawing import draw_label, request_rng
 class TruncatedNormal(Generator):
     """Draws each feature from a left-truncated normal with the bin's mean and standard deviation.
 
-    As one input is generated for each point of a bin, a bin gets as many as it has (μ = μ_bin,
-    SD = SD_bin, n = |bin|). FITG says neither where it truncates nor who labels: here no value is
-    below the bin's least one, and a logistic regression fitted on the training split labels, by a
-    "draw" from its probabilities (or by "argmax", which never gives a bin's rarer label, so that
-    there is a shortage of it). The asked probability plays no part. `candidates` inputs are drawn
-    for each request, as a rare label needs several draws.
+    One input is generated per point of a bin (μ = μ_bin, SD = SD_bin, n = |bin|). FITG specifies
+    neither the truncation point nor the labeling. Here no value is below the minimum of the bin,
+    and a logistic regression fitted on the training split labels, by a "draw" from its
+    probabilities or by "argmax", which never yields the rarer label of a bin, so that it is in
+    short supply. The requested probability is ignored. `candidates` inputs are drawn per request,
+    because a rare label needs several draws.
     """
 
     candidates: Annotated[int, Field(ge=1, le=1000)] = 5
@@ -38,7 +38,7 @@ class TruncatedNormal(Generator):
     needs = frozenset({"numeric"})
 
     def prepare(self, task: GenerationTask) -> None:
-        """Fit the labelling model on the training split."""
+        """Fit the labeling model on the training split."""
         from sklearn.linear_model import LogisticRegression as Model
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
@@ -48,7 +48,7 @@ class TruncatedNormal(Generator):
         self._model.fit(task.training.inputs, task.training.labels)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
-        """Draw from each request's bin; a bin without inputs stands for its source alone."""
+        """Draw from the bin of each request; a bin without inputs is replaced by the source."""
         results = []
         for request in requests:
             rng = request_rng("truncated-normal", self._task.seed, request)
@@ -91,13 +91,13 @@ class TruncatedNormal(Generator):
 
 def draw_left_truncated(members: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """Return (n, d) draws from a normal with the mean and standard deviation of each column of
-    `members` (m, d), given that it is not below the column's least value.
+    `members` (m, d), conditional on not being below the minimum of the column.
 
-    By inversion of the upper tail in logarithms, exact for any truncation point.
+    Inverts the logarithm of the upper tail, which is exact for any truncation point.
     """
-    mean, deviation, least = members.mean(axis=0), members.std(axis=0), members.min(axis=0)
+    mean, deviation, lowest = members.mean(axis=0), members.std(axis=0), members.min(axis=0)
     scale = np.where(deviation > 0, deviation, 1.0)
-    log_tail = log_ndtr(-(least - mean) / scale)
+    log_tail = log_ndtr(-(lowest - mean) / scale)
     log_uniform = np.log1p(-rng.random((n, members.shape[1])))
     drawn = mean - scale * ndtri_exp(log_tail + log_uniform)
-    return np.where(deviation > 0, np.maximum(drawn, least), mean)
+    return np.where(deviation > 0, np.maximum(drawn, lowest), mean)

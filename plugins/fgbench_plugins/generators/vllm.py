@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from fgbench_plugins.generators.local_model import LocalModelGenerator
+from fgbench_plugins.generators.local_generator import LocalModelGenerator
 
 if TYPE_CHECKING:
     from fgbench_plugins.language_models.vllm_engine import VllmChat
 
 
 class VllmGenerator(LocalModelGenerator):
-    """Texts by a model that vLLM runs in this process: all requests of a stage in one batch.
+    """Texts by a model that vLLM runs in this process, all requests of a stage in one batch.
 
-    The model is loaded when it is first asked, stays for the other stages that ask it, and leaves
-    before a stage that needs the GPU for something else. Prompt and answer together have at most
-    `max_model_len` tokens, or what the model can take. `seed` gives other answers for the same
-    seeds of the run.
+    The model is loaded on the first request, stays loaded for other stages that use it, and is
+    released before a stage that needs the GPU for something else. Prompt and answer together have
+    at most `max_model_len` tokens, or the model's own limit if that is lower. `seed` varies the
+    answers for the same seeds of the run.
 
-    No result depends on `tensor_parallel_size`, `gpu_memory_utilization`, `enforce_eager` and
-    `block_size`, but for the last digits of the floats.
+    Results do not depend on `tensor_parallel_size`, `gpu_memory_utilization`, `enforce_eager` and
+    `block_size`, up to floating-point rounding.
     """
 
     quantization: Annotated[str, Field(min_length=1)] | None = None
@@ -38,13 +38,13 @@ class VllmGenerator(LocalModelGenerator):
 
     @classmethod
     def require(cls) -> None:
-        """Raise where vllm is not installed, or sees no device."""
-        from fgbench_plugins.language_models.vllm_surroundings import require_vllm
+        """Raise if vllm is not installed or finds no device."""
+        from fgbench_plugins.language_models.vllm_environment import require_vllm
 
         require_vllm()
 
     def chat_model(self) -> VllmChat:
-        """Return the engine; the model is loaded when it is first asked."""
+        """Return the engine; the model is loaded on the first request."""
         from fgbench_plugins.language_models.vllm_engine import VllmChat, VllmSettings
 
         return VllmChat(
@@ -65,7 +65,7 @@ class VllmGenerator(LocalModelGenerator):
 class Llama2Vllm(VllmGenerator):
     """Llama-2-7B-chat at temperature 0.1: the generator of Ba et al. 2024 (FITG, section 4).
 
-    The model is behind Meta's licence: accept it on the hub, and log in with `hf auth login`.
+    The model is gated: accept Meta's license on the hub and log in with `hf auth login`.
     """
 
     model: Annotated[str, Field(min_length=1)] = "meta-llama/Llama-2-7b-chat-hf"
@@ -75,14 +75,14 @@ class Llama2Vllm(VllmGenerator):
 
 
 class Llama3Vllm(VllmGenerator):
-    """Llama-3.1-8B-Instruct; behind Meta's licence, as Llama 2 is."""
+    """Llama-3.1-8B-Instruct; gated like Llama 2."""
 
     model: Annotated[str, Field(min_length=1)] = "meta-llama/Llama-3.1-8B-Instruct"
     revision: Annotated[str, Field(min_length=1)] = "0e9e39f249a16976918f6564b8830bc894c89659"
 
 
 class Qwen3Vllm(VllmGenerator):
-    """Qwen3-8B, told not to think first; Apache 2.0, without a login."""
+    """Qwen3-8B with thinking disabled; Apache 2.0, no login required."""
 
     model: Annotated[str, Field(min_length=1)] = "Qwen/Qwen3-8B"
     revision: Annotated[str, Field(min_length=1)] = "b968826d9c46dd6066d109eabc6255188de91218"

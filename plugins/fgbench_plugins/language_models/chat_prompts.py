@@ -1,4 +1,4 @@
-"""Chats as the tokens that a local model reads: its own chat template, and text that stays text."""
+"""Chats rendered with the chat template of a local model, with template marks in texts escaped."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 from fgbench import ConfigurationError, Message, TokenChoice
 
 MERGED = "system message merged into the first user message"
-"""The note on answers of a model whose template has no place for a system message."""
+"""The note on answers of a model whose template does not support system messages."""
 
 _MARK = re.compile(r"<\|[^|<>\s]{1,40}\|>|</?[a-z_]{1,20}>|\[/?[A-Z][A-Z_]*\]|<</?[A-Z]+>>")
-"""What a template's marks look like: <|im_end|>, </s>, <start_of_turn>, [/INST], <<SYS>>."""
+"""Marks of chat templates, such as <|im_end|>, </s>, <start_of_turn>, [/INST], <<SYS>>."""
 _PROBE = "c4a7"
 
 
 class ChatPrompts:
     """Renders chats with the template of a tokenizer.
 
-    A text in a message that looks like one of the template's marks, or like a special token, is
-    broken by a space after its first character, so that no message can end itself or speak for
-    another. Models that can think first are told not to (`enable_thinking`). The system message
-    goes to the first user message where the template refuses it, or drops it in silence.
+    Message text that looks like a mark of the template or a special token gets a space after its
+    first character, so that no message can end itself or impersonate another role. Thinking is
+    disabled in models that support it (`enable_thinking`). The system message is merged into the
+    first user message if the template rejects it or silently drops it.
 
     Raises `ConfigurationError` for a model without a chat template.
     """
@@ -32,8 +32,8 @@ class ChatPrompts:
             template = template.get("default")
         if not template:
             raise ConfigurationError(
-                f"model {model!r} has no chat template, so it cannot be asked: give the model's "
-                "instruct or chat variant."
+                f"model {model!r} has no chat template: use the instruct or chat variant of the "
+                "model."
             )
         self._tokenizer = tokenizer
         self._model = model
@@ -44,9 +44,9 @@ class ChatPrompts:
         self._system = self._takes_system()
 
     def encode(self, messages: tuple[Message, ...]) -> tuple[list[int], tuple[str, ...]]:
-        """Return the tokens of a chat, ready to be continued, and notes on what was changed.
+        """Return the token ids of a chat with the generation prompt, and notes on changes.
 
-        Raises `ConfigurationError` where the template refuses the messages.
+        Raises `ConfigurationError` if the template rejects the messages.
         """
         from jinja2 import TemplateError
 
@@ -57,9 +57,9 @@ class ChatPrompts:
             text = self._render(messages)
         except TemplateError as error:
             raise ConfigurationError(
-                f"model {self._model!r}: its chat template refuses the messages ({error})."
+                f"model {self._model!r}: its chat template rejects the messages ({error})."
             ) from error
-        # Special tokens stand in the template's text already.
+        # The rendered text already contains the special tokens.
         ids = self._tokenizer(text, add_special_tokens=False, return_attention_mask=False)
         return list(ids["input_ids"]), notes
 
@@ -81,24 +81,24 @@ class ChatPrompts:
         return str(text)
 
     def _as_text(self, content: str) -> str:
-        # Unpaired surrogates are legal in a Python string, and no tokenizer takes them.
+        # Python strings may contain unpaired surrogates, which tokenizers reject.
         content = content.encode("utf-8", "replace").decode("utf-8")
-        return self._marks.sub(lambda found: f"{found[0][0]} {found[0][1:]}", content)
+        return self._marks.sub(lambda match: f"{match[0][0]} {match[0][1:]}", content)
 
 
 def _merged(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Put what system messages say before the first user message."""
+    """Prepend the system messages to the first user message."""
     system = "\n\n".join(message.content for message in messages if message.role == "system")
     rest = [message for message in messages if message.role != "system"]
-    for at, message in enumerate(rest):
+    for index, message in enumerate(rest):
         if message.role == "user":
-            rest[at] = Message("user", f"{system}\n\n{message.content}")
+            rest[index] = Message("user", f"{system}\n\n{message.content}")
             return tuple(rest)
     return (Message("user", system), *rest)
 
 
 def tokens_of(text: str, choices: list[TokenChoice]) -> tuple[TokenChoice, ...]:
-    """Return the tokens that `text` is made of: not those of a stop string that was cut off."""
+    """Return the tokens of `text`, without those of a stop string that was removed from it."""
     length = 0
     for number, choice in enumerate(choices):
         if length >= len(text):

@@ -1,4 +1,4 @@
-"""OpenAI's chat completions: the bodies of requests, and what the bodies of answers say."""
+"""OpenAI's chat completions: building request bodies and reading response bodies."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ NOTES = {
     "seed": "no seed",
     "n": "n ignored",
 }
-"""What an answer notes of a field that the server does not take."""
+"""The note on an answer for each request field that the server does not support."""
 
 
 @dataclass
 class Dialect:
-    """What a server takes, as its refusals have shown; the same for all requests to it."""
+    """What a server supports, as learned from its errors; shared by all requests to it."""
 
     max_tokens: str = "max_tokens"
-    """The name of the limit: newer models of OpenAI's want `max_completion_tokens`."""
+    """The name of the token limit: newer OpenAI models require `max_completion_tokens`."""
     lacks: set[str] = field(default_factory=set)
-    """The keys of `NOTES` that it refused or ignored."""
+    """The keys of `NOTES` that the server rejected or ignored."""
     formats: bool = False
-    """Whether an answer to a request with `response_format` has come."""
+    """Whether a request with `response_format` has succeeded."""
 
-    def refuse(self, name: str) -> None:
-        """Remember that a field is not taken."""
+    def reject(self, name: str) -> None:
+        """Record that the server does not support a field."""
         if name == "max_tokens":
             self.max_tokens = "max_completion_tokens"
         elif name == "max_completion_tokens":
@@ -40,7 +40,7 @@ class Dialect:
             self.lacks.add(name)
 
     def learn(self, without: frozenset[str], sent: Sequence[str]) -> None:
-        """Learn from an answer to a request that had the fields `sent`."""
+        """Record that a request with the fields `sent` and without `without` succeeded."""
         self.lacks |= without
         self.formats = self.formats or "response_format" in sent
 
@@ -48,7 +48,7 @@ class Dialect:
 def request_body(
     model: str, requests: Sequence[ChatRequest], lacks: set[str] | frozenset[str], max_tokens: str
 ) -> dict[str, Any]:
-    """Return the body of one request for as many answers as there are `requests`."""
+    """Return the body of one call that asks for one answer per request."""
     first = requests[0]
     sampling = first.sampling
     body: dict[str, Any] = {
@@ -79,17 +79,17 @@ def request_body(
 
 
 def optional_fields(body: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the fields of a body that it can do without, or has another name for."""
+    """Return the fields of a body that can be left out or renamed."""
     names = ("response_format", "logprobs", "seed", "n", "max_tokens", "max_completion_tokens")
     return tuple(name for name in names if name in body)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What the body of an answer says: an answer or a fault for each request, and the usage."""
+    """The content of a response body: an answer or a fault for each request, and the usage."""
 
     items: tuple[ChatAnswer | Fault, ...]
-    """Fewer than asked for where the server ignores `n`."""
+    """Fewer than requested if the server ignores `n`."""
     usage: Usage
     estimated: bool = False
 
@@ -101,10 +101,10 @@ def read_reply(
     count_tokens: Callable[[str], int],
     prompt_tokens: int,
 ) -> Reply | Fault:
-    """Return what the JSON value of an answer says, or why it is none.
+    """Return the content of a response body, or the fault if it is not a chat completion.
 
-    `sent` names the optional fields that were asked for, `prompt_tokens` is the estimate where the
-    server tells no usage.
+    `sent` names the optional fields of the request; `prompt_tokens` is the estimate to use if the
+    server reports no usage.
     """
     if not isinstance(content, Mapping) or not isinstance(content.get("choices"), list):
         return Fault("no chat completion", transient=True, billed=True)
@@ -124,22 +124,22 @@ def read_reply(
 
 
 def split_usage(usage: Usage, texts: Sequence[str]) -> list[Usage]:
-    """Share the usage of one call among its answers, by their lengths; the sum stays the same."""
+    """Divide the usage of one call among its answers in proportion to their lengths."""
     if not texts:
         return []
     weights = [len(text) + 1 for text in texts]
-    shares, so_far, given = [], 0, 0
+    shares, cumulative, assigned = [], 0, 0
     for weight in weights:
-        so_far += weight
-        upto = usage.completion_tokens * so_far // sum(weights)
-        shares.append(Usage(0, 0, upto - given))
-        given = upto
+        cumulative += weight
+        target = usage.completion_tokens * cumulative // sum(weights)
+        shares.append(Usage(0, 0, target - assigned))
+        assigned = target
     shares[0] = Usage(usage.requests, usage.prompt_tokens, shares[0].completion_tokens)
     return shares
 
 
 def _sendable(text: str) -> str:
-    """Replace halves of surrogate pairs, which have no UTF-8."""
+    """Replace unpaired surrogates, which UTF-8 cannot encode."""
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -161,7 +161,7 @@ def _item(
     elif finish == "content_filter":
         failure = "content filter"
     elif text is None:
-        if finish == "length":  # a model that thinks first, and was cut in the midst of it
+        if finish == "length":  # a reasoning model that was cut off while thinking
             return Fault("no text within max_tokens")
         return Fault("no text", transient=True)
     tokens = _tokens(choice.get("logprobs")) if request.sampling.top_logprobs else None
@@ -189,7 +189,7 @@ def _notes(
 
 
 def _text(content: Any) -> str | None:
-    if isinstance(content, list):  # parts, as in requests
+    if isinstance(content, list):  # content parts, as in requests
         parts = [part.get("text") for part in content if isinstance(part, Mapping)]
         texts = [part for part in parts if isinstance(part, str)]
         return "".join(texts) if texts else None

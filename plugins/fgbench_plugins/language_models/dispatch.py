@@ -1,9 +1,9 @@
-"""Asking an endpoint many things at a time: slots, retries, and what ends it all.
+"""Concurrent requests to an endpoint: slots, retries and stopping.
 
-A fixed number of workers take jobs as they have room: those first whose wait for another attempt is
-over, then new ones, pulled from the iterator one by one. A job that waits holds no slot. Between
-the answers of the network, a clerk lays out a few jobs ahead and delivers what has come back, so
-that a slot is not empty meanwhile.
+A fixed number of workers take jobs: first those whose wait for another attempt is over, then new
+ones, pulled from the iterator one by one. A waiting job occupies no slot. While the network is
+idle, a bookkeeping task pulls a few jobs in advance and delivers completed ones, so that no slot
+stays empty in the meantime.
 """
 
 from __future__ import annotations
@@ -18,57 +18,58 @@ from dataclasses import dataclass, field, replace
 from fgbench import BudgetError, ChatAnswer, ChatRequest, FgbenchError, Usage, seed_for
 from fgbench_plugins.language_models.faults import Fault
 
-LONGEST_WAIT = 120.0
-"""Seconds: a Retry-After that asks for more is cut to it."""
-LONGEST_BACKOFF = 60.0
-"""Seconds, where the server names no time."""
-_LAID_OUT = 8
-_GRACE = 10.0  # seconds for what is under way when a wrong key or the like ends the work
+MAX_WAIT = 120.0
+"""Upper limit for a Retry-After, in seconds."""
+MAX_BACKOFF = 60.0
+"""Upper limit for the wait in seconds if the server sends no Retry-After."""
+_PREFETCHED = 8
+_GRACE_SECONDS = 10.0
+"""Time for requests in flight to finish after an error, such as a wrong key, stops the run."""
 
 
 @dataclass
 class Job:
-    """Requests that are asked in one call: they differ in their draw only."""
+    """Requests that are sent in one call; they differ only in their draw."""
 
     requests: tuple[ChatRequest, ...]
     number: int
     failures: int = 0
     refits: int = 0
-    """How often it was asked again because the server had refused a field of the request."""
+    """How often it was sent again because the server had rejected a field of the request."""
     spent: Usage = field(default_factory=Usage)
-    """What its failed attempts took; the first answer has it in its usage."""
+    """The usage of its failed attempts, which is added to the usage of its first answer."""
     notes: tuple[str, ...] = ()
     without: frozenset[str] = frozenset()
-    """Fields that are left out on trial, for the server may have refused them without a word."""
+    """Fields that are omitted on trial because the server may have rejected them silently."""
 
 
 @dataclass
 class Outcome:
-    """What came of one attempt: answers, and the requests that have none yet."""
+    """The result of one attempt: answers, and the requests that have none yet."""
 
     answers: Sequence[tuple[ChatRequest, ChatAnswer]] = ()
     rest: tuple[ChatRequest, ...] = ()
     fault: Fault | None = None
-    """Why the rest has none."""
+    """Why the rest has no answers."""
     spent: Usage = field(default_factory=Usage)
     notes: tuple[str, ...] = ()
     refit: bool = False
-    """Whether the rest is to be asked again at once, in a form that the server may take."""
+    """Whether to send the rest again at once, in a form that the server may support."""
     without: frozenset[str] = frozenset()
-    """Fields that the rest is to be asked without, on trial."""
+    """Fields to omit from the rest on trial."""
     singly: bool = False
-    """Whether the rest is to be asked in a call for each."""
+    """Whether to send each request of the rest in a call of its own."""
     final: bool = False
-    """Whether the rest is not to be asked again."""
+    """Whether the rest must not be sent again."""
 
 
 @dataclass
 class Dispatcher:
     """Sends jobs until there are no more; see the module.
 
-    `pull` returns the next job or None, `attempt` makes one attempt at one in the slot of that
-    number, and `deliver` takes what came of it. `give_up_after` jobs in a row that end unanswered
-    show that the endpoint is down: what follows is then delivered as unanswered, and not sent.
+    `pull` returns the next job or None, `attempt` makes one attempt at a job in the slot of the
+    given number, and `deliver` receives each answer. After `give_up_after` consecutive unanswered
+    jobs the endpoint counts as down: further jobs are delivered as unanswered without being sent.
     """
 
     pull: Callable[[], Job | None]
@@ -80,24 +81,24 @@ class Dispatcher:
     give_up_after: int
     _waiting: list[tuple[float, int, Job]] = field(default_factory=list)
     _ready: deque[Job] = field(default_factory=deque)
-    _returned: deque[tuple[Job, Outcome]] = field(default_factory=deque)
+    _completed: deque[tuple[Job, Outcome]] = field(default_factory=deque)
     _order: int = 0
-    _active: int = 0  # jobs that are sent, or have returned and are not delivered
+    _active: int = 0  # jobs that are in flight, or completed and not yet delivered
     _exhausted: bool = False
     _stopped: bool = False
     _unanswered_in_a_row: int = 0
 
     async def run(self) -> None:
-        """Work until everything is delivered.
+        """Run until everything is delivered.
 
-        Raises what `pull`, `attempt` or `deliver` raise. After a `BudgetError` what is under way is
-        finished first; after another error of fgbench it has ten seconds; else it is cancelled.
+        Raises what `pull`, `attempt` or `deliver` raise. Requests in flight are finished after a
+        `BudgetError`, have ten seconds after another error of fgbench, and are canceled otherwise.
         """
         self._changed = asyncio.Event()
-        self._clerk_wanted = asyncio.Event()
-        clerk = asyncio.create_task(self._keep_books())
+        self._bookkeeping_due = asyncio.Event()
+        bookkeeping = asyncio.create_task(self._do_bookkeeping())
         workers = [asyncio.create_task(self._work(slot)) for slot in range(self.concurrency)]
-        tasks = (clerk, *workers)
+        tasks = (bookkeeping, *workers)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             error = next((task.exception() for task in tasks if _failed(task)), None)
@@ -105,28 +106,28 @@ class Dispatcher:
             self._notify()
             running = [task for task in workers if not task.done()]
             if running and isinstance(error, FgbenchError):
-                patience = None if isinstance(error, BudgetError) else _GRACE
-                await asyncio.wait(running, timeout=patience)
+                timeout = None if isinstance(error, BudgetError) else _GRACE_SECONDS
+                await asyncio.wait(running, timeout=timeout)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            while self._returned and not _failed(clerk):
-                self._settle(*self._returned.popleft())
+            while self._completed and not _failed(bookkeeping):
+                self._settle(*self._completed.popleft())
         if error is not None:
             raise error
 
     async def _work(self, slot: int) -> None:
         while (job := await self._next()) is not None:
             if self._unanswered_in_a_row < self.give_up_after:
-                self._return(job, await self.attempt(job, slot))
+                self._complete(job, await self.attempt(job, slot))
             else:
                 await asyncio.sleep(0)
                 down = Fault("endpoint down, not sent", transient=True)
-                self._return(job, Outcome(rest=job.requests, fault=down, final=True))
+                self._complete(job, Outcome(rest=job.requests, fault=down, final=True))
 
     async def _next(self) -> Job | None:
-        """Return the next job when there is one, None when there will be none."""
+        """Return the next job as soon as there is one, None if there will be none."""
         while not self._stopped:
             due = self._waiting[0][0] - time.monotonic() if self._waiting else None
             if due is not None and due <= 0:
@@ -134,16 +135,16 @@ class Dispatcher:
                 return heapq.heappop(self._waiting)[2]
             if self._ready or self._pull():
                 self._active += 1
-                self._clerk_wanted.set()
+                self._bookkeeping_due.set()
                 return self._ready.popleft()
             if due is None and not self._active:
-                self._clerk_wanted.set()
+                self._bookkeeping_due.set()
                 return None
             await self._change(due)
         return None
 
     def _pull(self) -> bool:
-        """Lay one more job out, and say whether there was one and room for it."""
+        """Pull one more job into the queue; return whether there was one and room for it."""
         if self._exhausted or len(self._waiting) >= 4 * self.concurrency + 16:
             return False
         job = self.pull()
@@ -154,27 +155,27 @@ class Dispatcher:
         self._ready.append(job)
         return True
 
-    def _return(self, job: Job, outcome: Outcome) -> None:
-        """Hand over what came of an attempt to the clerk, or settle it if there is much already."""
-        self._returned.append((job, outcome))
-        self._clerk_wanted.set()
-        if len(self._returned) > self.concurrency:
+    def _complete(self, job: Job, outcome: Outcome) -> None:
+        """Queue the outcome of an attempt for bookkeeping; settle one now if the queue is long."""
+        self._completed.append((job, outcome))
+        self._bookkeeping_due.set()
+        if len(self._completed) > self.concurrency:
             self._settle_one()
 
-    async def _keep_books(self) -> None:
+    async def _do_bookkeeping(self) -> None:
         while not self._stopped:
-            if self._returned:
+            if self._completed:
                 self._settle_one()
-            elif len(self._ready) >= min(_LAID_OUT, self.concurrency) or not self._pull():
+            elif len(self._ready) >= min(_PREFETCHED, self.concurrency) or not self._pull():
                 if self._exhausted and not (self._active or self._ready or self._waiting):
                     return
-                self._clerk_wanted.clear()
-                await self._clerk_wanted.wait()
-            await asyncio.sleep(0)  # what the network has comes first
+                self._bookkeeping_due.clear()
+                await self._bookkeeping_due.wait()
+            await asyncio.sleep(0)  # let the network proceed first
 
     def _settle_one(self) -> None:
         try:
-            self._settle(*self._returned.popleft())
+            self._settle(*self._completed.popleft())
         finally:
             self._active -= 1
             if self._waiting or self._exhausted:
@@ -188,29 +189,29 @@ class Dispatcher:
             return
 
     def _notify(self) -> None:
-        """Wake the workers that have nothing to do."""
+        """Wake the idle workers."""
         self._changed.set()
         self._changed = asyncio.Event()
 
     def _settle(self, job: Job, outcome: Outcome) -> None:
         spent, notes = job.spent + outcome.spent, (*job.notes, *outcome.notes)
         for request, answer in outcome.answers:
-            notes_of_all = tuple(dict.fromkeys((*notes, *answer.notes)))
-            self.deliver(request, replace(answer, usage=answer.usage + spent, notes=notes_of_all))
+            all_notes = tuple(dict.fromkeys((*notes, *answer.notes)))
+            self.deliver(request, replace(answer, usage=answer.usage + spent, notes=all_notes))
             spent = Usage()
         if outcome.answers:
             self._unanswered_in_a_row = 0
         fault = outcome.fault or Fault("stopped", transient=True)
-        for left in _pieces(job, outcome, spent, notes):
+        for unanswered in _unanswered_jobs(job, outcome, spent, notes):
             if outcome.refit:
-                self._again(replace(left, refits=job.refits + 1), 0.0, fault)
+                self._retry(replace(unanswered, refits=job.refits + 1), 0.0, fault)
             elif outcome.final or not fault.transient or job.failures >= self.retries:
-                self._fail(left, fault)
+                self._fail(unanswered, fault)
             else:
-                left = replace(left, failures=job.failures + 1)
-                self._again(left, self._wait(left, fault), fault)
+                retry = replace(unanswered, failures=job.failures + 1)
+                self._retry(retry, self._wait(retry, fault), fault)
 
-    def _again(self, job: Job, wait: float, fault: Fault) -> None:
+    def _retry(self, job: Job, wait: float, fault: Fault) -> None:
         if self._stopped:
             self._fail(job, replace(fault, transient=True))
             return
@@ -218,14 +219,14 @@ class Dispatcher:
         heapq.heappush(self._waiting, (time.monotonic() + wait, self._order, job))
 
     def _wait(self, job: Job, fault: Fault) -> float:
-        """Return the seconds before the next attempt: what the server said, or more each time."""
-        told = fault.retry_after
-        if told is not None and job.failures == 1:
-            return min(told, LONGEST_WAIT)
+        """Return the seconds until the next attempt: Retry-After, or an exponential backoff."""
+        retry_after = fault.retry_after
+        if retry_after is not None and job.failures == 1:
+            return min(retry_after, MAX_WAIT)
         seed = seed_for("backoff", job.requests[0].seed, job.number, job.failures)
-        spread = 0.5 + seed % 2**20 / 2**21
-        own = spread * min(self.backoff * 2.0 ** (job.failures - 1), LONGEST_BACKOFF)
-        return max(own, min(told or 0.0, LONGEST_WAIT))
+        jitter = 0.5 + seed % 2**20 / 2**21
+        backoff = jitter * min(self.backoff * 2.0 ** (job.failures - 1), MAX_BACKOFF)
+        return max(backoff, min(retry_after or 0.0, MAX_WAIT))
 
     def _fail(self, job: Job, fault: Fault) -> None:
         self._unanswered_in_a_row = self._unanswered_in_a_row + 1 if fault.transient else 0
@@ -242,13 +243,13 @@ class Dispatcher:
             usage = Usage()
 
 
-def _pieces(job: Job, outcome: Outcome, spent: Usage, notes: tuple[str, ...]) -> list[Job]:
+def _unanswered_jobs(job: Job, outcome: Outcome, spent: Usage, notes: tuple[str, ...]) -> list[Job]:
     """Return the jobs for the requests that an attempt has left without an answer."""
     if not outcome.rest:
         return []
     groups = [(request,) for request in outcome.rest] if outcome.singly else [outcome.rest]
-    left = replace(job, notes=notes, without=job.without | outcome.without)
-    jobs = [replace(left, requests=group, spent=Usage()) for group in groups]
+    remainder = replace(job, notes=notes, without=job.without | outcome.without)
+    jobs = [replace(remainder, requests=group, spent=Usage()) for group in groups]
     jobs[0].spent = spent
     return jobs
 

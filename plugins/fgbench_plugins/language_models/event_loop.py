@@ -1,4 +1,4 @@
-"""Running a coroutine from ordinary code, also where an event loop runs already: in a notebook."""
+"""Running a coroutine from synchronous code, even if an event loop is running, as in notebooks."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from queue import SimpleQueue
 from typing import Any
 
 
-def run_to_end(
+def run_coroutine(
     make: Callable[..., Coroutine[Any, Any, None]], *functions: Callable[..., Any]
 ) -> None:
-    """Run the coroutine that `make(*functions)` returns until it ends.
+    """Run the coroutine that `make(*functions)` returns until it is done.
 
-    Where this thread has a running loop, the coroutine runs in a thread of its own; the functions
-    are still called in this one, for what they work on may be bound to it. Ctrl-C cancels the
-    coroutine, and comes out of here as `KeyboardInterrupt` when it has ended.
+    If this thread has a running loop, the coroutine runs in another thread. The functions are
+    still called in this thread, because their objects may be bound to it. Ctrl-C cancels the
+    coroutine; `KeyboardInterrupt` is raised after it has ended.
     """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         asyncio.run(make(*functions))
     else:
-        _Errand(make, functions).run()
+        _ThreadedRun(make, functions).run()
 
 
-class _Errand:
-    """A coroutine in another thread, and this thread at its service."""
+class _ThreadedRun:
+    """Runs a coroutine in another thread and the functions that it calls in this one."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class _Errand:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self) -> None:
-        thread = threading.Thread(target=self._other_thread, name="fgbench-endpoint", daemon=True)
+        thread = threading.Thread(target=self._run_in_thread, name="fgbench-endpoint", daemon=True)
         thread.start()
         interrupted = False
         while True:
@@ -57,20 +57,20 @@ class _Errand:
                 continue
             if call is None:
                 break
-            function, arguments, box = call
+            function, arguments, reply = call
             try:
-                box.put((function(*arguments), None))
-            except BaseException as error:  # noqa: BLE001 - it is raised where it belongs
-                box.put((None, error))
+                reply.put((function(*arguments), None))
+            except BaseException as error:  # noqa: BLE001 - raised again by the caller
+                reply.put((None, error))
         thread.join()
         if interrupted:
             raise KeyboardInterrupt
         self._result.result()
 
-    def _other_thread(self) -> None:
+    def _run_in_thread(self) -> None:
         try:
             asyncio.run(self._main())
-        except BaseException as error:  # noqa: BLE001 - it is raised in the first thread
+        except BaseException as error:  # noqa: BLE001 - raised again in the first thread
             self._result.set_exception(error)
         else:
             self._result.set_result(None)
@@ -82,9 +82,9 @@ class _Errand:
 
     def _remote(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
-            box: SimpleQueue[Any] = SimpleQueue()
-            self._calls.put((function, arguments, box))
-            value, error = box.get()
+            reply: SimpleQueue[Any] = SimpleQueue()
+            self._calls.put((function, arguments, reply))
+            value, error = reply.get()
             if error is not None:
                 raise error
             return value

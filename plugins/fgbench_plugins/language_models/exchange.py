@@ -1,4 +1,4 @@
-"""One attempt at a request to an endpoint: within the budget, in the form that the server takes."""
+"""One attempt at a request to an endpoint, within the budget and in a form the server supports."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
     from fgbench_plugins.language_models.api_key import Secret
 
-_MOST_REFITS = 8
-_TRIED_WITHOUT = ("seed", "response_format", "logprobs")
+_MAX_REFITS = 8
+_OMITTED_ON_TRIAL = ("seed", "response_format", "logprobs")
 
 
 @dataclass(frozen=True)
 class Target:
-    """Whom to ask, and how: what stays the same from one attempt to the next."""
+    """The endpoint and how to call it; the same for all attempts."""
 
     endpoint: str
     model: str
@@ -46,31 +46,31 @@ class Target:
     timeout: float
     extra: Mapping[str, Any]
     needs_format: bool
-    """Whether a server without structured output will not do."""
+    """Whether the server must support structured output."""
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """Makes attempts at jobs over one client; `reserve` and `settle` are the budget's."""
+    """Makes attempts at jobs; `reserve` and `settle` are those of the budget."""
 
     target: Target
     dialect: Dialect
     clients: Sequence[AsyncOpenAI]
     headers: Mapping[str, Any]
-    """Headers of each request, beside those of the client."""
+    """Headers of each request, in addition to those of the client."""
     secret: Secret
     count_tokens: Callable[[tuple[Message, ...]], int]
     reserve: Callable[[int, int], Any]
     settle: Callable[[Any, int, int], None]
 
     async def attempt(self, job: Job, slot: int) -> Outcome:
-        """Send a job once, and say what came of it.
+        """Send a job once and return the outcome.
 
-        Raises `BudgetError` before anything is sent, and `ConfigurationError` where no other
-        request can do better.
+        Raises `BudgetError` before anything is sent, and `ConfigurationError` after an error that
+        all other requests would get too.
         """
         requests = job.requests
-        if len(requests) > 1 and "n" in self.dialect.lacks:  # learnt since they were put together
+        if len(requests) > 1 and "n" in self.dialect.lacks:  # learned after they were grouped
             return Outcome(rest=requests, refit=True, singly=True)
         body = request_body(
             self.target.model,
@@ -80,9 +80,9 @@ class Exchange:
         )
         sent = optional_fields(body)
         prompt_tokens = self.count_tokens(requests[0].messages)
-        most = Usage(1, prompt_tokens, len(requests) * requests[0].sampling.max_tokens)
-        receipt = self.reserve(most.prompt_tokens, most.completion_tokens)
-        used = most  # what may have reached the model counts in full
+        maximum = Usage(1, prompt_tokens, len(requests) * requests[0].sampling.max_tokens)
+        receipt = self.reserve(maximum.prompt_tokens, maximum.completion_tokens)
+        used = maximum  # an attempt that may have reached the model counts in full
         try:
             client = self.clients[slot % len(self.clients)]
             result = await self._exchange(client, body | dict(self.target.extra), sent)
@@ -101,7 +101,7 @@ class Exchange:
     async def _exchange(
         self, client: AsyncOpenAI, body: Mapping[str, Any], sent: tuple[str, ...]
     ) -> Any:
-        """Return the JSON value of a good answer, or the fault."""
+        """Return the JSON value of a successful response, or the fault."""
         import httpx2
         from openai import APIConnectionError, APIStatusError
 
@@ -120,7 +120,7 @@ class Exchange:
         except ValueError:
             return Fault("invalid JSON", transient=True, billed=True)
         if isinstance(content, dict) and content.get("error") and "choices" not in content:
-            return self._status_fault(response, sent)  # as some gateways send their errors
+            return self._status_fault(response, sent)  # some gateways send errors like this
         return content
 
     def _status_fault(self, response: httpx2.Response, sent: tuple[str, ...]) -> Fault:
@@ -133,32 +133,32 @@ class Exchange:
             error = body["error"]
             code = error.get("code") if isinstance(error, dict) else None
             status = code if isinstance(code, int) and 400 <= code < 600 else 500
-        body = self.secret.removed_from_json(body)
+        body = self.secret.redacted_json(body)
         return status_fault(status, response.headers, body, sent, self.target.model)
 
     def _outcome(self, job: Job, reply: Reply, sent: tuple[str, ...]) -> Outcome:
-        """Pair the choices of a good answer with the requests."""
+        """Pair the choices of a successful response with the requests."""
         self.dialect.learn(job.without, sent)
         notes = ("usage estimated",) if reply.estimated else ()
         pairs = list(zip(job.requests, reply.items, strict=False))
-        good = [(request, item) for request, item in pairs if isinstance(item, ChatAnswer)]
-        bad = [(request, item) for request, item in pairs if isinstance(item, Fault)]
+        answered = [(request, item) for request, item in pairs if isinstance(item, ChatAnswer)]
+        failed = [(request, item) for request, item in pairs if isinstance(item, Fault)]
         missing = job.requests[len(pairs) :]
-        rest = (*(request for request, _ in bad), *missing)
+        rest = (*(request for request, _ in failed), *missing)
         if missing:
-            self.dialect.refuse("n")
+            self.dialect.reject("n")
             notes += (NOTES["n"],)
-        fault = bad[0][1] if bad else None
-        shares = split_usage(reply.usage, [item.text or "" for _, item in good])
+        fault = failed[0][1] if failed else None
+        shares = split_usage(reply.usage, [item.text or "" for _, item in answered])
         return Outcome(
             answers=[
                 (request, replace(item, usage=share, notes=item.notes + notes))
-                for (request, item), share in zip(good, shares, strict=True)
+                for (request, item), share in zip(answered, shares, strict=True)
             ],
             rest=rest,
             fault=fault,
-            spent=Usage() if good else reply.usage,
-            notes=() if good else notes,
+            spent=Usage() if answered else reply.usage,
+            notes=() if answered else notes,
             refit=fault is None,
             singly=bool(missing),
         )
@@ -166,7 +166,7 @@ class Exchange:
     def _without_answer(
         self, job: Job, fault: Fault, used: Usage, sent: tuple[str, ...]
     ) -> Outcome:
-        """Say what to do after a fault; raise if no other request can do better."""
+        """Return how to continue after a fault; raise if it would stop all other requests too."""
         target = self.target
         if fault.stop is not None:
             sentence = stop_sentence(
@@ -176,30 +176,30 @@ class Exchange:
                 target.key_variable,
             )
             raise ConfigurationError(sentence)
-        if fault.refused == "response_format" and target.needs_format:
+        if fault.rejected == "response_format" and target.needs_format:
             raise ConfigurationError(
-                f"The server at {target.endpoint} gives no structured output ({fault.message}): "
-                "set structured=auto."
+                f"The server at {target.endpoint} does not support structured output "
+                f"({fault.message}): set structured=auto."
             )
-        if fault.refused is not None:
-            self.dialect.refuse(fault.refused)
+        if fault.rejected is not None:
+            self.dialect.reject(fault.rejected)
         trial = self._trial(job, fault, sent)
         return Outcome(
             rest=job.requests,
             fault=fault,
             spent=used,
             notes=("usage estimated",) if fault.billed else (),
-            refit=(fault.refused or trial) is not None and job.refits < _MOST_REFITS,
+            refit=(fault.rejected or trial) is not None and job.refits < _MAX_REFITS,
             without=frozenset([trial] if trial else ()),
-            singly=fault.refused == "n",
+            singly=fault.rejected == "n",
         )
 
     def _trial(self, job: Job, fault: Fault, sent: tuple[str, ...]) -> str | None:
-        """Return a field that the server may have refused without a word."""
-        if fault.refused is not None:
+        """Return a field that the server may have rejected without saying so."""
+        if fault.rejected is not None:
             return None
         if fault.status == 422:
-            return next((name for name in _TRIED_WITHOUT if name in sent), None)
+            return next((name for name in _OMITTED_ON_TRIAL if name in sent), None)
         if fault.status == 500 and "response_format" in sent and not self.dialect.formats:
             return "response_format" if job.failures and not self.target.needs_format else None
         return None

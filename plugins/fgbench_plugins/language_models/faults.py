@@ -1,7 +1,7 @@
-"""What went wrong with a request to an endpoint, and what is to be done about it.
+"""Classification of failed requests to an endpoint.
 
-Servers that speak OpenAI's protocol agree about status codes, more or less, and about nothing else:
-what they refuse is known by the words in which they say so.
+Servers that implement OpenAI's protocol agree on status codes, more or less, and on nothing else:
+what they reject has to be recognized by the wording of their messages.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from openai import APIConnectionError
 
-LONGEST_MESSAGE = 200
-"""Characters of a server's message that are kept."""
+MAX_MESSAGE_LENGTH = 200
+"""Characters of a server's message, the rest is cut off."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Why an attempt gave no answer."""
+    """Why an attempt got no answer."""
 
     reason: str
-    """A few words, the same for the same reason."""
+    """A short phrase, identical for identical reasons."""
     transient: bool = False
     retry_after: float | None = None
-    """Seconds that the server asks to wait."""
+    """Seconds to wait, as requested by the server."""
     billed: bool = False
-    """Whether the model may have worked: the request counts as if it had."""
-    refused: str | None = None
-    """The field of the request that the server does not take."""
+    """Whether the model may have run, in which case the request counts in full."""
+    rejected: str | None = None
+    """The field of the request that the server does not support."""
     stop: str | None = None
-    """Why no other request can do better: "key", "account", "model", "path", "certificate" or
+    """Why all other requests would fail too: "key", "account", "model", "path", "certificate" or
     "parameter"."""
     message: str = ""
-    """The server's own words, shortened."""
+    """The server's message, shortened."""
     status: int = 0
-    """The HTTP status of the answer, 0 where there was none."""
+    """The HTTP status of the response, 0 without a response."""
 
 
 _TOO_LONG = re.compile(
@@ -54,12 +54,12 @@ _FILTERED = re.compile(
     r"content.{0,3}(filter|policy|management)|flagged|safety system|moderation", re.IGNORECASE
 )
 _NO_CREDIT = re.compile(r"insufficient_(quota|balance)|billing|exceeded your current quota", re.I)
-_NOT_TAKEN = re.compile(
+_UNSUPPORTED = re.compile(
     r"not (supported|permitted|allowed|implemented|available|enabled)|unsupported|does(n't| not)"
     r"|unexpected|unknown|unrecognized|extra|forbidden|invalid|instead|must be|only|refus|cannot",
     re.IGNORECASE,
 )
-_NO_SUCH_NAME = re.compile(
+_UNKNOWN_NAME = re.compile(
     r"not (supported|permitted|allowed)|unsupported|unexpected|unknown|unrecognized|extra|instead",
     re.IGNORECASE,
 )
@@ -85,44 +85,44 @@ _MODEL = re.compile(r"\bmodel\b", re.IGNORECASE)
 def status_fault(
     status: int, headers: Mapping[str, str], body: Any, sent: Collection[str], model: str
 ) -> Fault:
-    """Return the fault of an answer with an error status.
+    """Return the fault of a response with an error status.
 
-    `body` is the answer's, as JSON if it is any; `sent` names the fields of the request that it
-    can do without.
+    `body` is the parsed JSON of the response, or its text if it is not JSON; `sent` names the
+    optional fields of the request.
     """
     error = _error_of(body)
     message = shorten(str(error.get("message") or error.get("detail") or ""))
     code = " ".join(str(error.get(name) or "") for name in ("code", "type"))
     param = str(error.get("param") or "").removeprefix("body.")
-    whole = f"{code} {message}"
-    told = Fault(f"HTTP {status}", message=message, status=status)
-    if status == 402 or (status in (400, 403, 429) and _NO_CREDIT.search(whole)):
-        return replace(told, stop="account")
+    description = f"{code} {message}"
+    fault = Fault(f"HTTP {status}", message=message, status=status)
+    if status == 402 or (status in (400, 403, 429) and _NO_CREDIT.search(description)):
+        return replace(fault, stop="account")
     if status in (401, 403):
-        return replace(told, stop="key")
+        return replace(fault, stop="key")
     if status in (404, 405) or 300 <= status < 400:
         names_model = "model_not_found" in code or model in message or _MODEL.search(message)
-        return replace(told, stop="model" if names_model else "path")
-    if status in (500, 501) and (refused := _refused(whole, param, sent)) is not None:
-        return replace(told, refused=refused)
+        return replace(fault, stop="model" if names_model else "path")
+    if status in (500, 501) and (rejected := _rejected_field(description, param, sent)) is not None:
+        return replace(fault, rejected=rejected)
     if status in (408, 409, 429) or status >= 500:
         wait = _retry_after(headers)
-        return replace(told, transient=True, retry_after=wait, billed=status == 504)
+        return replace(fault, transient=True, retry_after=wait, billed=status == 504)
     if _LIMIT_TOO_HIGH.search(message) and not re.search(r"input|prompt|context|messag", message):
-        return replace(told, stop="parameter")
-    if status == 413 or _TOO_LONG.search(whole):
-        return replace(told, reason="prompt too long")
-    if (refused := _refused(whole, param, sent)) is not None:
-        return replace(told, refused=refused)
-    if _FILTERED.search(whole):
-        return replace(told, reason="content filter")
+        return replace(fault, stop="parameter")
+    if status == 413 or _TOO_LONG.search(description):
+        return replace(fault, reason="prompt too long")
+    if (rejected := _rejected_field(description, param, sent)) is not None:
+        return replace(fault, rejected=rejected)
+    if _FILTERED.search(description):
+        return replace(fault, reason="content filter")
     if param and re.search(r"unsupported_(value|parameter)", code):
-        return replace(told, stop="parameter")
-    return replace(told, reason=f"HTTP {status}: {message}") if message else told
+        return replace(fault, stop="parameter")
+    return replace(fault, reason=f"HTTP {status}: {message}") if message else fault
 
 
 def connection_fault(error: APIConnectionError | TimeoutError) -> Fault:
-    """Return the fault of a request that got no answer, or half of one."""
+    """Return the fault of a request that got no response or an incomplete one."""
     import httpx2
     from openai import APITimeoutError
 
@@ -141,52 +141,52 @@ def connection_fault(error: APIConnectionError | TimeoutError) -> Fault:
 
 
 def stop_sentence(fault: Fault, endpoint: str, model: str, variable: str | None) -> str:
-    """Return what a user is told of a fault that stops everything.
+    """Return the message for a fault that stops all requests.
 
-    `variable` is the environment variable whose key was sent, None where none was.
+    `variable` is the environment variable whose key was sent, None if no key was sent.
     """
-    said = f" It says: {fault.message}" if fault.message else ""
+    details = f" Message: {fault.message}" if fault.message else ""
     match fault.stop:
         case "key" if variable is not None:
             return (
-                f"The server at {endpoint} refuses the key in the environment variable {variable} "
-                f"({fault.reason}): set it to a valid one, or name another variable with "
-                f"api_key_env=.{said}"
+                f"The server at {endpoint} rejects the key in the environment variable {variable} "
+                f"({fault.reason}): set it to a valid key or name another variable with "
+                f"api_key_env=.{details}"
             )
         case "key":
             return (
-                f"The server at {endpoint} wants a key ({fault.reason}): name the environment "
-                f"variable that holds it with api_key_env=.{said}"
+                f"The server at {endpoint} requires a key ({fault.reason}): name the environment "
+                f"variable that holds it with api_key_env=.{details}"
             )
         case "account":
             return (
-                f"The account at {endpoint} has no credit left: add some, and run the same command "
-                f"again.{said}"
+                f"The account at {endpoint} has no credit left: add credit, then rerun the same "
+                f"command.{details}"
             )
         case "model":
-            return f"The server at {endpoint} has no model {model!r}: check model=.{said}"
+            return f"The server at {endpoint} has no model {model!r}: check model=.{details}"
         case "certificate":
             return (
-                f"The certificate of {endpoint} is not trusted here: check base_url=, or name its "
-                "authority's file in the environment variable SSL_CERT_FILE."
+                f"The certificate of {endpoint} is not trusted: check base_url=, or set the "
+                "environment variable SSL_CERT_FILE to the file of its certificate authority."
             )
         case "parameter":
-            return f"The model {model!r} at {endpoint} does not take one of the parameters.{said}"
+            return f"The model {model!r} at {endpoint} rejects one of the parameters.{details}"
     return (
-        f"{endpoint}/chat/completions is not there ({fault.reason}): check base_url=, which "
-        f"usually ends in /v1.{said}"
+        f"{endpoint}/chat/completions does not exist ({fault.reason}): check base_url=, which "
+        f"usually ends in /v1.{details}"
     )
 
 
 def shorten(message: str) -> str:
-    """Return the beginning of a message, on one line."""
+    """Return the beginning of a message as one line."""
     line = " ".join(message.split())
-    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"
+    return line if len(line) <= MAX_MESSAGE_LENGTH else line[: MAX_MESSAGE_LENGTH - 1] + "…"
 
 
 def _error_of(body: Any) -> Mapping[str, Any]:
-    """Return what an error's body says, wherever the server puts it."""
-    if isinstance(body, list) and body:  # some send a list with one error
+    """Return the error object of a response body, wherever the server puts it."""
+    if isinstance(body, list) and body:  # some servers send a list with one error
         body = body[0]
     if isinstance(body, Mapping):
         inner = body.get("error", body)
@@ -196,22 +196,22 @@ def _error_of(body: Any) -> Mapping[str, Any]:
     return {"message": body if isinstance(body, str) and "<html" not in body.lower() else ""}
 
 
-def _refused(text: str, param: str, sent: Collection[str]) -> str | None:
-    """Return the field of the request that is refused in these words, if it is one of `sent`."""
+def _rejected_field(text: str, param: str, sent: Collection[str]) -> str | None:
+    """Return the field among `sent` that an error message rejects, if any."""
     for name in sent:
-        words = _NO_SUCH_NAME if name.startswith("max") else _NOT_TAKEN
+        words = _UNKNOWN_NAME if name.startswith("max") else _UNSUPPORTED
         named = param == name or (name == "logprobs" and param == "top_logprobs")
-        if named and (words is _NOT_TAKEN or words.search(text)):
+        if named and (words is _UNSUPPORTED or words.search(text)):
             return name
     for name in sent:
-        words = _NO_SUCH_NAME if name.startswith("max") else _NOT_TAKEN
+        words = _UNKNOWN_NAME if name.startswith("max") else _UNSUPPORTED
         if _NAMES[name].search(text) and words.search(text):
             return name
     return None
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of a Retry-After, given in seconds or as a date."""
+    """Return the seconds of a Retry-After header, which holds seconds or a date."""
     milliseconds = headers.get("retry-after-ms")
     value = headers.get("retry-after")
     try:
@@ -230,7 +230,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _causes(error: BaseException) -> Any:
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

@@ -14,7 +14,7 @@ def _read(value: Any) -> Any:
     try:
         return json.loads(value)
     except ValueError:
-        raise ValueError("""it is not JSON: write it like '{"name": 1}', in quotes""") from None
+        raise ValueError("""not valid JSON: write it like '{"name": 1}', in quotes""") from None
 
 
 JsonObject = Annotated[dict[str, Any], BeforeValidator(_read)]

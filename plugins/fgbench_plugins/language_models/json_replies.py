@@ -1,4 +1,7 @@
-"""Texts in JSON: an array, an object that has one, lines of objects; whole or broken off."""
+"""Extract texts from replies in JSON: an array, an object with one, or lines of objects.
+
+The JSON may be truncated.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +11,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from fgbench_plugins.language_models.claims import claim_of_value
-from fgbench_plugins.language_models.replies import LONGEST_LIST, Item
+from fgbench_plugins.language_models.replies import MAX_ITEMS, Item
+from fgbench_plugins.language_models.stated_probabilities import claim_of_value
 
 DECODER = json.JSONDecoder(strict=False)
-"""Takes line breaks in strings, which models write as they are."""
+"""Accepts line breaks in strings, which models often leave unescaped."""
 
 
 def json_items(body: str, names: Sequence[str]) -> list[Item] | None:
-    """Return the texts of a reply in JSON, whole or broken off; None if it is not in JSON."""
+    """Return the texts of a reply in JSON, possibly truncated; None if it is not JSON."""
     start = _json_start(body)
     if start is None:
         return None
-    items = list(islice(_entries(body, start, names), LONGEST_LIST))
-    return items if items or _is_whole(body, start) else None
+    items = list(islice(_entries(body, start, names), MAX_ITEMS))
+    return items if items or _is_complete(body, start) else None
 
 
 def _json_start(body: str) -> int | None:
-    """Return where JSON begins: at the start, in a fence, or on a line of its own."""
+    """Return where JSON starts: at the beginning, in a code fence, or on its own line."""
     fence = re.search(
         r"^[ \t]*```(?:jsonl?|json5|python|js)?[ \t]*\n?\s*(?=[\[{\"])", body, re.M | re.I
     )
@@ -37,7 +40,7 @@ def _json_start(body: str) -> int | None:
     for match in re.finditer(r"(?:^|:)[ \t]*(?=[\[{])", body, re.M):
         before = body[: match.end()]
         if re.search(r"^\W{0,4}\d{1,2}[.):]", before, re.M):
-            return None  # it stands in an entry of a list
+            return None  # inside an entry of a list
         if _looks_like_json(body, match.end()):
             return match.end()
     return None
@@ -47,8 +50,8 @@ def _looks_like_json(body: str, at: int) -> bool:
     return re.match(r"[\[{]\s*(?:[\[{\"]|[\]}]\s*$)", body[at : at + 200]) is not None
 
 
-def _is_whole(body: str, at: int) -> bool:
-    """Return whether JSON with at least one bracket can be read to its end."""
+def _is_complete(body: str, at: int) -> bool:
+    """Return whether a complete JSON value starts at `at`."""
     try:
         DECODER.raw_decode(body, at)
     except (ValueError, RecursionError):
@@ -57,7 +60,7 @@ def _is_whole(body: str, at: int) -> bool:
 
 
 def _entries(body: str, at: int, names: Sequence[str]) -> Iterator[Item]:
-    """Yield the texts from `at` on, one value after another; what is broken off is unfinished."""
+    """Yield the texts of consecutive values from `at` on; a truncated text is `unfinished`."""
     end = len(body)
     while at < end:
         char = body[at]
@@ -68,16 +71,16 @@ def _entries(body: str, at: int, names: Sequence[str]) -> Iterator[Item]:
             try:
                 value, at = DECODER.raw_decode(body, at)
             except (ValueError, RecursionError):
-                yield from _broken(body, at, names)
+                yield from _malformed(body, at, names)
                 return
             yield from _texts_in(value, names)
             continue
         return
 
 
-def _broken(body: str, at: int, names: Sequence[str]) -> Iterator[Item]:
-    """Yield what can be read of JSON that does not end, or has commas too many."""
-    # Strings that are values come after "[", "," or ":", and keys before ":".
+def _malformed(body: str, at: int, names: Sequence[str]) -> Iterator[Item]:
+    """Yield the readable texts of JSON that is truncated or has extra commas."""
+    # String values follow "[", "," or ":"; keys precede ":".
     in_list = False
     while at < len(body):
         char = body[at]
@@ -132,7 +135,7 @@ def _is_text_key(key: Any) -> bool:
 
 
 def _texts_in(value: Any, names: Sequence[str], depth: int = 0) -> Iterator[Item]:
-    """Yield the texts that a JSON value holds."""
+    """Yield the texts in a JSON value."""
     if depth > 6:
         return
     if isinstance(value, str):
@@ -154,11 +157,8 @@ def _texts_in(value: Any, names: Sequence[str], depth: int = 0) -> Iterator[Item
 
 
 def _claim_in(value: Mapping[str, Any], names: Sequence[str]) -> tuple[float, ...] | None:
-    found = claim_of_value(value, names)
-    if found is not None:
-        return found
-    for entry in value.values():
-        found = claim_of_value(entry, names)
-        if found is not None:
-            return found
+    for candidate in (value, *value.values()):
+        probabilities = claim_of_value(candidate, names)
+        if probabilities is not None:
+            return probabilities
     return None

@@ -1,13 +1,13 @@
-"""Texts in a list: numbered, with bullets, in quotation marks, or on bare lines."""
+"""Extract texts from lists: numbered, bulleted, quoted, or plain lines."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 
-from fgbench_plugins.language_models.claims import is_claim
 from fgbench_plugins.language_models.json_replies import DECODER
-from fgbench_plugins.language_models.replies import LONGEST_LIST, Item
+from fgbench_plugins.language_models.replies import MAX_ITEMS, Item
+from fgbench_plugins.language_models.stated_probabilities import is_claim
 
 _NOUN = (
     r"(?:new\s+|generated\s+)?(?:text|utterance|example|sentence|tweet|message|title|review|option"
@@ -46,16 +46,16 @@ _PREAMBLE = re.compile(
 
 
 def list_items(body: str, names: Sequence[str]) -> list[Item]:
-    """Return the entries of a numbered or bulleted list, or else the lines of a reply."""
+    """Return the entries of a numbered or bulleted list, otherwise the lines of a reply."""
     for marks in (_NUMBERED, _BULLET):
         items = list(_marked(body, marks, names))
         if items:
-            return items[:LONGEST_LIST]
-    return list(_unmarked(body, names))[:LONGEST_LIST]
+            return items[:MAX_ITEMS]
+    return list(_unmarked(body, names))[:MAX_ITEMS]
 
 
 def _marked(body: str, marks: re.Pattern[str], names: Sequence[str]) -> Iterator[Item]:
-    """Yield the entries that begin with a mark; numbers must count up, from 1 if there is a 1."""
+    """Yield the entries that start with a list mark; numbers must count up, from 1 if any is 1."""
     expected: int | None = None
     if marks is _NUMBERED:
         numbers = [_number(match) for match in marks.finditer(body)]
@@ -91,10 +91,10 @@ def _number(match: re.Match[str]) -> int:
 
 
 def _entry(body: str, start: int, stop: int, names: Sequence[str]) -> tuple[Item, int]:
-    """Return the entry that begins at `start`, and where to look for the next one.
+    """Return the entry that starts at `start`, and where to search for the next one.
 
-    A string in quotation marks ends where they close, even beyond `stop`, if nothing but a claim or
-    a remark follows on its line: list marks in it are text.
+    A quoted string ends at its closing quotation mark, even beyond `stop`, if only probabilities or
+    a remark follow on its line: list marks inside of it are text.
     """
     start = _skip_space(body, start, stop)
     start = _skip_label(body, start, stop, names)
@@ -105,7 +105,7 @@ def _entry(body: str, start: int, stop: int, names: Sequence[str]) -> tuple[Item
     paragraphs = re.split(r"\n[ \t]*\n", block, maxsplit=1)
     text = paragraphs[0]
     lines = text.split("\n")
-    kept = [lines[0]]
+    text_lines = [lines[0]]
     tail = ""
     for line in lines[1:]:
         bare = line.strip().strip("*_ ")
@@ -114,11 +114,12 @@ def _entry(body: str, start: int, stop: int, names: Sequence[str]) -> tuple[Item
             break
         if _REMARK.match(bare) or re.match(r"```", bare):
             break
-        kept.append(line)
-    whole = "\n".join(line.strip() for line in kept).strip()
-    text, exact, rest = _unquoted(whole, names)
-    at_end = start + len(block) >= len(body) and len(paragraphs) == 1 and len(kept) == len(lines)
-    open_ended = at_end and not exact and not body.endswith("\n")
+        text_lines.append(line)
+    joined = "\n".join(line.strip() for line in text_lines).strip()
+    text, exact, rest = _unquoted(joined, names)
+    is_last = start + len(block) >= len(body)
+    is_whole = len(paragraphs) == 1 and len(text_lines) == len(lines)
+    open_ended = is_last and is_whole and not exact and not body.endswith("\n")
     return Item(text, exact, open_ended, tail=tail or rest), max(stop, start)
 
 
@@ -129,15 +130,17 @@ def _skip_space(body: str, at: int, stop: int) -> int:
 
 
 def _skip_label(body: str, at: int, stop: int, names: Sequence[str]) -> int:
-    """Skip a claim, or the name of a class, that stands before a text in quotation marks."""
-    near = body[at : min(stop, at + 200)]
-    head = re.match(r"\*{0,2}([^\"“«\n]{1,120}?)\*{0,2}[ \t]*[:\-–—]?\*{0,2}[ \t]*(?=[\"“«])", near)
+    """Skip probabilities or a class name in front of a quoted text."""
+    window = body[at : min(stop, at + 200)]
+    head = re.match(
+        r"\*{0,2}([^\"“«\n]{1,120}?)\*{0,2}[ \t]*[:\-–—]?\*{0,2}[ \t]*(?=[\"“«])", window
+    )
     if head is None:
         return at
     label = head[1].strip(" ()[]:*-–—")
-    known = {" ".join(name.split()).casefold() for name in names}
+    class_names = {" ".join(name.split()).casefold() for name in names}
     if (
-        label.casefold() in known
+        label.casefold() in class_names
         or re.fullmatch(rf"{_NOUN}", label, re.I)
         or is_claim(label, names)
     ):
@@ -156,7 +159,7 @@ def _json_string(body: str, at: int, names: Sequence[str]) -> tuple[Item, int] |
     line_end = len(body) if line_end < 0 else line_end
     tail = body[end:line_end].strip()
     bare = tail.strip(" .,;:*_-–—`|")
-    if _INLINE.match(body, end):  # 1. "…" 2. "…": the next entry begins on this line
+    if _INLINE.match(body, end):  # 1. "…" 2. "…": the next entry starts on this line
         return Item(text, exact=True), end
     if bare and not is_claim(bare, names) and not re.fullmatch(r"\([^()]*\)|\[[^\[\]]*\]", bare):
         return None
@@ -168,19 +171,18 @@ def _json_string(body: str, at: int, names: Sequence[str]) -> tuple[Item, int] |
 
 
 def _unquoted(text: str, names: Sequence[str]) -> tuple[str, bool, str]:
-    """Return a text without the marks around it, whether it had any, and the claim behind them."""
+    """Return a text without its quotation marks, whether it had any, and what follows them."""
     text = _stripped_emphasis(text)
-    rest = ""
     if text and text[0] in _PAIRS:
         closers = _PAIRS[text[0]]
         for end in range(len(text) - 1, 0, -1):
             if text[end] in closers and (text[0] not in "'‘`" or end == len(text) - 1
                                          or not text[end + 1].isalnum()):  # fmt: skip
-                behind = text[end + 1 :].strip(" .,;:*_-–—`|")
-                if not behind or is_claim(behind, names):
-                    return text[1:end].strip(), True, behind
+                suffix = text[end + 1 :].strip(" .,;:*_-–—`|")
+                if not suffix or is_claim(suffix, names):
+                    return text[1:end].strip(), True, suffix
                 break
-    return text, False, rest
+    return text, False, ""
 
 
 def _stripped_emphasis(text: str) -> str:
@@ -192,22 +194,24 @@ def _stripped_emphasis(text: str) -> str:
 
 
 def _unmarked(body: str, names: Sequence[str]) -> Iterator[Item]:
-    """Yield the lines of a reply without list marks, those in quotation marks if there are any."""
+    """Yield the lines of a reply without list marks; only the quoted ones if there are any."""
     lines = [line.strip() for line in body.split("\n")]
-    kept = [line for line in lines if line and not line.startswith("```")]
-    while kept and (kept[0].endswith((":", "：")) or (len(kept) > 1 and _PREAMBLE.match(kept[0]))):
-        kept.pop(0)
-    for at, line in enumerate(kept):
-        if at and _REMARK.match(line):
-            kept = kept[:at]
+    lines = [line for line in lines if line and not line.startswith("```")]
+    while lines and (
+        lines[0].endswith((":", "：")) or (len(lines) > 1 and _PREAMBLE.match(lines[0]))
+    ):
+        lines.pop(0)
+    for index, line in enumerate(lines):
+        if index and _REMARK.match(line):
+            lines = lines[:index]
             break
-    entries = [_line(line, names) for line in kept]
+    entries = [_line(line, names) for line in lines]
     if any(item.exact for item in entries):
         entries = [item for item in entries if item.exact]
-    elif len(entries) == 1 and _PREAMBLE.match(kept[0]) and len(kept[0]) < 80:
+    elif len(entries) == 1 and _PREAMBLE.match(lines[0]) and len(lines[0]) < 80:
         return
-    for at, item in enumerate(entries):
-        final = at == len(entries) - 1 and not item.exact and not body.endswith("\n")
+    for index, item in enumerate(entries):
+        final = index == len(entries) - 1 and not item.exact and not body.endswith("\n")
         yield Item(item.text, item.exact, final, tail=item.tail)
 
 

@@ -1,4 +1,4 @@
-"""A language model whose weights are here, or on the hub: its name, revision, folder, context."""
+"""A language model with local or hub weights: its name, revision, folder and context length."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fgbench_plugins.classifiers.transformer_source import find_model
+from fgbench_plugins.hub import find_model
 
 if TYPE_CHECKING:
-    from fgbench_plugins.classifiers.transformer_source import ModelSource
+    from fgbench_plugins.hub import ModelSource
 
 UNSTRUCTURED = "no structured output"
-"""The note on an answer to which a schema was not held."""
+"""The note on an answer for which a schema was not enforced."""
 TOO_LONG = "prompt too long"
-"""The failure where prompt and answer do not fit into the model together."""
+"""The failure of a request whose prompt and answer together exceed the context length."""
 
 
 class LocalModel:
-    """A folder, or the id of a model on the hub at a revision; looked for when it is needed.
+    """A folder, or the id of a hub model at a revision; located on first use.
 
-    The revision of a hub model that is given as a commit is known without looking: so answers can
-    be replayed where there are no weights.
+    If the revision of a hub model is a commit, it is known without locating the model, so that
+    stored answers can be replayed without the weights.
     """
 
     def __init__(self, model: str, revision: str) -> None:
@@ -36,12 +36,12 @@ class LocalModel:
 
     @property
     def name(self) -> str:
-        """The hub's id, or the name of the folder: the same on every machine."""
+        """The hub id, or the name of the folder: the same on every machine."""
         return Path(self._model).expanduser().resolve().name if self._is_folder else self._model
 
     @cached_property
     def source(self) -> ModelSource:
-        """Where it is, fetched if need be; raises `ConfigurationError` if it cannot be had."""
+        """The source, downloaded if necessary; raises `ConfigurationError` if unavailable."""
         return find_model(self._model, self._revision)
 
     @property
@@ -51,19 +51,19 @@ class LocalModel:
 
     @property
     def is_known(self) -> bool:
-        """Whether the revision is known without the hub or its cache: a folder's, or a commit."""
+        """Whether the revision is known without the hub and its cache: a folder or a commit."""
         return self._is_folder or re.fullmatch(r"[0-9a-f]{40}", self._revision) is not None
 
     @property
     def revision(self) -> str:
-        """The commit, or the digest of the folder's files."""
+        """The commit, or the digest of the files in the folder."""
         if self.is_known and not self._is_folder:
             return self._revision
         return self.source.revision
 
     @cached_property
     def context(self) -> int:
-        """How many tokens it can take, by its configuration; 4096 if that is silent."""
+        """The context length in tokens, from its configuration; 4096 if that does not say."""
         config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
         config |= config.get("text_config") or {}
         for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):

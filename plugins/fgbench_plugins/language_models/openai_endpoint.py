@@ -1,8 +1,8 @@
-"""Language models behind any endpoint that speaks OpenAI's chat completions.
+"""Language models behind any endpoint that implements OpenAI's chat completions.
 
-Over the official `openai` client: its connections and its authentication. Retries, budgets and the
-reading of answers are our own, for each attempt is counted, and servers that are "compatible" are
-so in different ways.
+The official `openai` client provides connections and authentication. Retries, budgets and the
+parsing of responses are implemented here, because each attempt counts toward the budget and
+"compatible" servers differ from each other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fgbench import ChatAnswer, ChatModel, ChatRequest, ConfigurationError, Pric
 from fgbench_plugins.language_models.api_key import Secret, check_variable, read_key
 from fgbench_plugins.language_models.completions import Dialect
 from fgbench_plugins.language_models.dispatch import Dispatcher, Job
-from fgbench_plugins.language_models.event_loop import run_to_end
+from fgbench_plugins.language_models.event_loop import run_coroutine
 from fgbench_plugins.language_models.exchange import Exchange, Target
 
 if TYPE_CHECKING:
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 OPENAI_URL = "https://api.openai.com/v1"
 OPENAI_KEY = "OPENAI_API_KEY"
 _CONNECT_SECONDS = 10.0
-_MOST_CHOICES = 32
-_POOL = 8
-"""Connections of one pool."""
+_MAX_CHOICES = 32
+_POOL_SIZE = 8
+"""Connections per pool."""
 
 
 class OpenAIChat(ChatModel):
     """A model behind an OpenAI-compatible endpoint: OpenAI, vLLM, Ollama, llama.cpp, TGI, …
 
-    `concurrency` requests are under way at a time. An attempt that takes longer than `timeout`
-    seconds, or meets a fault that may pass, is repeated up to `retries` times: after `backoff`
-    seconds, then twice as long each time, up to a minute, with a spread that the seed decides; or
-    when the server says so in Retry-After, cut to two minutes.
+    At most `concurrency` requests are in flight. An attempt that takes longer than `timeout`
+    seconds or fails with a transient error is repeated up to `retries` times. The wait is `backoff`
+    seconds and doubles each time, up to a minute, with seeded jitter; or it is the server's
+    Retry-After, up to two minutes.
 
-    `structured` "auto" asks for JSON by a request's schema and goes on without where the server
-    cannot; "on" raises there, "off" does not ask. `extra_body` is added to each request. `price` is
-    None where it is not known: no cap on cost can hold then.
+    `structured="auto"` requests JSON by the schema of a request and continues without if the server
+    does not support it; "on" raises in that case; "off" never requests it. `extra_body` is added to
+    each request. `price` is None if unknown; the cost cannot be capped then.
 
-    `api_key_env` names the environment variable with the key. None is OPENAI_API_KEY for OpenAI's
-    own servers, and no key for any other: nobody else is to see OpenAI's.
+    `api_key_env` names the environment variable that holds the key. None means OPENAI_API_KEY for
+    OpenAI's own servers, and no key for all others, so that nobody else receives OpenAI's key.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class OpenAIChat(ChatModel):
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Engine, endpoint and model; what a server runs under a model's name, only it knows."""
+        """Engine, endpoint and model; what a server runs under a model name is unknown."""
         identity = {
             "engine": "openai",
             "endpoint": self.endpoint,
@@ -91,7 +91,7 @@ class OpenAIChat(ChatModel):
         return identity | ({"extra_body": self._extra} if self._extra else {})
 
     def check_key(self) -> None:
-        """Raise `ConfigurationError` unless the key that is to be sent is there."""
+        """Raise `ConfigurationError` unless the required key is set."""
         read_key(self._target.key_variable)
 
     def answer(
@@ -102,17 +102,17 @@ class OpenAIChat(ChatModel):
     ) -> None:
         """Answer each request; see `ChatModel.answer`.
 
-        Requests that come next to each other and differ in their draw only are asked in one call,
-        as far as the server can.
+        Consecutive requests that differ only in their draw are sent in one call, if the server
+        supports that.
         """
         secret = read_key(self._target.key_variable)
-        with secret.kept_from_logs():
-            run_to_end(
+        with secret.redacted_logs():
+            run_coroutine(
                 lambda *calls: self._answer_all(secret, *calls),
                 _Jobs(requests, self._dialect).next,
                 spending.reserve,
                 spending.settle,
-                lambda request, answer: deliver(request, secret.removed_from_answer(answer)),
+                lambda request, answer: deliver(request, secret.redacted_answer(answer)),
             )
 
     async def _answer_all(
@@ -124,7 +124,7 @@ class OpenAIChat(ChatModel):
         deliver: Callable[[ChatRequest, ChatAnswer], None],
     ) -> None:
         async with AsyncExitStack() as stack:
-            clients = [await stack.enter_async_context(each) for each in self._clients(secret)]
+            clients = [await stack.enter_async_context(client) for client in self._clients(secret)]
             exchange = Exchange(
                 target=self._target,
                 dialect=self._dialect,
@@ -147,9 +147,10 @@ class OpenAIChat(ChatModel):
             await dispatcher.run()
 
     def _clients(self, secret: Secret) -> Iterator[AsyncOpenAI]:
-        """Yield clients that have a connection for each slot between them.
+        """Yield clients that together have one connection per slot.
 
-        A pool of connections looks at all of them for each request: several small ones cost less.
+        A connection pool searches all of its connections for each request, so several small pools
+        are faster than a large one.
         """
         import httpx2
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
@@ -157,15 +158,15 @@ class OpenAIChat(ChatModel):
         seconds = self._target.timeout
         timeout = httpx2.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS), pool=None)
         context = httpx2.create_ssl_context()
-        count = -(-self._concurrency // _POOL)
+        count = -(-self._concurrency // _POOL_SIZE)
         for number in range(count):
             share = len(range(number, self._concurrency, count))
             limits = httpx2.Limits(max_connections=share, max_keepalive_connections=share)
             yield AsyncOpenAI(
                 api_key=secret.value or "none",
-                admin_api_key="",  # or it would be taken from the environment
+                admin_api_key="",  # not from the environment
                 base_url=self.endpoint,
-                max_retries=0,  # each attempt is counted by us
+                max_retries=0,  # attempts are counted here
                 timeout=timeout,
                 http_client=DefaultAsyncHttpxClient(
                     limits=limits, timeout=timeout, verify=context, follow_redirects=False
@@ -173,7 +174,7 @@ class OpenAIChat(ChatModel):
             )
 
     def _headers(self, secret: Secret) -> dict[str, Any]:
-        """Return headers that leave out what the client would send to a server of anybody's."""
+        """Return headers that omit what the client would otherwise send to any server."""
         from openai import Omit
 
         names = () if self._openai else ("OpenAI-Organization", "OpenAI-Project")
@@ -181,7 +182,7 @@ class OpenAIChat(ChatModel):
 
 
 class _Jobs:
-    """Pulls requests one by one, and puts those together that differ in their draw only."""
+    """Pulls requests one by one and groups those that differ only in their draw."""
 
     def __init__(self, requests: Iterator[ChatRequest], dialect: Dialect) -> None:
         self._requests = requests
@@ -193,10 +194,10 @@ class _Jobs:
         if self._ahead is None:
             return None
         group = [self._ahead]
-        most = _MOST_CHOICES if self._ahead.sampling.temperature > 0 else 1
+        limit = _MAX_CHOICES if self._ahead.sampling.temperature > 0 else 1
         self._ahead = next(self._requests, None)
         while (
-            len(group) < most
+            len(group) < limit
             and "n" not in self._dialect.lacks
             and self._ahead is not None
             and _same_but_draw(group[0], self._ahead)
@@ -216,39 +217,40 @@ def _same_but_draw(first: ChatRequest, second: ChatRequest) -> bool:
 
 
 def _is_openai(endpoint: str) -> bool:
-    """Return whether an endpoint is OpenAI's own, one of its regions' included."""
+    """Return whether an endpoint is OpenAI's own, including its regional ones."""
     parts = urlsplit(endpoint)
     return parts.scheme == "https" and f".{parts.hostname}".endswith(".api.openai.com")
 
 
 def normalized_url(url: str) -> str:
-    """Return an endpoint's address in the one form in which it is stored and published.
+    """Return the URL of an endpoint in the normalized form in which it is stored and published.
 
-    Raises `ConfigurationError` for one that is no HTTP address, or that holds a password, a query
-    or a fragment: it would be published with the results.
+    Raises `ConfigurationError` if it is not an HTTP URL, or contains a password, a query or a
+    fragment, which would be published with the results.
     """
     try:
         parts = urlsplit(url.strip())
         port = parts.port
     except ValueError:
         raise ConfigurationError(
-            "base_url is no address: give one like http://host:8000/v1."
+            "base_url is not a valid URL: use one like http://host:8000/v1."
         ) from None
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError(
-            "base_url holds a user name or a password, which would be published with the results: "
-            "leave them out, and put the key into the environment variable that api_key_env names."
+            "base_url contains a user name or a password, which would be published with the "
+            "results: remove them, and put the key into the environment variable that api_key_env "
+            "names."
         )
     if parts.query or parts.fragment:
         raise ConfigurationError(
-            "base_url has a query or a fragment (? or #): give the address alone, as in "
+            "base_url has a query or a fragment (? or #): use the plain URL, as in "
             "http://host:8000/v1."
         )
     if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
         raise ConfigurationError(
-            f"base_url={url!r} is no HTTP address: give one like http://host:8000/v1."
+            f"base_url={url!r} is not an HTTP URL: use one like http://host:8000/v1."
         )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     default = {"http": 80, "https": 443}[parts.scheme.lower()]
-    place = host if port in (None, default) else f"{host}:{port}"
-    return SplitResult(parts.scheme.lower(), place, parts.path.rstrip("/"), "", "").geturl()
+    location = host if port in (None, default) else f"{host}:{port}"
+    return SplitResult(parts.scheme.lower(), location, parts.path.rstrip("/"), "", "").geturl()

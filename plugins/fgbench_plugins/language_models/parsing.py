@@ -1,9 +1,9 @@
-"""From a model's reply to texts: what is one, what it claims, and why the rest is none.
+"""Parse a reply into texts, the probabilities stated for them, and rejections.
 
-Models number, bullet and quote; they answer in JSON, in halves of it, with a preamble, a remark at
-the end and percentages behind each text; some think aloud first. What is asked for is a numbered
-list of JSON strings, and where a reply holds such strings they are read as such: whatever stands
-in one, be it a list, a quote or an instruction, is text.
+Models number, bullet and quote; they answer in JSON, sometimes truncated, with a preamble, a
+closing remark or percentages after each text; some print their reasoning first. Prompts ask for a
+numbered list of JSON strings, and such strings are read as JSON: anything inside of one, such as a
+list, a quotation or an instruction, is text.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from fgbench_plugins.language_models.claims import (
+from fgbench_plugins.language_models.json_replies import json_items
+from fgbench_plugins.language_models.list_replies import list_items
+from fgbench_plugins.language_models.replies import Item, unwrapped
+from fgbench_plugins.language_models.stated_probabilities import (
     claimed_probabilities,
     is_claim,
     split_claim,
 )
-from fgbench_plugins.language_models.json_replies import json_items
-from fgbench_plugins.language_models.list_replies import list_items
-from fgbench_plugins.language_models.replies import Item, unwrapped
 
 EMPTY = "empty"
 REFUSAL = "refusal"
@@ -34,14 +34,14 @@ REASONS = (
     EMPTY, REFUSAL, NO_TEXT, CUT_OFF, TOO_LONG, REPEATS_SOURCE, ECHOES_PROMPT, REPEATS_SIBLING,
     SURPLUS,
 )  # fmt: skip
-"""Why what a model said is not used; further reasons are those of an answer that failed."""
+"""Why a text of a reply is rejected; an answer that failed has the reason of its failure."""
 
-_SHORTEST_ECHO = 25
+_MIN_ECHO_LENGTH = 25
 
 
 @dataclass(frozen=True)
 class ParsedText:
-    """A text of a reply, or what was no text and the reason, one of `REASONS`.
+    """A text of a reply, or None with the reason for its rejection, one of `REASONS`.
 
     `claimed` is the probability of each class (K,) that the reply states for the text.
     """
@@ -54,18 +54,18 @@ class ParsedText:
 def parse_texts(
     reply: str,
     *,
-    wanted: int,
+    n_requested: int,
     names: Sequence[str] = (),
     source: str = "",
     prompt: Sequence[str] = (),
     cut: bool = False,
     longest: int = 4000,
 ) -> list[ParsedText]:
-    """Return what a reply holds, in its order; never nothing.
+    """Return the texts and rejections of a reply in order; at least one.
 
-    `wanted` texts were asked for, like `source`, by the messages of `prompt`, of a task with the
-    classes `names`; `cut` says that the reply ended at its limit of tokens, and texts with more
-    than `longest` characters are refused.
+    `n_requested` is the number of requested texts, `names` are the classes of the task, `source` is
+    the source text and `prompt` the messages of the request. `cut` means that the reply ended at
+    its token limit. Texts with more than `longest` characters are rejected.
     """
     body = unwrapped(reply)
     if not body.strip():
@@ -77,31 +77,31 @@ def parse_texts(
         items = list_items(body, names)
     if not items:
         return [ParsedText(None, rejection=CUT_OFF if cut else NO_TEXT)]
-    found = []
+    texts = []
     last = len(items) - 1
-    for at, item in enumerate(items):
-        unfinished = item.unfinished or (cut and at == last and item.open_ended)
-        found.append(_judge(item, names, unfinished=unfinished, longest=longest))
-    return list(_compare(found, wanted, source, prompt))
+    for index, item in enumerate(items):
+        unfinished = item.unfinished or (cut and index == last and item.open_ended)
+        texts.append(_parsed(item, names, unfinished=unfinished, longest=longest))
+    return list(_without_repeats(texts, n_requested, source, prompt))
 
 
 def is_refusal(reply: str) -> bool:
-    """Return whether a reply declines to answer, instead of answering.
+    """Return whether a reply declines to answer.
 
-    A reply that begins with a list, a quotation mark or JSON does not, whatever its texts say.
+    A reply that starts with a list, a quotation mark or JSON does not, whatever its texts say.
     """
     body = unwrapped(reply).strip()
     if not body or body[0] in "\"'“”„«»‘`[{1(#*-•":
         return False
     start = body[:400]
-    if _REFUSAL_ELSEWHERE.match(start):
+    if _REFUSAL_IN_OTHER_LANGUAGES.match(start):
         return True
     if not _REFUSAL.search(_first_sentences(start)):
         return False
     return not re.search(r"^\W{0,4}1[.):]", body, re.MULTILINE)
 
 
-_DOING = (
+_REFUSED_ACTION = (
     r"(?:fulfil+|comply|assist|help you|help with|provide|generat|creat|write|produce|complete"
     r"|satisfy|engage|do that|do this|continue|answer|classify|label|categori[sz]e|process|support"
     r"|act as|participate|respond|give you|offer)"
@@ -110,7 +110,7 @@ _REFUSAL = re.compile(
     rf"\b(?:i|we)(?:\s+am|['’]m|\s+are)?\s*(?:simply\s+|just\s+|afraid\s+(?:that\s+)?i\s+)?"
     rf"(?:can\s?not|can['’]?t|won['’]?t|will not|unable to|not able to|must decline to"
     rf"|not going to|cannot and will not|do not feel comfortable|not comfortable)\s+"
-    rf"(?:in good conscience\s+|really\s+)?{_DOING}"
+    rf"(?:in good conscience\s+|really\s+)?{_REFUSED_ACTION}"
     rf"|\bas an? (?:ai|artificial|large language|language model)\b"
     rf"|\bi(?:['’]m| am) (?:just|only) an ai\b"
     rf"|\b(?:it|this) (?:is|would be) not (?:appropriate|ethical|within my)\b"
@@ -118,7 +118,7 @@ _REFUSAL = re.compile(
     rf"|\bi must (?:respectfully )?decline\b",
     re.IGNORECASE,
 )
-_REFUSAL_ELSEWHERE = re.compile(
+_REFUSAL_IN_OTHER_LANGUAGES = re.compile(
     r"(?:lo siento|desculpe|mi dispiace|désolé|je suis désolée?|es tut mir leid|entschuldigung"
     r"|к сожалению|извините)\b.{0,60}\b(?:no puedo|não posso|non posso|ne peux pas|kann ich"
     r"|ich kann|nicht|не могу)|(?:对不起|抱歉|很抱歉|申し訳|죄송)",
@@ -127,13 +127,13 @@ _REFUSAL_ELSEWHERE = re.compile(
 
 
 def _first_sentences(text: str) -> str:
-    """Return about the first two sentences: what comes later may be a text."""
+    """Return approximately the first two sentences; what follows may be a text."""
     ends = [match.end() for match in re.finditer(r"[.!?:](?:\s|$)", text)]
     return text[: ends[1]] if len(ends) > 1 else text
 
 
-def _judge(item: Item, names: Sequence[str], *, unfinished: bool, longest: int) -> ParsedText:
-    """Separate a text from what it claims, and refuse what is plainly none."""
+def _parsed(item: Item, names: Sequence[str], *, unfinished: bool, longest: int) -> ParsedText:
+    """Separate a text from its stated probabilities, and reject what is not a text."""
     text, claim = split_claim(item.text, names, named_only=item.exact)
     claimed = item.claimed or claimed_probabilities(item.tail or claim, names)
     text = _encodable(text.strip())
@@ -148,48 +148,48 @@ def _judge(item: Item, names: Sequence[str], *, unfinished: bool, longest: int) 
     return ParsedText(text, claimed)
 
 
-def _compare(
-    found: Sequence[ParsedText], wanted: int, source: str, prompt: Sequence[str]
+def _without_repeats(
+    texts: Sequence[ParsedText], n_requested: int, source: str, prompt: Sequence[str]
 ) -> Iterator[ParsedText]:
-    """Refuse what only repeats the source, the prompt or another text, and what is too many."""
-    even_source = _even(source)
-    even_prompt = _even("\n".join(prompt))
-    shown = {_even(line) for message in prompt for line in _quotations(message)}
-    seen: set[str] = set()
-    used = 0
-    for item in found:
+    """Reject texts that repeat the source, the prompt or another text, and surplus texts."""
+    normalized_source = _normalized(source)
+    normalized_prompt = _normalized("\n".join(prompt))
+    quotations = {_normalized(line) for message in prompt for line in _quotations(message)}
+    accepted: set[str] = set()
+    n_accepted = 0
+    for item in texts:
         if item.text is None:
             yield item
             continue
-        even = _even(item.text)
+        text = _normalized(item.text)
         rejection = None
-        if even == even_source and even:
+        if text == normalized_source and text:
             rejection = REPEATS_SOURCE
-        elif even in shown or (len(even) >= _SHORTEST_ECHO and even in even_prompt):
+        elif text in quotations or (len(text) >= _MIN_ECHO_LENGTH and text in normalized_prompt):
             rejection = ECHOES_PROMPT
-        elif even in seen and even:
+        elif text in accepted and text:
             rejection = REPEATS_SIBLING
-        elif used >= wanted:
+        elif n_accepted >= n_requested:
             rejection = SURPLUS
         if rejection is None:
-            seen.add(even)
-            used += 1
+            accepted.add(text)
+            n_accepted += 1
             yield item
         else:
             yield replace(item, text=None, rejection=rejection)
 
 
 def _quotations(message: str) -> Iterator[str]:
-    """Return what stands in quotation marks in a message, a line each."""
+    """Yield the quoted strings of a message that are within one line."""
     for match in re.finditer(r'"((?:[^"\\\n]|\\.)*)"', message):
         yield match[1]
 
 
-def _even(text: str) -> str:
-    """Return the words of a text alone, so that marks, case and escapes make no difference."""
+def _normalized(text: str) -> str:
+    """Return the words of a text, ignoring punctuation, case and escaped line breaks."""
     return re.sub(r"[\W_]+", " ", text.replace("\\n", " ").casefold()).strip()
 
 
 def _encodable(text: str) -> str:
-    """Replace lone surrogates, which JSON can spell and UTF-8 cannot."""
+    """Replace unpaired surrogates, which JSON can express and UTF-8 cannot."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,7 +1,7 @@
-"""PromptMix (Sahu et al. 2023): texts on the way from one class to another.
+"""PromptMix (Sahu et al. 2023): texts between two classes.
 
-No text serves as a pattern: the classes are described with examples, and texts are asked for that
-belong to one class by the share α, at least a half, and to another by the rest.
+No source text is shown. The classes are described with examples, and texts are requested that
+belong to one class by the share α, at least one half, and to another class by the rest.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from fgbench_plugins.language_models.prompts import (
 
 
 class PromptMixPrompts(FitgPrompts):
-    """The source gives its class; the other is the only other one, or is drawn by seed.
+    """Mixes the class of the source with another class, drawn by seed if there are several.
 
-    α = 0.5 + 0.5 · Beta(5, 2), rounded to 0.05. Both draws depend on the seed, the source and how
-    often it was asked for. The label is then asked for as by FITG.
+    α = 0.5 + 0.5 · Beta(5, 2), rounded to 0.05. Both draws depend on the seed, the source and the
+    draw of the request. The label is then requested as in FITG.
     """
 
     def __init__(self, task: GenerationTask, form: PromptForm) -> None:
@@ -41,7 +41,7 @@ class PromptMixPrompts(FitgPrompts):
         )
 
     def asked(self, request: GenerationRequest) -> tuple[float, ...]:
-        """Return the share of each class (K,) in what is asked for."""
+        """Return the requested share of each class (K,)."""
         n_classes = len(self.classes.names)
         rng = np.random.default_rng(
             seed_for("promptmix", self._seed, request.source_id, request.draw, request.label)
@@ -54,9 +54,9 @@ class PromptMixPrompts(FitgPrompts):
         return tuple(shares)
 
     def occasion(self, request: GenerationRequest) -> int:
-        """Number the requests: different sources are asked for in the same words."""
+        """Number the requests, because different sources can have the same prompt."""
         total = request.source_id + request.draw
-        return total * (total + 1) // 2 + request.draw  # Cantor: no two pairs have the same
+        return total * (total + 1) // 2 + request.draw  # Cantor pairing: unique for each pair
 
 
 def mixing_weight(rng: np.random.Generator) -> float:

@@ -1,9 +1,9 @@
-"""What is said to a language model: FITG's two stages, in our own words.
+"""Prompts for FITG's two stages, with our own wording.
 
-A prompt is a system message, the same for every request of a task, and a user message with what is
-particular to one: so the shared beginning is computed once by engines that cache prefixes. Texts
-of the data set stand in prompts as JSON strings, in which quotes and line breaks are escaped: no
-text can end its own delimiter, and each is introduced as data.
+A prompt has a system message, identical for all requests of a task, and a user message for one
+request, so that engines with prefix caching compute the shared prefix once. Texts of the data set
+appear in prompts as JSON strings with escaped quotes and line breaks: no text can end its own
+delimiter, and prompts declare such strings to be data.
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ from fgbench import GenerationRequest, GenerationTask, Message
 
 Messages = tuple[Message, ...]
 
-LONGEST_EXAMPLE = 300
-"""Characters of a few-shot example that are shown."""
-LONGEST_SOURCE = 4000
-"""Characters of a source, or of a text to be labelled, that are shown."""
-_SMALLEST_SHARE = 0.005
+MAX_EXAMPLE_LENGTH = 300
+"""Maximum number of characters of a few-shot example."""
+MAX_SOURCE_LENGTH = 4000
+"""Maximum number of characters of a source or of a text to be labeled."""
+_MIN_SHOWN_PROBABILITY = 0.005
 
 
 class Prompts(Protocol):
-    """What a strategy says in the two stages."""
+    """The prompts of a strategy for the two stages."""
 
     options: tuple[str, ...]
-    """What an answer may say instead of each class's name, () if nothing."""
+    """What an answer may say instead of the name of each class, () if nothing."""
 
     def generation(self, request: GenerationRequest) -> Messages:
         """Ask for new texts."""
 
     def asked(self, request: GenerationRequest) -> tuple[float, ...]:
-        """Return the probability of each class (K,) that is asked for."""
+        """Return the requested probability of each class (K,)."""
 
     def occasion(self, request: GenerationRequest) -> int:
-        """Return a number, from 0, that requests with the same messages do not share."""
+        """Return a number >= 0 that is unique among requests with the same messages."""
 
     def relabeling(self, text: str) -> Messages:
-        """Ask for the class of a text, without saying which one it is meant to have."""
+        """Ask for the class of a text without revealing the intended one."""
 
 
 @dataclass(frozen=True)
 class PromptForm:
-    """What is asked for, and how much is shown.
+    """Options of prompts.
 
-    `texts` is the number of texts a reply; `example_classes` the number of classes that are shown
-    with description and examples in a generation prompt: if there are more, they are those nearest
-    to the source, and the others are listed by name. `structured` asks for JSON. `by_option` asks
-    for the label as a single token, whose log-probabilities then identify the classes.
+    `texts` is the number of texts per reply. A generation prompt shows up to `example_classes`
+    classes with description and examples, those nearest to the source; all others are listed by
+    name. `structured` asks for JSON. `by_option` asks for the label as a single token, whose
+    log-probabilities then identify the classes.
     """
 
     texts: int = 3
@@ -60,7 +60,7 @@ class PromptForm:
 
 
 class FitgPrompts:
-    """The prompts of FITG (section 4.3, appendices A, C and D): same content, other words."""
+    """The prompts of FITG (section 4.3, appendices A, C and D): same content, different wording."""
 
     def __init__(self, task: GenerationTask, form: PromptForm) -> None:
         self.form = form
@@ -68,7 +68,7 @@ class FitgPrompts:
         self.options = self.classes.options
 
     def generation(self, request: GenerationRequest) -> Messages:
-        """Ask for texts like the source, at the asked probability of each class."""
+        """Ask for texts like the source at the requested probability of each class."""
         names, form = self.classes.names, self.form
         before = in_percent(request.bin_probabilities, names, request.asked_probabilities)
         after = in_percent(request.asked_probabilities, names, request.bin_probabilities)
@@ -84,7 +84,7 @@ class FitgPrompts:
         return self.messages(user)
 
     def relabeling(self, text: str) -> Messages:
-        """Ask for the class of a text, which was written by whoever is asked."""
+        """Ask for the class of a text, which the same model may have written."""
         return (
             Message("system", self.classes.system_for_labels),
             Message(
@@ -95,11 +95,11 @@ class FitgPrompts:
         )
 
     def asked(self, request: GenerationRequest) -> tuple[float, ...]:
-        """Return the asked probabilities, as they are."""
+        """Return the requested probabilities unchanged."""
         return request.asked_probabilities
 
     def occasion(self, request: GenerationRequest) -> int:
-        """Return the draw: each source has a prompt of its own."""
+        """Return the draw, because each source has a different prompt."""
         return request.draw
 
     def messages(self, user: str) -> Messages:
@@ -108,7 +108,7 @@ class FitgPrompts:
 
 
 class ClassList:
-    """The classes of a task, as prompts show them."""
+    """The classes of a task as shown in prompts."""
 
     def __init__(self, task: GenerationTask, form: PromptForm) -> None:
         self.names = tuple(" ".join(name.split()) or "?" for name in task.label_names)
@@ -117,39 +117,40 @@ class ClassList:
         )
         self.task = " ".join(task.task.split())
         self.examples = tuple(
-            tuple(quoted(item, LONGEST_EXAMPLE) for item in group) for group in task.examples
+            tuple(quoted(item, MAX_EXAMPLE_LENGTH) for item in group) for group in task.examples
         )
         self.options = option_marks(self.names, single_token=form.by_option)
         self._limit = form.example_classes
         head = (
             f"Each input is {self.task}. It belongs to exactly one of {len(self.names)} classes:\n"
         )
-        self.whole = len(self.names) <= form.example_classes
-        shown = [self._entry(label, examples=True) for label in range(len(self.names))]
+        self.shows_all = len(self.names) <= form.example_classes
+        with_examples = [self._entry(label, examples=True) for label in range(len(self.names))]
         described = [self._entry(label, examples=False) for label in range(len(self.names))]
-        in_full = head + "\n".join(shown)
+        in_full = head + "\n".join(with_examples)
         listed = head + "; ".join(self.names) + "."
-        self.system_for_texts = f"{in_full if self.whole else listed}\n\n{_WRITING_RULES}"
+        self.system_for_texts = f"{in_full if self.shows_all else listed}\n\n{_WRITING_RULES}"
         self.system_for_labels = (
-            f"{in_full if self.whole else head + chr(10).join(described)}\n\n{_LABELLING_RULES}"
+            f"{in_full if self.shows_all else head + chr(10).join(described)}\n\n{_LABELING_RULES}"
         )
 
-    def nearest(self, request: GenerationRequest, asked: Sequence[float]) -> str:
-        """Return the classes near a source with their examples, "" if all are shown anyway."""
-        if self.whole:
+    def nearest(self, request: GenerationRequest, requested: Sequence[float]) -> str:
+        """Return the classes near a source with examples, "" if the system message shows all."""
+        if self.shows_all:
             return ""
-        entries = [self._entry(at, examples=True, marked=False) for at in self.near(request, asked)]
+        nearest = self.near(request, requested)
+        entries = [self._entry(label, examples=True, marked=False) for label in nearest]
         return "The classes that matter here:\n" + "\n".join(entries) + "\n\n"
 
-    def near(self, request: GenerationRequest, asked: Sequence[float]) -> list[int]:
-        """Return the classes that are shown with examples for a source, in the task's order.
+    def near(self, request: GenerationRequest, requested: Sequence[float]) -> list[int]:
+        """Return the classes to show with examples for a source, in the order of the task.
 
-        They are the source's own, those whose probability is to change, and then the likeliest.
+        They are the class of the source, those whose probability is to change, and the likeliest.
         """
         before = request.bin_probabilities
 
         def rank(label: int) -> tuple[bool, float, float]:
-            change = abs(asked[label] - before[label])
+            change = abs(requested[label] - before[label])
             return (label != request.label, -round(change, 9), -before[label])
 
         return sorted(sorted(range(len(self.names)), key=rank)[: self._limit])
@@ -175,12 +176,12 @@ near 50% a reader would hesitate. Choose the content so that it fits the asked p
 - Never mention the classes or the probabilities, and copy neither an example nor the given text.
 - {_DATA_RULE}"""
 
-_LABELLING_RULES = f"""\
+_LABELING_RULES = f"""\
 You will say to which class a text belongs. Choose the one class that fits best. {_DATA_RULE}"""
 
 
 def answer_format(form: PromptForm) -> str:
-    """Say how new texts are to be returned."""
+    """Return the instruction on how to format new texts."""
     if form.structured:
         gaps = ", ".join(['"…"'] * form.texts)
         return f'Answer with JSON only, without explanation: {{"texts": [{gaps}]}}'
@@ -192,7 +193,7 @@ def answer_format(form: PromptForm) -> str:
 
 
 def label_format(classes: ClassList, form: PromptForm) -> str:
-    """Say how a label is to be returned."""
+    """Return the instruction on how to format a label."""
     if form.by_option:
         kind = "number" if classes.options[0].isdigit() else "letter"
         marks = ", ".join(
@@ -228,18 +229,18 @@ def _object(**properties: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def option_marks(names: Sequence[str], *, single_token: bool) -> tuple[str, ...]:
-    """Return the marks by which classes can be named: numbers, or letters; () if neither will do.
+    """Return marks for the classes: numbers or letters, () if neither is possible.
 
-    No mark is the name of another class. With `single_token`, each is one digit or letter, so that
-    none is the beginning of another.
+    No mark equals the name of a class. With `single_token`, each mark is one digit or letter, so
+    that none is a prefix of another.
     """
     count = len(names)
-    taken = {name.casefold() for name in names}
+    reserved = {name.casefold() for name in names}
     numbers = tuple(str(number) for number in range(1, count + 1))
     letters = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:count])
-    if (count <= 9 or not single_token) and not taken & set(numbers):
+    if (count <= 9 or not single_token) and not reserved & set(numbers):
         return numbers
-    if count <= 26 and not taken & {letter.casefold() for letter in letters}:
+    if count <= 26 and not reserved & {letter.casefold() for letter in letters}:
         return letters
     return ()
 
@@ -249,30 +250,30 @@ def in_percent(
 ) -> str:
     """Return `no complaint 25%, complaint 75%`: each class with its probability.
 
-    Of more than two classes the likeliest come first; those are left out that are unlikely here
-    and in `others`, and what they have together is said.
+    With more than two classes, the most probable come first, and classes that are improbable both
+    here and in `others` are summarized by their total probability.
     """
     if len(names) == 2:
         second = round(100 * probabilities[1], 1)
         return f"{names[0]} {round(100 - second, 1):g}%, {names[1]} {second:g}%"
-    kept = [
+    shown = [
         label
         for label in sorted(range(len(names)), key=lambda label: (-probabilities[label], label))
-        if max(probabilities[label], others[label]) >= _SMALLEST_SHARE
+        if max(probabilities[label], others[label]) >= _MIN_SHOWN_PROBABILITY
     ][:8]
-    rounded = [round(100 * probabilities[label], 1) for label in kept]
-    parts = [f"{names[label]} {share:g}%" for label, share in zip(kept, rounded, strict=True)]
+    rounded = [round(100 * probabilities[label], 1) for label in shown]
+    parts = [f"{names[label]} {share:g}%" for label, share in zip(shown, rounded, strict=True)]
     rest = round(100 - sum(rounded), 1)
-    if len(kept) < len(names) and rest > 0:
+    if len(shown) < len(names) and rest > 0:
         parts.append(f"all other classes together {rest:g}%")
     return ", ".join(parts)
 
 
-def quoted(text: Any, longest: int = LONGEST_SOURCE) -> str:
-    """Return a text as a JSON string; what is beyond `longest` characters is left out."""
-    whole = str(text)
-    shown = whole if len(whole) <= longest else whole[: longest - 1].rstrip() + "…"
-    # A lone surrogate has no UTF-8: no server would take it.
+def quoted(text: Any, longest: int = MAX_SOURCE_LENGTH) -> str:
+    """Return a text as a JSON string, truncated to `longest` characters."""
+    content = str(text)
+    shown = content if len(content) <= longest else content[: longest - 1].rstrip() + "…"
+    # UTF-8 cannot encode an unpaired surrogate, so no server would accept it.
     shown = shown.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return json.dumps(shown, ensure_ascii=False)
 

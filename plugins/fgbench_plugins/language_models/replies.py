@@ -1,21 +1,21 @@
-"""What replies consist of, in whichever form they come."""
+"""The entries of replies, whatever the format of a reply."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-LONGEST_LIST = 200
-"""Entries of a reply that are read."""
+MAX_ITEMS = 200
+"""Maximum number of entries that are read from a reply."""
 
 
 @dataclass(frozen=True)
 class Item:
     """One entry of a reply.
 
-    `exact` says that its end was marked, by quotation marks or JSON; `open_ended` that it goes on
-    to the end of the reply without such a mark; `unfinished` that a mark was opened and not closed.
-    `tail` is what stands behind it on its line, `claimed` what JSON says of its probabilities.
+    `exact`: quotation marks or JSON delimit it. `open_ended`: it extends to the end of the reply
+    without a delimiter. `unfinished`: a delimiter was opened and not closed. `tail` is the rest of
+    its line; `claimed` holds the probabilities that JSON states for it.
     """
 
     text: str
@@ -27,17 +27,17 @@ class Item:
 
 
 def unwrapped(reply: str) -> str:
-    """Return a reply without a model's thoughts and what chat templates leave at its end."""
+    """Return a reply without the reasoning of a model and trailing chat template tokens."""
     body = reply.replace("\r\n", "\n").replace("\r", "\n")
-    thought = re.match(r"\s*<(think|thinking|reasoning|thought)>", body)
-    if thought:
-        end = body.rfind(f"</{thought[1]}>")
-        body = body[end + len(thought[1]) + 3 :] if end >= 0 else ""
-    elif (match := re.match(r"\s*</think>", body)) is not None:  # the template opened it
+    reasoning = re.match(r"\s*<(think|thinking|reasoning|thought)>", body)
+    if reasoning:
+        end = body.rfind(f"</{reasoning[1]}>")
+        body = body[end + len(reasoning[1]) + 3 :] if end >= 0 else ""
+    elif (match := re.match(r"\s*</think>", body)) is not None:  # opened by the template
         body = body[match.end() :]
-    while (leftover := _LEFTOVER.search(body.rstrip())) is not None:
-        body = body[: leftover.start()]
+    while (token := _TRAILING_TOKEN.search(body.rstrip())) is not None:
+        body = body[: token.start()]
     return body
 
 
-_LEFTOVER = re.compile(r"(?:</s>|<\|[a-z_]{2,20}\|>|\[/?INST\])$")
+_TRAILING_TOKEN = re.compile(r"(?:</s>|<\|[a-z_]{2,20}\|>|\[/?INST\])$")

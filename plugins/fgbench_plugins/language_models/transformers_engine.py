@@ -1,4 +1,4 @@
-"""A causal language model in this process, by `transformers`: for machines without vLLM.
+"""A causal language model in this process on `transformers`, for machines without vLLM.
 
 torch and transformers are imported when a model is loaded, not with this module.
 """
@@ -34,19 +34,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TransformersSettings:
-    """How a model is loaded and run; only `dtype` is part of what it says."""
+    """How a model is loaded and run; only `dtype` is part of its identity."""
 
     dtype: str = "auto"
     device: str = "auto"
     batch_size: int = 16
     threads: int = 0
-    deterministic: bool = False
-    """Not held to on a GPU: the sampler needs cumulative sums, for which torch has no such way."""
 
 
 @dataclass
 class _Loaded:
-    """What stays in memory between two asks."""
+    """A loaded model, which stays in memory between calls of `answer`."""
 
     model: Any
     prompts: ChatPrompts
@@ -54,13 +52,13 @@ class _Loaded:
     device: Any
     eos: frozenset[int]
     context: int
-    """How many tokens prompt and answer may have together."""
+    """Maximum number of tokens of prompt and answer together."""
     rows: int
-    """How many answers are written at once: halved where memory ran out."""
+    """Batch size; halved when memory runs out."""
 
     def release(self) -> None:
-        """Free the memory, whoever still refers to this."""
-        from fgbench_plugins.classifiers.transformer_runtime import free_memory
+        """Free the memory even if there are still references to this object."""
+        from fgbench_plugins.torch_runtime import free_memory
 
         if self.model is not None:
             self.model.to("meta")
@@ -76,11 +74,11 @@ class _Prompt:
 
 
 class TransformersChat(ChatModel):
-    """Batches of like length, each answer drawn by the seed of its own request.
+    """Batches of similar length; each answer is sampled with the seed of its own request.
 
-    An answer does not depend on which others stand in its batch, but for the last digits of the
-    floats: exactly repeatable in float32, nearly always in bfloat16. There is no structured output:
-    a schema is not held to, and the answer's notes say so.
+    Up to floating-point rounding, an answer does not depend on the rest of its batch: answers are
+    reproducible in float32, and almost always in bfloat16. Structured output is not supported: a
+    schema is not enforced, and the notes of the answer say so.
     """
 
     def __init__(self, source: LocalModel, settings: TransformersSettings) -> None:
@@ -98,18 +96,18 @@ class TransformersChat(ChatModel):
         }
 
     def count_tokens(self, messages: tuple[Message, ...]) -> int:
-        """Return how many tokens a prompt has: exactly, once the model is loaded."""
+        """Return the number of tokens of a prompt; exact once the model is loaded."""
         if self._prompts is None:
             return super().count_tokens(messages)
         return len(self._prompts.encode(messages)[0])
 
     def answer(self, requests: Iterator[ChatRequest], spending: Spending, deliver: Deliver) -> None:
-        """Answer all requests in batches of like length, the longest first.
+        """Answer all requests in batches of similar length, the longest first.
 
-        Raises `ConfigurationError` if the model cannot be loaded, or if memory does not suffice for
-        one answer alone.
+        Raises `ConfigurationError` if the model cannot be loaded, or if memory runs out with a
+        single answer.
         """
-        from fgbench_plugins.classifiers.transformer_runtime import torch_state
+        from fgbench_plugins.torch_runtime import torch_state
 
         loaded = self._load_once()
         waiting = []
@@ -122,13 +120,17 @@ class TransformersChat(ChatModel):
             else:
                 waiting.append(_Prompt(request, ids, notes))
         waiting.sort(key=lambda prompt: (-prompt.request.sampling.max_tokens, -len(prompt.ids)))
-        with torch_state(self._settings, loaded.device, seed=0):  # type: ignore[arg-type]
+        # Not deterministic on a GPU: the sampler needs cumulative sums, for which torch has no
+        # deterministic algorithm.
+        with torch_state(
+            loaded.device, seed=0, threads=self._settings.threads, deterministic=False
+        ):
             while waiting:
                 batch, waiting = waiting[: loaded.rows], waiting[loaded.rows :]
                 self._answer_batch(batch, loaded, spending, deliver)
 
     def close(self) -> None:
-        """Do nothing: the model stays for the next stage, and leaves as `fgbench.resident` says."""
+        """Do nothing: the model stays loaded for the next stage; see `fgbench.resident`."""
 
     def _answer_batch(
         self, batch: Sequence[_Prompt], loaded: _Loaded, spending: Spending, deliver: Deliver
@@ -139,10 +141,11 @@ class TransformersChat(ChatModel):
             try:
                 receipt = spending.reserve(len(prompt.ids), prompt.request.sampling.max_tokens)
             except BudgetError as error:
-                refusal = error  # what is set aside already is still answered
+                refusal = error  # reserved requests are still answered
                 break
             reserved.append((prompt, receipt))
-        answers = _in_memory(loaded, [prompt for prompt, _ in reserved]) if reserved else []
+        prompts = [prompt for prompt, _ in reserved]
+        answers = _answer_within_memory(loaded, prompts) if prompts else []
         for (prompt, receipt), answer in zip(reserved, answers, strict=True):
             spending.settle(receipt, answer.usage.prompt_tokens, answer.usage.completion_tokens)
             deliver(prompt.request, answer)
@@ -161,31 +164,34 @@ class TransformersChat(ChatModel):
     def _load(self) -> _Loaded:
         from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-        from fgbench_plugins.classifiers.transformer_network import quiet
-        from fgbench_plugins.classifiers.transformer_runtime import choose_device, is_out_of_memory
+        from fgbench_plugins.torch_runtime import (
+            choose_device,
+            is_out_of_memory,
+            quiet_transformers,
+        )
 
         folder, name = self._source.folder, self._source.name
         device = choose_device(self._settings.device)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         prompts = ChatPrompts(tokenizer, name)
         try:
-            with quiet():
+            with quiet_transformers():
                 model = AutoModelForCausalLM.from_pretrained(
                     folder, dtype=self._settings.dtype, use_safetensors=True, local_files_only=True
                 )
             model = model.to(device).eval()
         except (ValueError, OSError) as error:
-            said = str(error).strip().partition("\n")[0]
-            raise ConfigurationError(f"model {name!r} cannot be loaded: {said}") from error
+            reason = str(error).strip().partition("\n")[0]
+            raise ConfigurationError(f"model {name!r} cannot be loaded: {reason}") from error
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             raise ConfigurationError(
-                f"model {name!r} does not fit into the memory of {device.type}: give a smaller "
-                "one, dtype=bfloat16, or device=cpu."
+                f"model {name!r} does not fit into the memory of {device.type}: use a smaller "
+                "model, dtype=bfloat16 or device=cpu."
             ) from error
         eos = _eos(model, tokenizer)
-        # Sampling is ours: of what the model brings along, only where it stops counts.
+        # Sampling is implemented here; only the end tokens of the model's configuration apply.
         model.generation_config = GenerationConfig(
             do_sample=False,
             eos_token_id=sorted(eos) or None,
@@ -204,39 +210,39 @@ class TransformersChat(ChatModel):
 
 
 def _eos(model: Any, tokenizer: Any) -> frozenset[int]:
-    found = model.generation_config.eos_token_id
-    ids = found if isinstance(found, list) else [found]
+    eos = model.generation_config.eos_token_id
+    ids = eos if isinstance(eos, list) else [eos]
     return frozenset(int(token) for token in [*ids, tokenizer.eos_token_id] if token is not None)
 
 
-def _in_memory(loaded: _Loaded, batch: Sequence[_Prompt]) -> list[ChatAnswer]:
-    """Answer a batch; where memory runs out, in halves, and in batches of that size from now on."""
-    from fgbench_plugins.classifiers.transformer_runtime import free_memory, is_out_of_memory
+def _answer_within_memory(loaded: _Loaded, batch: Sequence[_Prompt]) -> list[ChatAnswer]:
+    """Answer a batch; if memory runs out, halve the batch size for this and all later batches."""
+    from fgbench_plugins.torch_runtime import free_memory, is_out_of_memory
 
     try:
-        return _write(loaded, batch)
+        return _generate(loaded, batch)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
         if len(batch) == 1:
             raise ConfigurationError(
-                f"out of memory on {loaded.device.type} while writing a single answer to a prompt "
-                f"of {len(batch[0].ids)} tokens: take a smaller model, dtype=bfloat16, or "
+                f"out of memory on {loaded.device.type} while generating a single answer to a "
+                f"prompt of {len(batch[0].ids)} tokens: use a smaller model, dtype=bfloat16 or "
                 "device=cpu."
             ) from error
-    # Not in the handler: the traceback would keep the tensors of the failed try.
+    # Outside of the handler, because the traceback keeps the tensors of the failed attempt.
     free_memory(loaded.device)
     loaded.rows = len(batch) // 2
     answers: list[ChatAnswer] = []
     while len(answers) < len(batch):
-        answers += _in_memory(loaded, batch[len(answers) : len(answers) + loaded.rows])
+        answers += _answer_within_memory(loaded, batch[len(answers) : len(answers) + loaded.rows])
     return answers
 
 
-def _write(loaded: _Loaded, batch: Sequence[_Prompt]) -> list[ChatAnswer]:
-    from fgbench_plugins.language_models.transformers_sampling import write
+def _generate(loaded: _Loaded, batch: Sequence[_Prompt]) -> list[ChatAnswer]:
+    from fgbench_plugins.language_models.transformers_sampling import generate
 
-    written = write(
+    generated = generate(
         loaded.model,
         loaded.tokenizer,
         [prompt.ids for prompt in batch],
@@ -252,5 +258,5 @@ def _write(loaded: _Loaded, batch: Sequence[_Prompt]) -> list[ChatAnswer]:
             tokens=item.tokens,
             notes=prompt.notes,
         )
-        for prompt, item in zip(batch, written, strict=True)
+        for prompt, item in zip(batch, generated, strict=True)
     ]

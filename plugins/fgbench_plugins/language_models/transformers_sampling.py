@@ -1,7 +1,7 @@
-"""Text by `generate`, each row drawn by its own seed. Imports torch.
+"""Sampling with transformers' `generate`, each row with its own seed. Imports torch.
 
-A token is drawn by one uniform number a step, from the request's seed, against the cumulative
-probabilities. So a row's answer depends on its own logits and on nothing else in the batch.
+Each step compares one uniform number from the seed of the request with the cumulative
+probabilities. The answer of a row therefore depends only on its own logits, not on its batch.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from fgbench_plugins.language_models.chat_prompts import tokens_of
 
 
 @dataclass(frozen=True)
-class Written:
-    """The answer of one row; `tokens` where its request wants log-probabilities."""
+class Generated:
+    """The answer of one row; `tokens` is None unless log-probabilities are requested."""
 
     text: str
     finish_reason: str
@@ -28,7 +28,7 @@ class Written:
     tokens: tuple[TokenChoice, ...] | None
 
 
-def write(
+def generate(
     model: Any,
     tokenizer: Any,
     prompts: Sequence[list[int]],
@@ -36,108 +36,111 @@ def write(
     *,
     eos: frozenset[int],
     device: torch.device,
-) -> list[Written]:
-    """Continue each prompt as its request says."""
+) -> list[Generated]:
+    """Generate the answer to each prompt with the sampling of its request."""
     width = max(len(ids) for ids in prompts)
     input_ids = torch.zeros((len(prompts), width), dtype=torch.long)
     mask = torch.zeros_like(input_ids)
     for row, ids in enumerate(prompts):
         input_ids[row, width - len(ids) :] = torch.tensor(ids)
         mask[row, width - len(ids) :] = 1
-    draws = _Draws(requests, width, device)
+    sampler = _Sampler(requests, width, device)
     ends = _Ends(requests, width, tokenizer, eos)
     with torch.inference_mode():
         sequences = model.generate(
             input_ids.to(device),
             attention_mask=mask.to(device),
             max_new_tokens=max(request.sampling.max_tokens for request in requests),
-            logits_processor=[draws],
+            logits_processor=[sampler],
             stopping_criteria=[ends],
         )
     new = sequences[:, width:].tolist()
     return [
-        _written(row, new[row][: ends.lengths[row]], request, ends, draws, tokenizer)
+        _generated(row, new[row][: ends.lengths[row]], request, ends, sampler, tokenizer)
         for row, request in enumerate(requests)
     ]
 
 
-def _written(
-    row: int, ids: list[int], request: ChatRequest, ends: _Ends, draws: _Draws, tokenizer: Any
-) -> Written:
+def _generated(
+    row: int, ids: list[int], request: ChatRequest, ends: _Ends, sampler: _Sampler, tokenizer: Any
+) -> Generated:
     ended = bool(ids) and ids[-1] in ends.eos
-    said = ids[:-1] if ended else ids
-    text, cut = _before_stop(
-        tokenizer.decode(said, skip_special_tokens=True), request.sampling.stop
+    content = ids[:-1] if ended else ids
+    text, truncated = _before_stop(
+        tokenizer.decode(content, skip_special_tokens=True), request.sampling.stop
     )
     tokens = None
     if request.sampling.top_logprobs:
-        choices = [draws.choice(row, step, token, tokenizer) for step, token in enumerate(said)]
-        tokens = tokens_of(text, choices) if cut else tuple(choices)
-    reason = "stop" if ended or cut else "length"
-    return Written(text, reason, len(ids), tokens)
+        choices = [
+            sampler.choice(row, step, token, tokenizer) for step, token in enumerate(content)
+        ]
+        tokens = tokens_of(text, choices) if truncated else tuple(choices)
+    reason = "stop" if ended or truncated else "length"
+    return Generated(text, reason, len(ids), tokens)
 
 
 def _before_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
-    places = [at for at in (text.find(stop) for stop in stops if stop) if at >= 0]
-    return (text[: min(places)], True) if places else (text, False)
+    """Return a text up to the first stop string, and whether it contains one."""
+    positions = [index for index in (text.find(stop) for stop in stops if stop) if index >= 0]
+    return (text[: min(positions)], True) if positions else (text, False)
 
 
-class _Draws(LogitsProcessor):  # type: ignore[misc]
-    """Chooses the next token of each row, and leaves `generate` no other."""
+class _Sampler(LogitsProcessor):  # type: ignore[misc]
+    """Samples the next token of each row and masks all other tokens."""
 
     def __init__(self, requests: Sequence[ChatRequest], width: int, device: torch.device) -> None:
         self._width = width
         samplings = [request.sampling for request in requests]
-        # Metal has no float64.
+        # Metal does not support float64.
         self._dtype = torch.float32 if device.type == "mps" else torch.float64
         self._greedy = torch.tensor([item.temperature <= 0 for item in samplings], device=device)
         self._temperature = self._column([item.temperature or 1.0 for item in samplings], device)
         self._top_p = self._column([item.top_p for item in samplings], device)
-        self._narrowed = any(item.top_p < 1 for item in samplings)
+        self._uses_top_p = any(item.top_p < 1 for item in samplings)
         steps = max(item.max_tokens for item in samplings)
         uniform = np.stack(
             [np.random.default_rng(request.sampling_seed).random(steps) for request in requests]
         )
         self._uniform = torch.tensor(uniform, dtype=self._dtype, device=device)
-        self._most = max(item.top_logprobs for item in samplings)
-        self._wanted = [item.top_logprobs for item in samplings]
+        self._max_logprobs = max(item.top_logprobs for item in samplings)
+        self._top_logprobs = [item.top_logprobs for item in samplings]
         self._records: list[tuple[list[float], list[list[float]], list[list[int]]]] = []
 
     def _column(self, values: Sequence[float], device: torch.device) -> torch.Tensor:
         return torch.tensor(values, dtype=self._dtype, device=device)[:, None]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Return scores (b, V) in which only the chosen token of each row is possible."""
+        """Return scores (b, V) in which only the sampled token of each row is possible."""
         step = input_ids.shape[1] - self._width
         chosen = torch.where(self._greedy, scores.argmax(dim=-1), self._drawn(scores, step))[
             :, None
         ]
-        if self._most:
+        if self._max_logprobs:
             self._record(scores, chosen)
         return torch.full_like(scores, -torch.inf).scatter_(1, chosen, 0.0)
 
     def _drawn(self, scores: torch.Tensor, step: int) -> torch.Tensor:
         weights = (scores.to(self._dtype) / self._temperature).softmax(dim=-1)
-        if self._narrowed:
+        if self._uses_top_p:
             ranked, order = weights.sort(dim=-1, descending=True, stable=True)
             before = ranked.cumsum(dim=-1) - ranked
             weights = torch.zeros_like(weights).scatter_(
                 1, order, ranked.masked_fill(before >= self._top_p, 0.0)
             )
-        reached = weights.cumsum(dim=-1)
-        place = self._uniform[:, step, None] * reached[:, -1:]
-        found = torch.searchsorted(reached, place, right=True)[:, 0]
-        return found.clamp_max(scores.shape[1] - 1)
+        cumulative = weights.cumsum(dim=-1)
+        threshold = self._uniform[:, step, None] * cumulative[:, -1:]
+        tokens = torch.searchsorted(cumulative, threshold, right=True)[:, 0]
+        return tokens.clamp_max(scores.shape[1] - 1)
 
     def _record(self, scores: torch.Tensor, chosen: torch.Tensor) -> None:
         logprobs = scores.float().log_softmax(dim=-1)
-        top, ids = logprobs.topk(min(self._most, logprobs.shape[1]), dim=-1)
+        top, ids = logprobs.topk(min(self._max_logprobs, logprobs.shape[1]), dim=-1)
         self._records.append(
             (logprobs.gather(1, chosen)[:, 0].tolist(), top.tolist(), ids.tolist())
         )
 
     def choice(self, row: int, step: int, token: int, tokenizer: Any) -> TokenChoice:
-        """Return what was chosen in a row at a step, with the likeliest alternatives."""
+        """Return the token sampled in a row at a step, with the most probable alternatives."""
         chosen, top, ids = self._records[step]
         likeliest = zip(ids[row], top[row], strict=True)
         return TokenChoice(
@@ -145,13 +148,13 @@ class _Draws(LogitsProcessor):  # type: ignore[misc]
             chosen[row],
             tuple(
                 (tokenizer.decode([other]), logprob)
-                for other, logprob in list(likeliest)[: self._wanted[row]]
+                for other, logprob in list(likeliest)[: self._top_logprobs[row]]
             ),
         )
 
 
 class _Ends(StoppingCriteria):  # type: ignore[misc]
-    """Ends a row at its end token, its stop string, or its length; `lengths` counts its tokens."""
+    """Ends each row at its end token, stop string or maximum length; `lengths` (b,) in tokens."""
 
     def __init__(
         self, requests: Sequence[ChatRequest], width: int, tokenizer: Any, eos: frozenset[int]
@@ -180,7 +183,7 @@ class _Ends(StoppingCriteria):  # type: ignore[misc]
         return torch.tensor(done, device=input_ids.device)
 
     def _stopped(self, ids: torch.Tensor, stops: Sequence[str]) -> bool:
-        # A token is a character at least, or a byte of one: no need to look further back.
+        # A token is at least one byte of a character, which bounds the number of tokens to decode.
         tail = ids[-4 * max(map(len, stops)) - 8 :].tolist()
         text = self._tokenizer.decode(tail, skip_special_tokens=True)
         return any(stop in text for stop in stops if stop)

@@ -1,4 +1,4 @@
-"""A language model in this process, by vLLM's offline engine.
+"""A language model in this process on vLLM's offline engine.
 
 vllm is imported when a model is loaded, not with this module.
 """
@@ -26,7 +26,7 @@ from fgbench import (
 )
 from fgbench_plugins.language_models.chat_prompts import ChatPrompts, tokens_of
 from fgbench_plugins.language_models.local_model import TOO_LONG, UNSTRUCTURED
-from fgbench_plugins.language_models.vllm_surroundings import Surroundings, quiet, require_vllm
+from fgbench_plugins.language_models.vllm_environment import ProcessState, quiet, require_vllm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,17 +35,17 @@ if TYPE_CHECKING:
 
     Deliver = Callable[[ChatRequest, ChatAnswer], None]
 
-_AHEAD = 4096
-"""How many requests wait in the engine at most: more than it can ever work on at once."""
+_MAX_QUEUED = 4096
+"""Maximum number of requests in the engine, more than it can process at once."""
 _BATCHED_TOKENS = 8192
-"""How many tokens go through the model in one step, at most."""
-_MOST_LOGPROBS = 20
-"""What vLLM gives at most without being told otherwise, as OpenAI's servers do."""
+"""Maximum number of tokens per step of the engine."""
+_MAX_LOGPROBS = 20
+"""vLLM's default limit, the same as that of OpenAI's servers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VllmSettings:
-    """How a model is loaded; `dtype`, `quantization` and `seed` are part of what it says."""
+    """How a model is loaded; `dtype`, `quantization` and `seed` are part of its identity."""
 
     dtype: str = "auto"
     quantization: str | None = None
@@ -59,14 +59,14 @@ class VllmSettings:
 
 @dataclass
 class _Loaded:
-    """What stays in memory between two asks."""
+    """A loaded model, which stays in memory between calls of `answer`."""
 
     llm: Any
     prompts: ChatPrompts
-    surroundings: Surroundings
+    process_state: ProcessState
 
     def release(self) -> None:
-        """Stop the engine and free the memory, whoever still refers to this."""
+        """Stop the engine and free the memory even if there are still references to this object."""
         if self.llm is None:
             return
         from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
@@ -76,20 +76,20 @@ class _Loaded:
             self.llm = None
             cleanup_dist_env_and_memory()
         gc.collect()
-        self.surroundings.restore()
+        self.process_state.restore()
 
 
-class _UnderWay(NamedTuple):
+class _Pending(NamedTuple):
     request: ChatRequest
     receipt: Any
     notes: tuple[str, ...]
 
 
 class VllmChat(ChatModel):
-    """All requests of an ask at once, as vLLM schedules them; the shared beginning is cached.
+    """All requests at once, scheduled by vLLM; shared prefixes are cached.
 
-    Each answer is drawn by the seed of its own request. In float32 it does not depend on which
-    others are written beside it; in bfloat16 it nearly never does.
+    Each answer is sampled with the seed of its own request. In float32 it does not depend on the
+    other requests; in bfloat16 it almost never does.
     """
 
     def __init__(self, source: LocalModel, settings: VllmSettings) -> None:
@@ -97,7 +97,7 @@ class VllmChat(ChatModel):
         self._settings = settings
         self._prompts: ChatPrompts | None = None
         self.prompt_tokens = self.cached_tokens = 0
-        """How many tokens of prompts there were, and how many of them were not computed anew."""
+        """Number of prompt tokens so far, and how many of them came from the prefix cache."""
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -113,56 +113,56 @@ class VllmChat(ChatModel):
 
     @property
     def context(self) -> int:
-        """How many tokens a prompt and its answer may have together."""
+        """Maximum number of tokens of prompt and answer together."""
         return min(self._settings.max_model_len, self._source.context)
 
     def count_tokens(self, messages: tuple[Message, ...]) -> int:
-        """Return how many tokens a prompt has: exactly, once the model is loaded."""
+        """Return the number of tokens of a prompt; exact once the model is loaded."""
         if self._prompts is None:
             return super().count_tokens(messages)
         return len(self._prompts.encode(messages)[0])
 
     def answer(self, requests: Iterator[ChatRequest], spending: Spending, deliver: Deliver) -> None:
-        """Answer all requests in one batch, delivering each as soon as it is written.
+        """Answer all requests in one batch, delivering each answer as soon as it is complete.
 
         Raises `ConfigurationError` if the model cannot be loaded.
         """
         loaded = self._load_once()
         engine = loaded.llm.llm_engine
-        under_way: dict[str, _UnderWay] = {}
+        pending: dict[str, _Pending] = {}
         refusal: BudgetError | None = None
         number = 0
         try:
             while True:
-                while refusal is None and len(under_way) < _AHEAD:
+                while refusal is None and len(pending) < _MAX_QUEUED:
                     request = next(requests, None)
                     if request is None:
                         break
                     try:
-                        entered = self._enter(request, loaded, str(number), spending, deliver)
+                        item = self._enter(request, loaded, str(number), spending, deliver)
                     except BudgetError as error:
-                        refusal = error  # what is set aside already is still answered
+                        refusal = error  # reserved requests are still answered
                         break
-                    if entered is not None:
-                        under_way[str(number)] = entered
+                    if item is not None:
+                        pending[str(number)] = item
                     number += 1
-                if not under_way:
+                if not pending:
                     break
                 for output in engine.step():
                     if output.finished:
-                        done = under_way.pop(output.request_id)
+                        done = pending.pop(output.request_id)
                         self._finish(done, output, spending, deliver)
         except BaseException:
-            with contextlib.suppress(Exception):  # an engine that has died says so once already
-                engine.abort_request(list(under_way), internal=False)
-            for item in under_way.values():
+            with contextlib.suppress(Exception):  # a crashed engine raises again
+                engine.abort_request(list(pending), internal=False)
+            for item in pending.values():
                 spending.settle(item.receipt, 0, 0)
             raise
         if refusal is not None:
             raise refusal
 
     def close(self) -> None:
-        """Do nothing: the model stays for the next stage, and leaves as `fgbench.resident` says."""
+        """Do nothing: the model stays loaded for the next stage; see `fgbench.resident`."""
 
     def _enter(
         self,
@@ -171,8 +171,8 @@ class VllmChat(ChatModel):
         number: str,
         spending: Spending,
         deliver: Deliver,
-    ) -> _UnderWay | None:
-        """Give a request to the engine; None for one that was answered by a failure at once."""
+    ) -> _Pending | None:
+        """Submit a request to the engine; return None if it failed immediately."""
         from vllm.exceptions import VLLMValidationError
 
         sampling = request.sampling
@@ -191,7 +191,7 @@ class VllmChat(ChatModel):
                 raise
             notes = (*notes, UNSTRUCTURED)
             engine.add_request(number, prompt, self._parameters(request, structured=False))
-        return _UnderWay(request, receipt, notes)
+        return _Pending(request, receipt, notes)
 
     def _parameters(self, request: ChatRequest, *, structured: bool) -> Any:
         from vllm import SamplingParams
@@ -205,24 +205,24 @@ class VllmChat(ChatModel):
             max_tokens=sampling.max_tokens,
             stop=list(sampling.stop),
             seed=(request.sampling_seed + self._settings.seed) % 2**31,
-            logprobs=min(sampling.top_logprobs, _MOST_LOGPROBS) or None,
+            logprobs=min(sampling.top_logprobs, _MAX_LOGPROBS) or None,
             structured_outputs=StructuredOutputsParams(json=schema) if schema else None,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
-    def _finish(self, done: _UnderWay, output: Any, spending: Spending, deliver: Deliver) -> None:
-        (said,) = output.outputs
-        prompt_tokens, completion_tokens = len(output.prompt_token_ids), len(said.token_ids)
+    def _finish(self, done: _Pending, output: Any, spending: Spending, deliver: Deliver) -> None:
+        (completion,) = output.outputs
+        prompt_tokens, completion_tokens = len(output.prompt_token_ids), len(completion.token_ids)
         self.prompt_tokens += prompt_tokens
         self.cached_tokens += output.num_cached_tokens or 0
         spending.settle(done.receipt, prompt_tokens, completion_tokens)
         deliver(
             done.request,
             ChatAnswer(
-                text=said.text,
-                finish_reason=said.finish_reason,
+                text=completion.text,
+                finish_reason=completion.finish_reason,
                 usage=Usage(1, prompt_tokens, completion_tokens),
-                tokens=_tokens(said) if done.request.sampling.top_logprobs else None,
+                tokens=_tokens(completion) if done.request.sampling.top_logprobs else None,
                 notes=done.notes,
             ),
         )
@@ -239,8 +239,8 @@ class VllmChat(ChatModel):
     def _load(self) -> _Loaded:
         device = require_vllm()
         settings = self._settings
-        surroundings = Surroundings.prepare()
-        # A CPU build calls its share of the machine's memory by the same name.
+        process_state = ProcessState.prepare()
+        # A CPU build uses the same option for its share of the host memory.
         memory = settings.gpu_memory_utilization or (0.4 if device == "cpu" else 0.9)
         options: dict[str, Any] = {}
         if settings.tensor_parallel_size == 1:
@@ -260,12 +260,12 @@ class VllmChat(ChatModel):
                     gpu_memory_utilization=memory,
                     enforce_eager=settings.enforce_eager,
                     enable_prefix_caching=True,
-                    # A prompt in pieces draws once a piece, which shifts the numbers of its seed
-                    # (and ends the engine on a CPU): so the whole of it goes through at once.
+                    # A chunked prompt samples once per chunk, which shifts the random numbers of
+                    # its seed (and crashes the engine on a CPU), so prompts are not chunked.
                     enable_chunked_prefill=False,
                     max_num_batched_tokens=max(_BATCHED_TOKENS, self.context),
                     trust_remote_code=False,
-                    # Without its whitespace rule, a model may write blanks until it is cut off.
+                    # Otherwise a model may emit whitespace until it reaches max_tokens.
                     structured_outputs_config={
                         "backend": "xgrammar",
                         "disable_any_whitespace": True,
@@ -276,33 +276,35 @@ class VllmChat(ChatModel):
                 )
             prompts = ChatPrompts(llm.get_tokenizer(), self._source.name)
         except ConfigurationError:
-            _Loaded(llm, None, surroundings).release()  # type: ignore[arg-type]
+            _Loaded(llm, None, process_state).release()  # type: ignore[arg-type]
             raise
-        except Exception as error:  # of the device, the model, the memory: vLLM has dozens
-            surroundings.loaded()
-            surroundings.restore()
-            said = str(error).strip().partition("\n")[0]
+        except Exception as error:  # device, model or memory: vLLM raises dozens of types
+            process_state.restore_random()
+            process_state.restore()
+            reason = str(error).strip().partition("\n")[0]
             raise ConfigurationError(
-                f"vllm cannot load {self._source.name!r} ({type(error).__name__}: {said}); "
-                f"max_model_len={self.context}, gpu_memory_utilization={memory} and "
-                f"dtype={settings.dtype} are what to turn."
+                f"vllm cannot load {self._source.name!r} ({type(error).__name__}: {reason}); try "
+                f"changing max_model_len={self.context}, gpu_memory_utilization={memory} or "
+                f"dtype={settings.dtype}."
             ) from error
-        surroundings.loaded()
-        return _Loaded(llm, prompts, surroundings)
+        process_state.restore_random()
+        return _Loaded(llm, prompts, process_state)
 
 
-def _tokens(said: Any) -> tuple[TokenChoice, ...]:
-    """Return the tokens of an answer, but for the one that ended it."""
+def _tokens(completion: Any) -> tuple[TokenChoice, ...]:
+    """Return the tokens of a completion without its end token."""
     choices = []
-    for token, likeliest in zip(said.token_ids, said.logprobs or (), strict=False):
+    for token, likeliest in zip(completion.token_ids, completion.logprobs or (), strict=False):
         chosen = likeliest[token]
         others = sorted(likeliest.values(), key=lambda item: item.rank)
         alternatives = tuple(
             (item.decoded_token or "", item.logprob)
             for item in others
-            if item.logprob > float("-inf")  # what a schema forbids
+            if item.logprob > float("-inf")  # −infinity: forbidden by a schema
         )
         choices.append(TokenChoice(chosen.decoded_token or "", chosen.logprob, alternatives))
-    if said.finish_reason == "stop" and said.stop_reason is None and choices:
-        choices.pop()  # the end token is none of the text
-    return tokens_of(said.text, choices) if isinstance(said.stop_reason, str) else tuple(choices)
+    if completion.finish_reason == "stop" and completion.stop_reason is None and choices:
+        choices.pop()  # the end token is not part of the text
+    if isinstance(completion.stop_reason, str):
+        return tokens_of(completion.text, choices)
+    return tuple(choices)

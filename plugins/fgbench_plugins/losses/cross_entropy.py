@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class CrossEntropy(Loss):
-    """−log p_y: what every probabilistic classifier minimises by itself, so it needs nothing."""
+    """−log p_y, which every probabilistic classifier minimizes by default, so it needs nothing."""
 
     def __call__(self, logits: Any, batch: LossBatch) -> Any:
         """Return the mean of −log p_y."""

@@ -1,4 +1,4 @@
-"""Losses that weigh a row's cross-entropy by how wrong it is: focal, dual focal, BSCE-GRA."""
+"""Losses that weight the cross-entropy of a row by its error: focal, dual focal, BSCE-GRA."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Focal(Loss):
 class DualFocal(Loss):
     """−(1 − p_y + p_j)^γ log p_y (Tao et al. 2023, arXiv 2305.13665).
 
-    p_j is the largest probability strictly below p_y, and 0 if there is none; the gradient goes
-    through it. So the loss jumps where p_y comes to be the largest: with two classes, at p_y = ½ by
-    a factor of 2^γ.
+    p_j is the largest probability strictly below p_y, or 0 if there is none, and is part of the
+    gradient. The loss is therefore discontinuous where p_y becomes the largest probability: with
+    two classes, by a factor of 2^γ at p_y = ½.
 
-    The authors set γ by data set and network, from 2.3 to 6.1 (the table in their repository's
-    README); 5 is theirs for ResNet-50 on CIFAR-10 and on CIFAR-100, and the default here.
+    The authors choose γ per data set and network, from 2.3 to 6.1 (table in the README of their
+    repository); the default here, 5, is their value for ResNet-50 on CIFAR-10 and CIFAR-100.
     """
 
     gamma: Exponent = 5.0
@@ -49,10 +49,10 @@ class DualFocal(Loss):
 
 
 class BsceGra(Loss):
-    """‖onehot − p‖₂^γ · (−log p_y), the weight held fixed (Lin et al. 2025, arXiv 2503.22725).
+    """‖onehot − p‖₂^γ · (−log p_y), with a constant weight (Lin et al. 2025, arXiv 2503.22725).
 
-    No gradient goes through the weight. With two classes it is 2^{γ/2}(1 − p_y)^γ: a focal loss
-    whose weight is held fixed, up to scale.
+    The weight has no gradient. With two classes it is 2^{γ/2}(1 − p_y)^γ: a focal loss with a
+    constant weight, up to scale.
     """
 
     gamma: Exponent = 1.0
@@ -74,11 +74,11 @@ def _log_probabilities(logits: Any, batch: LossBatch) -> tuple[Any, Any]:
 
 
 def _one_minus(log_p: Any, batch: LossBatch) -> Any:
-    """Return 1 − p_y as the sum of the other probabilities, exact also where p_y is nearly 1."""
+    """Return 1 − p_y as the sum of the other probabilities, exact even if p_y is nearly 1."""
     others = log_p.exp().scatter(1, batch.labels[:, None], 0.0)
     return others.sum(dim=1)
 
 
 def _power(weight: Any, gamma: float, log_p_y: Any) -> Any:
-    """Return weight^γ · log p_y; away from weight 0, where γ < 1 has an infinite derivative."""
+    """Return weight^γ · log p_y; clamped, as for γ < 1 the derivative at weight 0 is infinite."""
     return weight.clamp_min(1e-30) ** gamma * log_p_y

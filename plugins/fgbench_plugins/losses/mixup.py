@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 class Mixup(Loss):
     """λ·CE(y) + (1 − λ)·CE(y') of the features λ·h + (1 − λ)·h', λ ~ Beta(α, α).
 
-    h' and y' belong to the rows of the batch in another order; λ is drawn once a batch, as by Zhang
-    et al. Texts cannot be mixed, their pooled embeddings can.
+    h' and y' are the rows of the batch in another order; λ is drawn once per batch, as in Zhang
+    et al. Pooled embeddings are mixed because texts cannot be.
     """
 
     alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.2
     needs = frozenset({"gradient"})
 
     def __call__(self, logits: Any, batch: LossBatch) -> Any:
-        """Return the cross-entropy of rows that are not mixed."""
+        """Return the cross-entropy of unmixed rows."""
         from torch.nn.functional import cross_entropy
 
         return cross_entropy(logits, batch.labels)
@@ -39,7 +39,7 @@ class Mixup(Loss):
         batch: LossBatch,
         rng: np.random.Generator,
     ) -> Any:
-        """Mix the rows with a permutation of them, and return the mixed cross-entropy."""
+        """Mix the rows with a permutation of them and return the mixed cross-entropy."""
         import torch
 
         share = float(rng.beta(self.alpha, self.alpha))

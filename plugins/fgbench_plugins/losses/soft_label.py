@@ -1,4 +1,4 @@
-"""Synthetic rows against the probability that was asked of them, real rows against their label."""
+"""Cross-entropy of real rows with labels, of synthetic rows with requested probabilities."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class SoftLabel(Loss):
-    """Cross-entropy on real rows; on synthetic ones, a distance to their asked probabilities q.
+    """Cross-entropy on real rows; on synthetic rows, a distance to the requested probabilities q.
 
     `distance` is "cross-entropy", −Σ_k q_k log p_k, or "l2", ‖p − q‖² as in CSM (arXiv 2504.13548).
-    The mean is over all rows of a batch, so that a real and a synthetic row weigh the same.
+    The mean is over all rows of a batch, so real and synthetic rows have equal weight.
     """
 
     distance: Literal["cross-entropy", "l2"] = "cross-entropy"

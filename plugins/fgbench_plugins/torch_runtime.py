@@ -1,4 +1,4 @@
-"""Device, precision, threads and random state of torch, for as long as a part runs."""
+"""Device, precision, threads and random state of torch while a part runs. Imports torch."""
 
 from __future__ import annotations
 
@@ -6,34 +6,31 @@ import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from fgbench import ConfigurationError
 
-if TYPE_CHECKING:
-    from fgbench_plugins.classifiers.transformer import TransformerClassifier
-
 
 def choose_device(device: str) -> torch.device:
-    """Return the device that is asked for; "auto" is the first of cuda, mps, cpu that is there."""
-    there = {
+    """Return the requested device; "auto" is the first available of cuda, mps and cpu."""
+    available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if device == "auto":
-        device = next(name for name, available in there.items() if available)
-    if not there[device]:
+        device = next(name for name, usable in available.items() if usable)
+    if not available[device]:
         raise ConfigurationError(
-            f"device={device}: torch {torch.__version__} sees none here; use device=auto or cpu."
+            f"device={device}: not available to torch {torch.__version__}; use device=auto or cpu."
         )
     return torch.device(device)
 
 
 def autocast(precision: str, device: torch.device) -> Any:
-    """Return a context in which the encoder computes: bf16 where asked, or possible on a GPU."""
+    """Return a context for computing: bf16 if requested, or for "auto" if the GPU supports it."""
     if precision == "auto":
         capable = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         precision = "bf16" if capable else "float32"
@@ -41,14 +38,17 @@ def autocast(precision: str, device: torch.device) -> Any:
 
 
 @contextmanager
-def torch_state(settings: TransformerClassifier, device: torch.device, seed: int) -> Iterator[None]:
-    """Seed torch and set threads and determinism, and put all of it back afterwards.
+def torch_state(
+    device: torch.device, seed: int, *, threads: int, deterministic: bool
+) -> Iterator[None]:
+    """Seed torch and set threads and determinism, and restore all of it afterwards.
 
-    On a GPU, `deterministic` holds torch to algorithms that repeat themselves; on the CPU, all of
-    those used here do. The number of threads is set in any case: the harness limits BLAS to one
-    thread once it knows of torch, which would make a process's first training differ from its next.
+    On a GPU, `deterministic` restricts torch to deterministic algorithms; on a CPU, all algorithms
+    used here are. `threads=0` is all cores. The number of threads is always set: the harness limits
+    BLAS to one thread once torch is loaded, so that the first training of a process would otherwise
+    differ from the next.
     """
-    threads = torch.get_num_threads()
+    former_threads = torch.get_num_threads()
     algorithms = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     on_gpu = device.type != "cpu"
@@ -57,27 +57,43 @@ def torch_state(settings: TransformerClassifier, device: torch.device, seed: int
         torch.default_generator.manual_seed(seed)
         if on_gpu:
             getattr(torch, device.type).manual_seed(seed)
-        torch.set_num_threads(settings.threads or _cores())
-        if device.type == "cuda" and settings.deterministic:
+        torch.set_num_threads(threads or _cores())
+        if device.type == "cuda" and deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
         try:
             yield
         finally:
-            torch.set_num_threads(threads)
+            torch.set_num_threads(former_threads)
             torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Return whether torch ran out of memory: of the device's, or of the machine's."""
+    """Return whether torch ran out of device or host memory."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def free_memory(device: torch.device) -> None:
-    """Give back what nothing refers to any more, after memory ran out."""
+    """Release unreferenced memory after memory ran out."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence the progress bars and advice of transformers, and restore them afterwards."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _cores() -> int:

@@ -1,7 +1,7 @@
-"""A language model as few-shot classifier: how well, and how well calibrated, it judges by itself.
+"""A language model as a few-shot classifier.
 
-Nothing is trained. The model is shown the classes and a few examples of each, and asked for each
-text once; see `llm_confidence` for how its confidence is had.
+Nothing is trained. The prompt shows the classes and a few examples of each, and the model is asked
+once per text; `llm_confidence` describes how its confidence is elicited.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from fgbench import (
     seed_for,
 )
 from fgbench_plugins.classifiers.llm_confidence import (
+    ClassificationTask,
     Confidence,
     JudgedWords,
-    ReadingTask,
     StatedNumber,
     TokenProbability,
 )
 from fgbench_plugins.classifiers.llm_engine import (
     Engine,
-    engine,
+    create_engine,
     judge_options,
     published_judge,
 )
-from fgbench_plugins.classifiers.llm_survey import Survey, expected_usage
+from fgbench_plugins.classifiers.llm_responses import Responses, expected_usage
 from fgbench_plugins.language_models.json_object import JsonObject  # noqa: TC001 - read by pydantic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LEAST_PROBABILITY = 1e-6
-"""Probabilities are raised to this before their logarithm is taken, and made to sum to 1 again."""
+MIN_PROBABILITY = 1e-6
+"""Lower bound of probabilities before they are normalized and their logarithm is taken."""
 CONTENT_FREE = ("N/A", "[MASK]", "")
-"""The inputs without content of Zhao et al. (2021), section 5."""
+"""The content-free inputs of Zhao et al. (2021), section 5."""
 
 ENGINE_OPTIONS = (
     *("revision", "dtype", "quantization", "max_model_len", "tensor_parallel_size"),
@@ -56,28 +56,29 @@ ENGINE_OPTIONS = (
     *("base_url", "api_key_env", "price_prompt", "price_completion", "concurrency", "timeout"),
     *("retries", "backoff", "extra_body"),
 )
-"""Parameters of the engines; one that is not set is as the engine has it."""
+"""Parameters of the engines; None is the default of the engine."""
 
 Text = Annotated[str, Field(min_length=1)]
 
 
 class LanguageModelClassifier(Classifier):
-    """A language model that is shown `examples_per_class` training texts a class, drawn by seed.
+    """A language model prompted with `examples_per_class` training texts per class, drawn by seed.
 
-    `engine`, `model` and what follows below are those of the generators `openai`, `vllm` and `hf`.
+    `engine`, `model` and the engine parameters are those of the generators `openai`, `vllm` and
+    `hf`.
 
-    `confidence` is had in one of three ways (arXiv 2505.23854): "tpu", the probabilities of the
-    classes at the token that answers; "nvu", a number from 0 to 100 that the model states; "lvu",
-    its wording, which `judge` (other engine parameters, as in judge='model=…', or else the same
-    model) turns into such a number. `structured` asks for a stated number in JSON, by a schema.
-    `draws` replies at a `temperature` above 0 are averaged.
+    `confidence` selects how confidence is elicited (arXiv 2505.23854): "tpu", the probabilities of
+    the classes at the answer token; "nvu", a number from 0 to 100 that the model states; "lvu", its
+    wording, which `judge` converts to such a number (engine parameters, as in judge='model=…';
+    default: the same model). `structured` requests the stated number as JSON, by a schema. `draws`
+    replies at a `temperature` above 0 are averaged.
 
-    `contextual` divides the probabilities of "tpu" by those that the model gives to an input
-    without content (Zhao et al. 2021): a bias towards a class that no text has caused.
+    `contextual` divides the probabilities of "tpu" by those for a content-free input (Zhao et al.
+    2021), to correct a bias toward a class that is independent of the text.
 
-    A text whose reply cannot be read is missing: its forecast is the class frequencies of the
-    training set, and `notes` says how many there were, and why. Where more than the share
-    `most_missing` of the texts is, the forecasts would no longer be the model's: `DataError`.
+    A text whose reply cannot be parsed is missing: its probabilities are the class frequencies of
+    the training set, and `notes` reports the number of such texts and the reasons. `DataError` if
+    the fraction of missing texts exceeds `most_missing`.
     """
 
     model: Text
@@ -136,9 +137,10 @@ class LanguageModelClassifier(Classifier):
             )
         if self.draws > 1 and not self.temperature:
             raise ValueError(
-                f"draws={self.draws} repeats one reply at temperature 0: set temperature=0.7, say"
+                f"draws={self.draws} repeats the same reply at temperature 0: set, for example, "
+                "temperature=0.7"
             )
-        self._engine  # noqa: B018 - raises for options that the engine has not
+        self._engine  # noqa: B018 - raises for options that the engine does not have
         if self.judge:
             self._judge  # noqa: B018
 
@@ -147,17 +149,17 @@ class LanguageModelClassifier(Classifier):
         return self._engine.exclusive or (bool(self.judge) and self._judge.exclusive)
 
     def preflight(self) -> None:
-        """Raise if an engine cannot run here, or a model cannot be had."""
-        for each in self._engines():
-            each.preflight()
+        """Raise if an engine cannot run here or a model is unavailable."""
+        for engine in self._engines():
+            engine.preflight()
 
     def content_digest(self) -> str | None:
-        """Return what identifies a local model, and the judge's."""
-        found = [each.content_digest() for each in self._engines()]
-        return None if not any(found) else " ".join(str(each) for each in found)
+        """Return the content digests of a local model and of the judge, None if neither has one."""
+        digests = [engine.content_digest() for engine in self._engines()]
+        return None if not any(digests) else " ".join(str(digest) for digest in digests)
 
     def published_parameters(self) -> dict[str, Any]:
-        """Return what was given or matters, a local model by its name."""
+        """Return the parameters without the unset ones; a local model is published by name."""
         published = super().published_parameters()
         published["model"] = self._engine.published_parameters()["model"]
         if self.judge:
@@ -165,18 +167,18 @@ class LanguageModelClassifier(Classifier):
         return {name: value for name, value in published.items() if value is not None}
 
     def chat_model(self) -> ChatModel:
-        """Return the model that is asked; it is loaded when it is."""
+        """Return the model; it is loaded on the first request."""
         return self._engine.chat_model()
 
     def judge_model(self) -> ChatModel:
-        """Return the model that judges wording."""
+        """Return the model that converts wording to a number."""
         return self._judge.chat_model() if self.judge else self.chat_model()
 
     def fit(self, training: TrainingSet, *, loss: Loss, seed: int) -> None:
-        """Draw the examples; nothing is trained, so the loss plays no part."""
+        """Draw the examples; nothing is trained, so `loss` is unused."""
         counts = np.bincount(np.asarray(training.labels), minlength=training.n_classes)
         self._frequencies = counts / counts.sum()
-        self._survey = Survey(
+        self._responses = Responses(
             self._confidence(self._task(training, seed)),
             temperature=self.temperature,
             draws=self.draws,
@@ -187,98 +189,99 @@ class LanguageModelClassifier(Classifier):
 
     def predict(self, inputs: Any, outputs: frozenset[str]) -> Outputs:
         """Return the log-probabilities (n, K) of n texts."""
-        survey = self._survey
+        responses = self._responses
         answers = self.answers or Answers.in_memory()
         with closing(self.chat_model()) as model:
             if self.contextual and self._content_free is None:
-                self._content_free = self._without_content(survey, model, answers)
-            rows = survey.rows(model, list(inputs), answers, judge=self.judge_model)
+                self._content_free = self._content_free_probabilities(responses, model, answers)
+            rows = responses.rows(model, list(inputs), answers, judge=self.judge_model)
         self._check_missing(rows)
         if self._content_free is not None:
             rows = [None if row is None else row / self._content_free for row in rows]
         filled = np.array([self._frequencies if row is None else row / row.sum() for row in rows])
-        clipped = np.maximum(filled.reshape(-1, len(self._frequencies)), LEAST_PROBABILITY)
+        clipped = np.maximum(filled.reshape(-1, len(self._frequencies)), MIN_PROBABILITY)
         logits = np.log(clipped / clipped.sum(axis=1, keepdims=True))
         self._report(model)
         return Outputs(logits=logits.astype(np.float32))
 
     def expected_usage(self, training: TrainingSet, inputs: Any, *, seed: int) -> Usage:
-        """Return what all texts take, by the length of up to 20 prompts."""
-        way = self._confidence(self._task(training, seed))
+        """Return the expected usage for all texts, estimated from up to 20 prompts."""
+        confidence = self._confidence(self._task(training, seed))
         texts = [str(text) for text in inputs]
         return expected_usage(
-            way, texts, draws=self.draws, model=self.chat_model(), judge=self.judge_model
+            confidence, texts, draws=self.draws, model=self.chat_model(), judge=self.judge_model
         )
 
-    def _task(self, training: TrainingSet, seed: int) -> ReadingTask:
+    def _task(self, training: TrainingSet, seed: int) -> ClassificationTask:
         names = training.label_names or tuple(f"class {k}" for k in range(training.n_classes))
-        return ReadingTask(
+        return ClassificationTask(
             task=training.task or "a text",
             label_names=names,
             label_descriptions=training.label_descriptions,
             examples=_examples(training, self.examples_per_class, seed),
         )
 
-    def _confidence(self, task: ReadingTask) -> Confidence:
+    def _confidence(self, task: ClassificationTask) -> Confidence:
         if self.confidence == "tpu":
             return TokenProbability(task)
         if self.confidence == "nvu":
             return StatedNumber(task, structured=self.structured)
         return JudgedWords(task)
 
-    def _without_content(
-        self, survey: Survey, model: ChatModel, answers: Answers
+    def _content_free_probabilities(
+        self, responses: Responses, model: ChatModel, answers: Answers
     ) -> NDArray[np.float64]:
-        """Return the mean probabilities (K,) of inputs without content."""
-        found = survey.of_texts(model, CONTENT_FREE, answers)
-        if not found:
+        """Return the mean probabilities (K,) for content-free inputs."""
+        probabilities = responses.of_texts(model, CONTENT_FREE, answers)
+        if not probabilities:
             raise ConfigurationError(
-                "classifier llm: the model gives no class to an input without content, so "
-                "contextual=true has nothing to divide by: set contextual=false."
+                "classifier llm: the model names no class for a content-free input, which "
+                "contextual=true requires: set contextual=false."
             )
-        return np.maximum(np.mean(found, axis=0), LEAST_PROBABILITY)
+        return np.maximum(np.mean(probabilities, axis=0), MIN_PROBABILITY)
 
     def _check_missing(self, rows: Sequence[NDArray[np.float64] | None]) -> None:
         missing = sum(row is None for row in rows)
         if missing > self.most_missing * len(rows):
             raise DataError(
-                f"classifier llm: {missing:,} of {len(rows):,} texts got no reply that can be read "
-                f"({self._survey.reasons()}), more than most_missing={self.most_missing:g} of "
-                "them: take another model or confidence=, or raise most_missing."
+                f"classifier llm: {missing:,} of {len(rows):,} texts got no reply that can be "
+                f"parsed ({self._responses.reasons()}), more than most_missing="
+                f"{self.most_missing:g}: use another model or confidence=, or raise most_missing."
             )
 
     def _report(self, model: ChatModel) -> None:
-        survey = self._survey
-        self.usage = survey.usage
+        responses = self._responses
+        self.usage = responses.usage
         self.notes = []
-        if survey.missing:
+        if responses.missing:
+            missing, reasons = responses.missing.total(), responses.reasons()
             self.notes.append(
-                f"{survey.missing.total():,} of {survey.asked:,} texts are missing "
-                f"({survey.reasons()}): their forecast is the class frequencies of the training set"
+                f"{missing:,} of {responses.asked:,} texts are missing ({reasons}): their forecast "
+                "is the class frequencies of the training set"
             )
         revision = model.identity.get("revision")
-        self.model_revision = str(revision) if revision else ", ".join(survey.served) or None
+        self.model_revision = str(revision) if revision else ", ".join(responses.served) or None
 
     @cached_property
     def _engine(self) -> Engine:
-        return engine(self.engine, self._options())
+        return create_engine(self.engine, self._options())
 
     @cached_property
     def _judge(self) -> Engine:
-        return engine(*judge_options(self.judge, self.engine, self._options()), role="judge")
+        return create_engine(*judge_options(self.judge, self.engine, self._options()), role="judge")
 
     def _engines(self) -> list[Engine]:
         return [self._engine, self._judge] if self.judge else [self._engine]
 
     def _options(self) -> Mapping[str, Any]:
-        """Return the parameters that the engine is made with: those that are set."""
-        given = {name: getattr(self, name) for name in ("model", *ENGINE_OPTIONS)}
-        given["structured"] = self.structured or None
-        return {name: value for name, value in given.items() if value is not None}
+        """Return the parameters for the engine that are set."""
+        options = {name: getattr(self, name) for name in ("model", *ENGINE_OPTIONS)}
+        options["structured"] = self.structured or None
+        return {name: value for name, value in options.items() if value is not None}
 
 
 def _examples(training: TrainingSet, count: int, seed: int) -> tuple[tuple[str, ...], ...]:
-    """Draw `count` real texts of each class, fewer where there are fewer."""
+    """Draw up to `count` real texts of each class."""
     rng = np.random.default_rng(seed_for("few-shot", seed))
     labels = np.where(np.asarray(training.synthetic), -1, np.asarray(training.labels))
     drawn = []

@@ -6,40 +6,45 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fgbench.report.ablation_points import CONTROLS, Point
-from fgbench.report.correlation import FEWEST_FOR_INTERVAL, Correlation, smallest_separable
-from fgbench.report.fitg_table_5 import N, fitg_table_5
+from fgbench.calibration.statistics import CONFIDENCE
+from fgbench_plugins.studies.ablation_points import CONTROLS, Point
+from fgbench_plugins.studies.correlation import (
+    FEWEST_FOR_INTERVAL,
+    Correlation,
+    smallest_separable,
+)
+from fgbench_plugins.studies.fitg_table_5 import N, fitg_table_5
 
 if TYPE_CHECKING:
-    from fgbench.report.ablation import Series
+    from fgbench_plugins.studies.ablation import Series
 
 WIDTH = 80
 _NAMES = {"accuracy": "accuracy", "ece": "ECE"}
 
 
 def ablation_text(series: Sequence[Series]) -> str:
-    """Return the tables of every series, and the paper's Table 5."""
+    """Return the tables of all series and the paper's Table 5."""
     lines = _wrapped(
         "Self-calibration ablation (FITG, Table 5): is it a language model that classifies well, "
         "or one that is well calibrated, whose texts help? Correlations across data sets."
     )
-    for each in series:
-        lines += ["", *_series_lines(each)]
+    for one in series:
+        lines += ["", *_series_lines(one)]
     lines += ["", *_paper_lines()]
     return "\n".join(lines) + "\n"
 
 
 def _series_lines(series: Series) -> Iterator[str]:
-    yield from _wrapped(f"{series.llm} as classifier, and what retraining gave: {series.setting}")
+    yield from _wrapped(f"{series.llm} as classifier; retrained: {series.setting}")
     yield from _wrapped(
-        f"{series.details}; the ECE is {series.ece}; gains in percent of the control's value, "
-        "positive is better",
+        f"{series.details}; ECE: {series.ece}; gains in percent of the control's value, positive "
+        "is better",
         "  ",
     )
     yield ""
     yield from _point_lines(series.points)
-    for dataset, reason in series.left_out:
-        yield from _wrapped(f"left out: {dataset}: {reason}", "  ")
+    for dataset, reason in series.skipped:
+        yield from _wrapped(f"skipped {dataset}: {reason}", "  ")
     yield ""
     yield _row("LLM's", "with gain in", "against", "n", "Pearson", "Spearman")
     for x, y, versus in _shown():
@@ -50,29 +55,29 @@ def _series_lines(series: Series) -> Iterator[str]:
         gain = _NAMES[y] if versus else "(its ECE)"
         yield _row(_NAMES[x], gain, versus or "", str(pair[0].n), _cell(pair[0]), _cell(pair[1]))
     yield ""
-    yield from _wrapped(what_it_shows(series), "  ")
+    yield from _wrapped(conclusion(series), "  ")
 
 
-def what_it_shows(series: Series) -> str:
-    """Say in a sentence or two what so many data sets can show, reckoned from their number."""
+def conclusion(series: Series) -> str:
+    """Return a sentence or two on what this number of data sets can show."""
     n = len(series.points)
     least = smallest_separable(n)
     if least is None:
         return (
-            f"n = {n}: no interval exists for fewer than {FEWEST_FOR_INTERVAL} data sets, and "
-            "nothing can be concluded."
+            f"n = {n}: no interval exists for fewer than {FEWEST_FOR_INTERVAL} data sets; nothing "
+            "can be concluded."
         )
-    found = [
+    coefficients = [
         series.find(x, y, versus, "percent" if versus else None, "pearson")
         for x, y, versus in _shown()
     ]
-    intervals = [each.ci95 for each in found if each.ci95 is not None]
-    apart = sum(low > 0 or high < 0 for low, high in intervals)
+    intervals = [item.ci95 for item in coefficients if item.ci95 is not None]
+    separable = sum(low > 0 or high < 0 for low, high in intervals)
     return (
-        f"n = {n}: a Pearson correlation below {least:.2f} in size cannot be told from none (95 %, "
-        f"Fisher's z). Of the {len(intervals)} intervals above, {apart} leave out 0; of as many "
-        f"correlations of unrelated figures, {0.05 * len(intervals):.1f} would. The uncertainty of "
-        "each figure itself comes on top."
+        f"n = {n}: a Pearson correlation below {least:.2f} in size cannot be distinguished from 0 "
+        f"(95 %, Fisher's z). Of the {len(intervals)} intervals above, {separable} exclude 0; "
+        f"{(1 - CONFIDENCE) * len(intervals):.1f} would by chance if nothing were correlated. The "
+        "uncertainty of accuracies, ECEs and gains themselves is not included."
     )
 
 
@@ -100,21 +105,21 @@ def _point_lines(points: Sequence[Point]) -> Iterator[str]:
 
 def _paper_lines() -> Iterator[str]:
     yield from _wrapped(
-        f"The paper's figures: Llama-2-7b-chat and BERT-base, {N} data sets (Ba, Mancenido, Pan "
-        "2024, Table 5); the intervals are ours. They cannot be recomputed: the paper does not "
-        "print the LLM's accuracy and ECE."
+        f"As published: Llama-2-7b-chat and BERT-base, {N} data sets (Ba, Mancenido and Pan 2024, "
+        "Table 5); the intervals are ours. These coefficients cannot be recomputed: the paper does "
+        "not print the LLM's accuracy and ECE."
     )
     yield _row("LLM's", "with gain in", "against", "n", "Pearson", "")
-    found = fitg_table_5()
-    for (x, y), each in found.items():
+    table = fitg_table_5()
+    for (x, y), coefficient in table.items():
         gain, versus = ("(its ECE)", "") if y == "llm_ece" else (_NAMES[y], "baseline")
-        yield _row(_NAMES[x], gain, versus, str(each.n), _cell(each), "")
+        yield _row(_NAMES[x], gain, versus, str(coefficient.n), _cell(coefficient), "")
     least = smallest_separable(N)
     assert least is not None
-    apart = sum(each.ci95[0] > 0 or each.ci95[1] < 0 for each in found.values() if each.ci95)
+    separable = sum(item.ci95[0] > 0 or item.ci95[1] < 0 for item in table.values() if item.ci95)
     yield from _wrapped(
-        f"n = {N}: below {least:.2f} in size, none can be told from no correlation; {apart} of "
-        f"these {len(found)} intervals leave out 0.",
+        f"n = {N}: below {least:.2f} in size, none can be distinguished from 0; {separable} of "
+        f"these {len(table)} intervals exclude 0.",
         "  ",
     )
 
@@ -123,13 +128,13 @@ def _row(x: str, y: str, versus: str, n: str, pearson: str, spearman: str) -> st
     return f"  {x:<8} {y:<12} {versus:<8}{n:>3}  {pearson:<20}  {spearman}".rstrip()
 
 
-def _cell(found: Correlation) -> str:
-    if found.value is None:
+def _cell(coefficient: Correlation) -> str:
+    if coefficient.value is None:
         return "—"
-    value = _signed(found.value, 2)
-    if found.ci95 is None:
+    value = _signed(coefficient.value, 2)
+    if coefficient.ci95 is None:
         return f"{value} [no interval]"
-    return f"{value} [{_signed(found.ci95[0], 2)}, {_signed(found.ci95[1], 2)}]"
+    return f"{value} [{_signed(coefficient.ci95[0], 2)}, {_signed(coefficient.ci95[1], 2)}]"
 
 
 def _signed(value: float, digits: int) -> str:

@@ -1,7 +1,7 @@
-"""What generators by language model have in common: FITG's two stages over any chat model.
+"""The base class of language model generators: FITG's two stages with any chat model.
 
-A subclass says which model (`chat_model`) and adds its own parameters. What is said and how
-answers are read is here, how they are had, stored and counted is the harness's (`fgbench.Answers`).
+A subclass provides the model (`chat_model`) and its parameters. This class builds prompts and
+parses answers; the harness requests, stores and counts them (`fgbench.Answers`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from fgbench import (
     Sampling,
     Usage,
 )
-from fgbench_plugins.language_models.counting import UsageCounter
 from fgbench_plugins.language_models.labels import (
     NO_LOGPROBS,
     Label,
@@ -53,24 +52,26 @@ from fgbench_plugins.language_models.templates import (
     read_template,
     template_digest,
 )
+from fgbench_plugins.language_models.usage_counter import UsageCounter
 
 _LABEL_TOKENS = 40
-_USUAL_LABEL_TOKENS = 8
+_TYPICAL_LABEL_TOKENS = 8
 _LOGPROB_TOKENS = 4
 _ALTERNATIVES = 20
-_RENDERED = 20
+_SAMPLED_PROMPTS = 20
 
 
 class LanguageModelGenerator(Generator):
-    """Texts written and labelled by a language model.
+    """Texts written and labeled by a language model.
 
-    `strategy` is what is asked for: FITG's pattern text at an asked probability, or PromptMix
-    (Sahu et al. 2023); `template` a file with your own wording. `texts` are asked for in each of
-    `samples` replies a request. Of more than `example_classes` classes, only those near the source
-    are shown with examples. `structured` wants JSON by a schema, where the server can.
+    `strategy` is "fitg", texts like a source text at a requested probability, or "promptmix" (Sahu
+    et al. 2023). `template` is a file with custom prompts. Each request gets `samples` replies with
+    `texts` texts each. With more than `example_classes` classes, only those near the source are
+    shown with examples. `structured` requests JSON by a schema if the server supports it.
 
-    `relabel_by` reads the label from the reply's text, or takes the likeliest by the log-
-    probabilities of its first token; `relabeler` is another generator that labels instead.
+    `relabel_by="text"` reads the label from the text of the reply, "logprobs" takes the most
+    probable label by the log-probabilities of the first token. `relabeler` is another generator
+    that does the labeling.
     """
 
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.1
@@ -90,39 +91,39 @@ class LanguageModelGenerator(Generator):
 
     @abstractmethod
     def chat_model(self) -> ChatModel:
-        """Return the engine that answers; a model is loaded when it is first asked, not here."""
+        """Return the engine, without loading a model; that happens on the first request."""
 
     def price(self) -> Price | None:
-        """Return what tokens cost, None if that is not known; for plans."""
+        """Return the price of tokens, None if unknown; used in plans."""
         return Price()
 
     def __post_init__(self) -> None:
         self._read_template()
 
     def content_digest(self) -> str | None:
-        """Return the template's digest; an engine with a local model adds that one's."""
+        """Return the digest of the template; subclasses with a local model return the model's."""
         return template_digest(self.template) if self.template else None
 
     def prepare(self, task: GenerationTask) -> None:
-        """Lay out the prompts of a task."""
+        """Prepare the prompts of a task."""
         self._task = task
         self._prompts = self.prompts(task)
         self._samplings = self._sampling_of_texts(), self._sampling_of_labels(task)
-        self._asked: Answers = self.answers or Answers.in_memory()
+        self._answers: Answers = self.answers or Answers.in_memory()
         self._usage = UsageCounter()
         self._model = self.chat_model()
 
     def prompts(self, task: GenerationTask) -> Prompts:
-        """Return what is said to the model in the two stages.
+        """Return the prompts for the two stages.
 
-        Raises `ConfigurationError` if there are too many classes to tell by a token.
+        Raises `ConfigurationError` if there are too many classes to distinguish by one token.
         """
         strategy = FitgPrompts if self.strategy == "fitg" else PromptMixPrompts
         prompts = strategy(task, self._form())
         if self.relabel_by == "logprobs" and not prompts.options:
             raise ConfigurationError(
-                f"relabel_by=logprobs tells up to 26 classes apart by one token, and "
-                f"{task.dataset_name} has {task.n_classes}: set relabel_by=text."
+                f"relabel_by=logprobs supports up to 26 classes, and {task.dataset_name} has "
+                f"{task.n_classes}: set relabel_by=text."
             )
         template = self._read_template()
         if template is None:
@@ -130,43 +131,43 @@ class LanguageModelGenerator(Generator):
         return TemplatePrompts(task, prompts.form, template, prompts)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
-        """Ask for each request `samples` times, all in one call, and read the replies."""
+        """Ask `samples` times per request, all in one call, and parse the replies."""
         chats = [chat for request in requests for chat in self._chats(self._prompts, request)]
-        feed = zip(chats, self._ask(chats), strict=True)
-        return [self._result(request, list(islice(feed, self.samples))) for request in requests]
+        pairs = zip(chats, self._ask(chats), strict=True)
+        return [self._result(request, list(islice(pairs, self.samples))) for request in requests]
 
     def relabel(self, requests: Sequence[RelabelRequest]) -> list[Relabeling]:
         """Ask for the class of each text, at temperature 0.
 
-        Raises `ConfigurationError` where labels are read from log-probabilities, and the first
-        answer has none.
+        Raises `ConfigurationError` if labels are read from log-probabilities and the first answer
+        has none.
         """
         chats = [self._label_chat(self._prompts, str(item.input)) for item in requests]
         if self.relabel_by == "logprobs":
             self._require_logprobs(chats[:1])
-        feed = zip(chats, self._ask(chats), strict=True)
-        return [self._relabeling(chat, answer) for chat, answer in feed]
+        pairs = zip(chats, self._ask(chats), strict=True)
+        return [self._relabeling(chat, answer) for chat, answer in pairs]
 
     def close(self) -> None:
-        """Let go of the model."""
+        """Release the model."""
         model = self.__dict__.pop("_model", None)
         if model is not None:
             model.close()
 
     @property
     def candidates_per_request(self) -> int:
-        """As many as there are texts in all replies to it."""
+        """The number of texts in all replies to a request."""
         return self.samples * self.texts
 
     def expected_usage(self, task: GenerationTask, requests: Sequence[GenerationRequest]) -> Usage:
-        """Return what generation takes, and relabelling by itself, by up to 20 prompts."""
+        """Return the usage of generation and of its own relabeling, from up to 20 prompts."""
         if not requests:
             return Usage()
         prompts = self.prompts(task)
-        shown = requests[:: -(-len(requests) // _RENDERED)]
-        prompt = sum(_tokens(prompts.generation(request)) for request in shown) / len(shown)
-        sources = [str(request.source).encode("utf-8", "replace") for request in shown]
-        length = sum(-(-len(text) // 4) for text in sources) / len(shown)
+        sampled = requests[:: -(-len(requests) // _SAMPLED_PROMPTS)]
+        prompt = sum(_tokens(prompts.generation(request)) for request in sampled) / len(sampled)
+        sources = [str(request.source).encode("utf-8", "replace") for request in sampled]
+        length = sum(-(-len(text) // 4) for text in sources) / len(sampled)
         reply = min(self.max_tokens, self.texts * (length + 8))
         usage = self._expected(len(requests) * self.samples, prompt, reply)
         if not self.relabeler:
@@ -175,13 +176,13 @@ class LanguageModelGenerator(Generator):
         return usage
 
     def expected_relabeling(self, task: GenerationTask, inputs: Sequence[Any]) -> Usage:
-        """Return what relabelling takes, by up to 20 prompts."""
+        """Return the usage of relabeling, estimated from up to 20 prompts."""
         if not inputs:
             return Usage()
         prompts = self.prompts(task)
-        shown = inputs[:: -(-len(inputs) // _RENDERED)]
-        prompt = sum(_tokens(prompts.relabeling(str(text))) for text in shown) / len(shown)
-        return self._expected(len(inputs), prompt, _USUAL_LABEL_TOKENS)
+        sampled = inputs[:: -(-len(inputs) // _SAMPLED_PROMPTS)]
+        prompt = sum(_tokens(prompts.relabeling(str(text))) for text in sampled) / len(sampled)
+        return self._expected(len(inputs), prompt, _TYPICAL_LABEL_TOKENS)
 
     def _expected(self, requests: int, prompt: float, reply: float) -> Usage:
         tokens = round(requests * prompt), round(requests * reply)
@@ -196,10 +197,10 @@ class LanguageModelGenerator(Generator):
         )
 
     def _ask(self, chats: Sequence[ChatRequest]) -> Iterator[ChatAnswer]:
-        return self._asked.ask(self._model, chats, is_refusal=is_refusal)
+        return self._answers.ask(self._model, chats, is_refusal=is_refusal)
 
     def _chats(self, prompts: Prompts, request: GenerationRequest) -> Iterator[ChatRequest]:
-        """Yield the chats of a request: the draws of one source are all distinct."""
+        """Yield the chats of a request; all draws of a source are distinct."""
         messages = prompts.generation(request)
         first = prompts.occasion(request) * self.samples
         for draw in range(first, first + self.samples):
@@ -260,7 +261,7 @@ class LanguageModelGenerator(Generator):
         source = str(request.source)
         for item in parse_texts(
             answer.text,
-            wanted=self.texts,
+            n_requested=self.texts,
             names=self._task.label_names,
             source=source,
             prompt=[message.content for message in messages],
@@ -284,12 +285,12 @@ class LanguageModelGenerator(Generator):
         )
 
     def _require_logprobs(self, chats: Sequence[ChatRequest]) -> None:
-        """Raise if the model answers a chat without log-probabilities."""
+        """Raise if the answers to chats have no log-probabilities."""
         for answer in self._ask(chats):
             if answer.ok and answer.tokens is None:
                 raise ConfigurationError(
-                    "relabel_by=logprobs: the server gives no log-probabilities; set "
-                    "relabel_by=text, or relabeler= to a model that has them."
+                    "relabel_by=logprobs: the server returns no log-probabilities; set "
+                    "relabel_by=text, or relabeler= to a model that returns them."
                 )
 
     def _read(self, text: str, answer: ChatAnswer) -> Label:
@@ -307,7 +308,7 @@ class LanguageModelGenerator(Generator):
 
 
 def _tokens(messages: Sequence[Message]) -> int:
-    """Return about how many tokens a prompt has, without a tokenizer."""
+    """Return the approximate number of tokens of a prompt, without a tokenizer."""
     return ChatModel.count_tokens(_NO_MODEL, tuple(messages))
 
 

@@ -1,4 +1,4 @@
-"""One data set of the self-calibration ablation: the language model's figures, and the gains."""
+"""One data set of the self-calibration ablation: the language model's metrics and the gains."""
 
 from __future__ import annotations
 
@@ -6,30 +6,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fgbench.leaderboard.build import control_of
-
 if TYPE_CHECKING:
-    from fgbench.leaderboard.models import Entry
-    from fgbench.report.view import Names
+    from fgbench import Controls, Entry
+    from fgbench_plugins.studies.names import ShortNames
 
 CONTROLS = ("baseline", "real")
 
 
 @dataclass(frozen=True)
 class Gain:
-    """What retraining on synthetic texts gave against a control; positive is better."""
+    """The gain from retraining on synthetic texts over a control; positive is better."""
 
     versus: str
     metric: str
-    """accuracy: how much it rose; ece: how much it fell."""
+    """accuracy (the increase) or ece (the decrease)."""
     absolute: float
     percent: float | None
-    """Of the control's value; None where that is 0."""
+    """In percent of the control's value; None where that is 0."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One data set of a series: two entries, and what each says."""
+    """One data set of a series: the language model's entry, the retrained one and its gains."""
 
     dataset: str
     digest: str
@@ -40,37 +38,37 @@ class Point:
     gains: tuple[Gain, ...]
 
     def gain(self, versus: str, metric: str, unit: str) -> float | None:
-        """Return one gain; None where there is none."""
-        for each in self.gains:
-            if (each.versus, each.metric) == (versus, metric):
-                return each.percent if unit == "percent" else each.absolute
+        """Return one gain, or None where it is missing."""
+        for gain in self.gains:
+            if (gain.versus, gain.metric) == (versus, metric):
+                return gain.percent if unit == "percent" else gain.absolute
         return None
 
 
 def point_of(
-    entry: Entry, few_shot: Sequence[Entry], entries: Sequence[Entry], ece: str, names: Names
+    entry: Entry, few_shot: Sequence[Entry], controls: Controls, ece: str, names: ShortNames
 ) -> Point | str:
-    """Return the data set's point, or why it has none."""
+    """Return the point of the entry's data set, or the reason why it has none."""
     same = [other for other in few_shot if other.dataset.digest == entry.dataset.digest]
     if not same:
         if any(other.dataset.name == entry.dataset.name for other in few_shot):
             return "the language model was run on other rows of it"
         return "the language model was not run on it"
-    # Protocol and loss are nothing to a model that is not trained: either entry will do.
+    # Protocol and loss do not affect a model that is not trained: any of its entries will do.
     model = min(same, key=lambda other: (other.protocol != entry.protocol, other.id))
     for name in ("accuracy", ece):
-        for each, whose in ((model, "language model's"), (entry, "retrained classifier's")):
-            if name not in each.metrics:
-                return f"the {whose} {name} is not there"
+        for owner, whose in ((model, "language model's"), (entry, "retrained classifier's")):
+            if name not in owner.metrics:
+                return f"the {whose} {name} is missing"
     gains = tuple(
         gain
         for versus in CONTROLS
-        for gain in _gains(entry, control_of(entry, versus, entries), versus, ece)
+        for gain in _gains(entry, controls.of(entry, versus), versus, ece)
     )
     if not gains:
-        return "neither its baseline nor its real control is there"
+        return "both its baseline and its real control are missing"
     return Point(
-        dataset=names.short("dataset", entry.dataset),
+        dataset=names.of(entry, "dataset"),
         digest=entry.dataset.digest or "",
         llm_entry=model.id,
         entry=entry.id,
@@ -83,10 +81,10 @@ def point_of(
 def _gains(entry: Entry, control: Entry | None, versus: str, ece: str) -> list[Gain]:
     if control is None or not {"accuracy", ece} <= control.metrics.keys():
         return []
-    found = []
+    gains = []
     for metric, name, sign in (("accuracy", "accuracy", 1), ("ece", ece, -1)):
         by_seed = dict(zip(control.seeds, control.metrics[name].per_seed, strict=True))
         before = sum(by_seed[seed] for seed in entry.seeds) / len(entry.seeds)
         gain = sign * (entry.metrics[name].mean - before)
-        found.append(Gain(versus, metric, gain, 100 * gain / before if before else None))
-    return found
+        gains.append(Gain(versus, metric, gain, 100 * gain / before if before else None))
+    return gains

@@ -1,4 +1,4 @@
-"""What generators have in common whose language model runs in this process."""
+"""The base class of generators whose language model runs in this process."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from fgbench_plugins.generators.llm import LanguageModelGenerator
+from fgbench_plugins.generators.llm_generator import LanguageModelGenerator
 from fgbench_plugins.language_models.local_model import LocalModel
 
 
 class LocalModelGenerator(LanguageModelGenerator):
     """Texts by a model in this process: a folder, or a hub id at `revision` (a commit pins it).
 
-    Only weights in safetensors are read, and code that comes with a model is never run. `dtype` of
-    "auto" is what the model was published in.
+    Only safetensors weights are read, and code that comes with a model is never run. `dtype="auto"`
+    is the type in which the model was published.
     """
 
     model: Annotated[str, Field(min_length=1)]
@@ -30,29 +30,29 @@ class LocalModelGenerator(LanguageModelGenerator):
     @classmethod
     @abstractmethod
     def require(cls) -> None:
-        """Raise `PluginError` or `ConfigurationError` where the engine cannot run."""
+        """Raise `PluginError` or `ConfigurationError` if the engine cannot run."""
 
     def local_model(self) -> LocalModel:
-        """Return the model, which is looked for when it is needed."""
+        """Return the model, which is located on first use."""
         return LocalModel(self.model, self.revision)
 
     def preflight(self) -> None:
-        """Raise if the engine cannot run here, or the model cannot be had; it is fetched now."""
+        """Download the model; raise if it is unavailable or the engine cannot run here."""
         self.require()
         self.local_model().folder  # noqa: B018 - raises
 
     def content_digest(self) -> str:
         """Return the model's commit, or the digest of its folder.
 
-        For a commit no weights are needed, so that its answers can be replayed anywhere.
+        A commit needs no weights, so that its answers can be replayed on any machine.
         """
         model = self.local_model()
         if not model.is_known:
-            self.require()  # the hub's library comes with the engine
+            self.require()  # the extra of the engine includes the hub library
         return model.revision
 
     def published_parameters(self) -> dict[str, Any]:
-        """Return the parameters; of a local model, the name of its folder, not where it lies."""
+        """Return the parameters; a local model is published by folder name, not by path."""
         published = super().published_parameters()
         folder = Path(self.model).expanduser().is_dir()
         return published | ({"model": self.local_model().name} if folder else {})

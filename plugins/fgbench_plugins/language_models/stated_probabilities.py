@@ -1,7 +1,7 @@
-"""The probabilities that a model states beside a text: "(55% negative, 45% positive)" and the like.
+"""The probabilities that a model states next to a text, such as "(55% negative, 45% positive)".
 
-A claim counts only if each number's class is named. A bare percentage is recognised, so that it
-does not end up in the text, and claims nothing.
+Probabilities count only if the class of each is named. A bare percentage is recognized, so that it
+does not become part of the text, but yields no probabilities.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ _FILLERS = re.compile(
     r"|score|of|to|for|the|a|an|is|are|and|or|be|being|belongs?|belonging|class|label|about|approx"
     r"|approximately|around|roughly|text|this|it|with|category|estimated|y|x|in|as)\b"
 )
-_TELLTALE = re.compile(r"[%％]|\bp\s*\(|\bprob\w*|\bconfiden\w*|\blikel\w*|\bchance\b")
+_PROBABILITY_MARK = re.compile(r"[%％]|\bp\s*\(|\bprob\w*|\bconfiden\w*|\blikel\w*|\bchance\b")
 _BRACKETS = {")": "(", "]": "[", "}": "{", "）": "（", "】": "【"}
-_DASH = re.compile(r"\s+[-–—|:~]+\s*(?=\S)|\s*[-–—|]\s+|(?<=[.!?…\"”'»])\s+|[:：]\s*")
-_LONGEST = 300
+_SEPARATOR = re.compile(r"\s+[-–—|:~]+\s*(?=\S)|\s*[-–—|]\s+|(?<=[.!?…\"”'»])\s+|[:：]\s*")
+_MAX_LENGTH = 300
 
 
 def split_claim(text: str, names: Sequence[str], *, named_only: bool = False) -> tuple[str, str]:
-    """Return a text without the claim at its end, and that claim ("" if there is none).
+    """Return a text without the probabilities stated at its end, and that statement, or "".
 
-    With `named_only`, what looks like a claim must name a class or speak of probability.
+    With `named_only`, a statement must name a class or mention probability.
     """
     text = text.rstrip()
     tail = text.rstrip(" .*_,;")
@@ -36,42 +36,44 @@ def split_claim(text: str, names: Sequence[str], *, named_only: bool = False) ->
             return text[:start].rstrip(" -–—:,|*_"), text[start:]
     if named_only:
         return text, ""
-    first = max(0, len(text) - _LONGEST)
-    for match in _DASH.finditer(text, first):
+    first = max(0, len(text) - _MAX_LENGTH)
+    for match in _SEPARATOR.finditer(text, first):
         if match.start() > 0 and is_claim(text[match.end() :], names):
             return text[: match.start()].rstrip(), text[match.end() :]
     return text, ""
 
 
 def is_claim(fragment: str, names: Sequence[str], *, named_only: bool = False) -> bool:
-    """Return whether a fragment says nothing but probabilities."""
-    if not fragment or len(fragment) > _LONGEST or not re.search(r"\d", fragment):
+    """Return whether a fragment states probabilities and nothing else."""
+    if not fragment or len(fragment) > _MAX_LENGTH or not re.search(r"\d", fragment):
         return False
     tokens = _tokens(fragment, tuple(names))
     if not any(kind == "number" for kind, _ in tokens):
         return False
-    left = _pattern(tuple(names)).sub(" ", fragment.casefold())
-    named = any(kind == "class" for kind, _ in tokens)
-    told = bool(re.search(r"\bp\s*\(|\bprob\w*|\bconfiden\w*|\blikelihood\b", left))
-    if named_only and not named and not told:
+    remainder = _pattern(tuple(names)).sub(" ", fragment.casefold())
+    names_class = any(kind == "class" for kind, _ in tokens)
+    mentions_probability = bool(
+        re.search(r"\bp\s*\(|\bprob\w*|\bconfiden\w*|\blikelihood\b", remainder)
+    )
+    if named_only and not names_class and not mentions_probability:
         return False
-    if not named and not _TELLTALE.search(fragment.casefold()):
+    if not names_class and not _PROBABILITY_MARK.search(fragment.casefold()):
         return False
-    return not re.search(r"\w", _FILLERS.sub(" ", left))
+    return not re.search(r"\w", _FILLERS.sub(" ", remainder))
 
 
 def claimed_probabilities(fragment: str, names: Sequence[str]) -> tuple[float, ...] | None:
-    """Return the probability of each class (K,) as a fragment states it, None if it does not."""
+    """Return the stated probability of each class (K,), None if a fragment does not state them."""
     tokens = _tokens(fragment, tuple(names))
     if not tokens or len(tokens) % 2:
         return None
     pairs = list(zip(tokens[::2], tokens[1::2], strict=True))
     kinds = (tokens[0][0], tokens[1][0])
-    if kinds[0] == kinds[1] or any((left[0], right[0]) != kinds for left, right in pairs):
+    if kinds[0] == kinds[1] or any((first[0], second[0]) != kinds for first, second in pairs):
         return None
     stated: dict[int, float] = {}
     for pair in pairs:
-        (_, label), (_, share) = sorted(pair)  # "class" comes before "number"
+        (_, label), (_, share) = sorted(pair)  # "class" sorts before "number"
         if int(label) in stated:
             return None
         stated[int(label)] = share
@@ -79,13 +81,13 @@ def claimed_probabilities(fragment: str, names: Sequence[str]) -> tuple[float, .
 
 
 def claim_of_value(value: Any, names: Sequence[str]) -> tuple[float, ...] | None:
-    """Return the probabilities (K,) that a JSON object gives to classes by name, None if none."""
+    """Return the probabilities (K,) that a JSON object assigns to classes by name, else None."""
     if not isinstance(value, Mapping):
         return None
-    places = {_even(name): label for label, name in enumerate(names)}
+    labels = {_normalized(name): label for label, name in enumerate(names)}
     stated: dict[int, float] = {}
     for key, share in value.items():
-        label = places.get(_even(str(key)))
+        label = labels.get(_normalized(str(key)))
         if label is None:
             continue
         number = _share(share) if isinstance(share, str) else share
@@ -96,7 +98,7 @@ def claim_of_value(value: Any, names: Sequence[str]) -> tuple[float, ...] | None
 
 
 def _complete(stated: Mapping[int, float], n_classes: int) -> tuple[float, ...] | None:
-    """Return a distribution: of two classes one is enough, of more all must make up 1."""
+    """Return a distribution: one of two classes suffices; of more, all must add up to 1."""
     if not stated or any(not 0 <= share <= 1 for share in stated.values()):
         return None
     if n_classes == 2 and len(stated) == 1:
@@ -109,8 +111,8 @@ def _complete(stated: Mapping[int, float], n_classes: int) -> tuple[float, ...] 
 
 
 def _tokens(fragment: str, names: tuple[str, ...]) -> list[tuple[str, float]]:
-    """Return the classes and numbers of a fragment in their order."""
-    places = {_even(name): label for label, name in reversed(list(enumerate(names)))}
+    """Return the classes and numbers of a fragment, in order."""
+    labels = {_normalized(name): label for label, name in reversed(list(enumerate(names)))}
     tokens: list[tuple[str, float]] = []
     for match in _pattern(names).finditer(fragment.casefold()):
         if match["number"] is not None:
@@ -118,12 +120,12 @@ def _tokens(fragment: str, names: tuple[str, ...]) -> list[tuple[str, float]]:
             if share is not None:
                 tokens.append(("number", share))
         else:
-            tokens.append(("class", places.get(_even(match["name"]), -1)))
+            tokens.append(("class", labels.get(_normalized(match["name"]), -1)))
     return tokens
 
 
 def _share(text: str) -> float | None:
-    """Return a number as a share of 1: "75%", "75" and "0.75" are the same."""
+    """Return a number as a probability: "75%", "75" and "0.75" are the same."""
     bare = text.strip().rstrip("%％").strip()
     try:
         number = float(bare.replace(",", "."))
@@ -134,26 +136,26 @@ def _share(text: str) -> float | None:
 
 @lru_cache(maxsize=64)
 def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
-    """Return what finds class names, the longest first, and numbers, in case-folded text."""
-    parts = {_even(name) for name in names} - {""}
-    spelled = [
+    """Return a pattern for class names, longest first, and numbers, in case-folded text."""
+    unique = {_normalized(name) for name in names} - {""}
+    alternatives = [
         r"[\s_\-]+".join(map(re.escape, name.split()))
-        for name in sorted(parts, key=lambda name: (-len(name), name))
+        for name in sorted(unique, key=lambda name: (-len(name), name))
     ]
-    name = "|".join(spelled) or r"(?!)"
+    name = "|".join(alternatives) or r"(?!)"
     return re.compile(rf"(?<!\w)(?P<name>{name})(?!\w)|(?P<number>{_NUMBER})")
 
 
-def _even(name: str) -> str:
+def _normalized(name: str) -> str:
     return " ".join(re.split(r"[\s_\-]+", name.casefold())).strip()
 
 
 def _opening(text: str) -> int:
-    """Return where the bracket that ends a text was opened, −1 if it was not."""
+    """Return the index of the opening bracket that matches the last character, −1 if none does."""
     depth = 0
     closing, opening = text[-1], _BRACKETS[text[-1]]
-    for at in range(len(text) - 1, max(-1, len(text) - 1 - _LONGEST), -1):
-        depth += (text[at] == closing) - (text[at] == opening)
+    for index in range(len(text) - 1, max(-1, len(text) - 1 - _MAX_LENGTH), -1):
+        depth += (text[index] == closing) - (text[index] == opening)
         if depth == 0:
-            return at
+            return index
     return -1

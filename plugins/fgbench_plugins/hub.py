@@ -1,7 +1,7 @@
-"""Where a pretrained model is: a local folder, the hub's cache, or the hub.
+"""Locate a pretrained model: a local folder, the cache of the Hugging Face hub, or the hub.
 
-The hub is asked only for what is neither a folder nor in its cache, and never with HF_HUB_OFFLINE
-set. What is loaded afterwards is always a folder.
+The hub is contacted only for models that are neither a folder nor cached, and never if
+HF_HUB_OFFLINE is set. The result is always a folder.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FILES = [
     "generation_config.json",
     "1_Pooling/config.json",
 ]
-"""What a model is made of: weights as safetensors only, since pickles run code."""
+"""The files of a model: weights as safetensors only, because loading a pickle can run code."""
 
 
 @dataclass(frozen=True)
@@ -44,24 +44,24 @@ class ModelSource:
 
 
 def find_model(model: str, revision: str) -> ModelSource:
-    """Return where a model is, downloading it if need be.
+    """Return the folder and revision of a model, downloading it if necessary.
 
-    Raises `ConfigurationError` that says how to come by a model that cannot be had, and `DataError`
-    for a folder that is no model.
+    Raises `ConfigurationError` with the fix if the model is unavailable, and `DataError` for a
+    folder that does not contain a model.
     """
     local = Path(model).expanduser()
     if local.is_dir():
         _check_folder(local, model)
-        return ModelSource(model, local, _content(local))
+        return ModelSource(model, local, _content_digest(local))
     if local.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1:
-        raise ConfigurationError(f"model {model!r}: there is no such folder.")
+        raise ConfigurationError(f"model {model!r}: no such folder.")
     folder = _snapshot(model, revision)
     _check_folder(folder, model)
     return ModelSource(model, folder, folder.name)
 
 
 def _snapshot(model: str, revision: str) -> Path:
-    """Return the folder of a hub model: the cached one if it is whole, else a download."""
+    """Return the cached folder of a hub model, downloading it if it is not cached completely."""
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -91,30 +91,30 @@ def _snapshot(model: str, revision: str) -> Path:
         ) from None
     if constants.is_offline_mode():
         raise _unavailable(
-            model, "it is not in the hub's cache, and HF_HUB_OFFLINE forbids fetching it"
+            model, "not in the cache of the hub, and HF_HUB_OFFLINE forbids downloading it"
         )
     try:
         return fetch(local_only=False)
     except GatedRepoError as error:
         raise ConfigurationError(
-            f"model {model!r} is behind a licence: accept it on the model's page, then log in with "
+            f"model {model!r} is gated: accept its license on the model's page, then log in with "
             "`hf auth login` or set HF_TOKEN."
         ) from error
     except RepositoryNotFoundError as error:
-        reason = "the hub has no such public model, or HF_TOKEN does not open it"
+        reason = "the hub has no such public model, or HF_TOKEN has no access to it"
         raise _unavailable(model, reason) from error
     except RevisionNotFoundError as error:
-        raise _unavailable(model, f"the hub has no revision {revision!r} of it") from error
-    except Exception as error:  # of the network, the proxy, the disk: each library has its own
-        said = str(error).strip().partition("\n")[0]
-        reason = f"it is not cached and cannot be fetched ({type(error).__name__}: {said})"
+        raise _unavailable(model, f"the hub has no revision {revision!r} of this model") from error
+    except Exception as error:  # network, proxy or disk: each library has its own exceptions
+        message = str(error).strip().partition("\n")[0]
+        reason = f"not cached, and the download failed ({type(error).__name__}: {message})"
         raise _unavailable(model, reason) from error
 
 
 def _unavailable(model: str, reason: str) -> ConfigurationError:
     return ConfigurationError(
-        f"model {model!r}: {reason}. Run `hf download {model}` where there is a network, or "
-        "give a folder: model=PATH."
+        f"model {model!r}: {reason}. Run `hf download {model}` on a machine with network access, "
+        "or use a local folder: model=PATH."
     )
 
 
@@ -122,13 +122,13 @@ def _check_folder(folder: Path, model: str) -> None:
     missing = _missing(folder)
     if missing is not None:
         raise DataError(
-            f"model {model!r}: {folder} has no {missing}; a model is a folder as `save_pretrained` "
-            "writes it, with its tokenizer."
+            f"model {model!r}: {folder} has no {missing}; a model is a folder written by "
+            "`save_pretrained`, including its tokenizer."
         )
 
 
 def _missing(folder: Path) -> str | None:
-    """Return which kind of file a model's folder lacks, or None."""
+    """Return the name of a required file that a model folder lacks, or None."""
     if not (folder / "config.json").is_file():
         return "config.json"
     weights = ("model.safetensors", "model.safetensors.index.json")
@@ -137,8 +137,8 @@ def _missing(folder: Path) -> str | None:
     return None
 
 
-def _content(folder: Path) -> str:
-    """Return the digest of a local model's files, so that other weights are another model."""
+def _content_digest(folder: Path) -> str:
+    """Return the digest of the files of a local model, so that a change of weights shows."""
     files = tuple(
         (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in _model_files(folder)
     )
@@ -146,13 +146,13 @@ def _content(folder: Path) -> str:
 
 
 def _model_files(folder: Path) -> Iterator[Path]:
-    found = {path for pattern in _FILES for path in folder.glob(pattern) if path.is_file()}
-    yield from sorted(found)
+    paths = {path for pattern in _FILES for path in folder.glob(pattern) if path.is_file()}
+    yield from sorted(paths)
 
 
 @lru_cache(maxsize=16)
 def _digest_of(folder: Path, files: tuple[tuple[str, int, int], ...]) -> str:
-    """Hash files by name and content; sizes and times are there to notice a change."""
+    """Hash files by name and content; sizes and times only invalidate the cache."""
     total = hashlib.sha256()
     for name, size, _ in files:
         total.update(f"{Path(name).relative_to(folder).as_posix()}\0{size}\0".encode())

@@ -1,4 +1,4 @@
-"""The number in a reply that says how sure it is: one, from 0 to 100, or none."""
+"""Parse the confidence, a number from 0 to 100, that a reply states."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NO_NUMBER = "no number"
 
 _DIGITS = r"(?<![\w.,])(?P<number>-?\d{1,3}(?:[.,]\d{1,6})?)(?!\w|[.,]\d)"
 _FORMS = (
-    # "confidence: 85", "I am 85% sure", and, if nothing else is a number, "85".
+    # "confidence: 85", "I am 85% sure", and if there is no other number, "85".
     re.compile(
         r"\b(?:confidence|certainty|probability|score|sureness)\b[^\w\n-]{0,6}"
         r"(?:(?:level|score|is|of|in|percent|%|about)\b[^\w\n-]{0,4}){0,3}"
@@ -27,10 +27,10 @@ _MASK = "\x00"
 
 
 def stated_number(body: str, names: Sequence[str]) -> tuple[str, float | None]:
-    """Return a reply without its number, and the number as a share of 1; None if there is not one.
+    """Return a reply without its number, and the number as a fraction, None without a number.
 
-    Digits of class names do not count. A number with a decimal point that is at most 1 is a share
-    already, unless a percent sign follows. Two different numbers, or one beyond 100, are none.
+    Digits in class names do not count. A number of at most 1 with a decimal point and without a
+    percent sign is taken as a fraction. Several different numbers, or one above 100, yield None.
     """
     masked = _without_names(body, names)
     for form in _FORMS:
@@ -46,7 +46,7 @@ def stated_number(body: str, names: Sequence[str]) -> tuple[str, float | None]:
 
 
 def json_statement(body: str) -> tuple[str, float | None]:
-    """Return the label and the number of a reply in JSON; the reply and None if it is not."""
+    """Return the label and the number of a reply in JSON, otherwise the reply and None."""
     start = body.find("{")
     if start < 0:
         return body, None
@@ -54,8 +54,8 @@ def json_statement(body: str) -> tuple[str, float | None]:
         value, _ = json.JSONDecoder(strict=False).raw_decode(body, start)
     except (ValueError, RecursionError):
         return body, None
-    label = _under(value, _LABEL_KEY)
-    number = _under(value, _NUMBER_KEY)
+    label = _first_value(value, _LABEL_KEY)
+    number = _first_value(value, _NUMBER_KEY)
     if label is None or number is None or isinstance(number, bool):
         return body, None
     if isinstance(number, str):
@@ -65,7 +65,7 @@ def json_statement(body: str) -> tuple[str, float | None]:
     return str(label), _share(repr(number), percent=False)
 
 
-def _under(value: dict[str, Any], key: re.Pattern[str]) -> Any:
+def _first_value(value: dict[str, Any], key: re.Pattern[str]) -> Any:
     return next((entry for name, entry in value.items() if key.fullmatch(name)), None)
 
 
@@ -78,13 +78,13 @@ def _share(digits: str, percent: bool) -> float | None:
 
 
 def _without_names(body: str, names: Sequence[str]) -> str:
-    """Return the text with class names blotted out, of the same length."""
-    spelled = [
+    """Return a text of the same length with class names masked."""
+    patterns = [
         r"[\s_\-]+".join(map(re.escape, re.split(r"[\s_\-]+", name.strip())))
         for name in sorted(names, key=len, reverse=True)
         if re.search(r"\d", name)
     ]
-    if not spelled:
+    if not patterns:
         return body
-    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(spelled)})(?!\w)", re.IGNORECASE)
+    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(patterns)})(?!\w)", re.IGNORECASE)
     return pattern.sub(lambda match: _MASK * len(match[0]), body)

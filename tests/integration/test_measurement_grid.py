@@ -1,12 +1,13 @@
-"""`fgbench report --full`: the grid of every entry of a run, as CSV."""
+"""`fgbench grid`: the measurement grid of every entry of a run, as CSV."""
 
 import csv
+import io
 
 import pytest
 
 from fgbench.calibration import ece, top_label
 from fgbench.calibration.grid import BIN_COUNTS, FAMILIES, OTHERS
-from fgbench.leaderboard.files import read_board, read_predictions
+from fgbench.leaderboard.files import read_board, read_predictions, write_board
 from support.boards import make_run
 
 
@@ -15,11 +16,10 @@ def rows_of(path):
         return list(csv.DictReader(stream))
 
 
-def test_full_grid_covers_every_entry_and_seed(tmp_path, fgbench):
+def test_grid_covers_every_entry_and_seed(tmp_path, fgbench):
     run = tmp_path / "run"
     make_run(run)
-    done = fgbench("report", run, "--full")
-    assert done.stdout.strip() == str(run / "grid.csv")
+    fgbench("grid", run, "-o", run / "grid.csv")
     rows = rows_of(run / "grid.csv")
     board = read_board(run)
     entries = [each for each in board.entries if each.calibrator.name in ("none", "temperature")]
@@ -43,10 +43,16 @@ def test_full_grid_covers_every_entry_and_seed(tmp_path, fgbench):
 def test_grid_csv_escapes_spreadsheet_formulas(tmp_path, fgbench):
     run = tmp_path / "run"
     make_run(run, dataset='=HYPERLINK("x")')
-    fgbench("report", run, "--full", "-o", tmp_path / "grid.csv")
+    fgbench("grid", run, "-o", tmp_path / "grid.csv")
     assert {row["dataset"] for row in rows_of(tmp_path / "grid.csv")} == {'\'=HYPERLINK("x")'}
 
 
-def test_full_and_ablation_together_are_refused(tmp_path, fgbench):
-    done = fgbench("report", tmp_path, "--full", "--ablation", code=2)
-    assert "--full and --ablation are two reports" in done.stderr
+def test_grid_is_printed_and_missing_calibrator_reported(tmp_path, fgbench):
+    run = tmp_path / "run"
+    make_run(run)
+    board = read_board(run)
+    plain = [entry for entry in board.entries if entry.calibrator.name == "none"]
+    write_board(board.model_copy(update={"entries": plain}), run / "leaderboard.json")
+    done = fgbench("grid", run)
+    assert {row["stage"] for row in csv.DictReader(io.StringIO(done.stdout))} == {"before"}
+    assert done.stderr == "No \"after\" rows: the run has no calibrator 'temperature'.\n"

@@ -1,0 +1,72 @@
+"""The receipt of a finished run: what its folder was written from, and the digest of each file.
+
+A rerun whose stages all lead to the same artifacts, with the same fgbench and packages, finds its
+folder up to date and writes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from fgbench.digests import digest, digest_file
+from fgbench.store.atomic import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from fgbench.engine.scheduler import NodeResult
+    from fgbench.leaderboard.models import Provenance
+
+_FILE = ".receipt.json"
+_OUTPUTS = (
+    "leaderboard.json",
+    "diagnostics.json",
+    "models.json",
+    "samples.json",
+    "report.html",
+    "samples/*.jsonl",
+    "predictions/*.npz",
+)
+
+
+def is_current(folder: Path, results: Mapping[str, NodeResult], facts: Provenance) -> bool:
+    """Return whether the files of a run's folder are intact and were written from `results`.
+
+    False if a stage failed, and for a checkout with uncommitted changes, whose code nothing
+    identifies.
+    """
+    try:
+        receipt = json.loads((folder / _FILE).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return (
+        not facts.git_dirty
+        and all(result.ok for result in results.values())
+        and isinstance(receipt, dict)
+        and receipt.get("written_from") == _written_from(results, facts)
+        and receipt.get("files") == _digests(folder)
+    )
+
+
+def write_receipt(folder: Path, results: Mapping[str, NodeResult], facts: Provenance) -> None:
+    """Write the receipt of a folder that was just written from `results`."""
+    receipt: dict[str, Any] = {
+        "written_from": _written_from(results, facts),
+        "files": _digests(folder),
+    }
+    write_atomically(folder / _FILE, json.dumps(receipt, indent=1, sort_keys=True) + "\n")
+
+
+def _written_from(results: Mapping[str, NodeResult], facts: Provenance) -> str:
+    stages = {node: [result.key, result.digest] for node, result in results.items()}
+    return digest([stages, facts.model_dump(mode="json", exclude={"started"})])
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): digest_file(path)
+        for pattern in _OUTPUTS
+        for path in folder.glob(pattern)
+    }

@@ -1,0 +1,1 @@
+"""Studies of papers, as commands: the self-calibration ablation and the measurement grid."""

@@ -1,0 +1,73 @@
+"""`fgbench store`: what stored stages take, and freeing it without hurting anybody."""
+
+import json
+import shutil
+
+import pytest
+
+RUN = (
+    "run", "--dataset", "logistic-1d", "--limit", "150", "--arm", "baseline", "--replicates", "50",
+    "--metric", "ece", "--quiet",
+)  # fmt: skip
+
+
+def info(fgbench, folder):
+    return json.loads(fgbench("store", "info", "--store", folder, "--json").stdout)
+
+
+@pytest.fixture
+def two_runs(fgbench, tmp_path):
+    """Return the folders of two runs in one store that share the data set and nothing else."""
+    for seed in ("0", "1"):
+        fgbench(*RUN, "--seed", seed, "--store", tmp_path / "store", "--name", f"seed{seed}")
+    return [next((tmp_path / "runs").glob(f"seed{seed}-*")) for seed in ("0", "1")]
+
+
+def test_info_counts_artifacts_and_bytes(fgbench, two_runs, tmp_path):
+    value = info(fgbench, tmp_path / "store")
+    assert value["stages"]["train"]["artifacts"] == 2
+    assert value["stages"]["dataset"]["artifacts"] == 1
+    on_disk = sum(
+        path.stat().st_size for path in (tmp_path / "store/objects").rglob("*") if path.is_file()
+    )
+    assert sum(stage["bytes"] for stage in value["stages"].values()) == on_disk
+    assert value["run_in_progress"] is False
+    assert "train" in fgbench("store", "info", "--store", tmp_path / "store").stdout
+
+
+def test_prune_by_run_leaves_the_other_run_stored(fgbench, two_runs, tmp_path):
+    first, _ = two_runs
+    before = info(fgbench, tmp_path / "store")["stages"]
+    arguments = ["store", "prune", "--store", tmp_path / "store", "--run", first]
+    assert "Would remove" in fgbench(*arguments, "--dry-run").stdout
+    assert info(fgbench, tmp_path / "store")["stages"] == before
+    assert "Removed" in fgbench(*arguments).stdout
+    assert info(fgbench, tmp_path / "store")["stages"]["train"]["artifacts"] == 1
+    board = (first / "leaderboard.json").read_bytes()
+    fgbench("leaderboard", "verify", first)  # a run keeps its results
+    answer = fgbench(*RUN[:-1], "--seed", "1", "--store", tmp_path / "store", "--name", "seed1")
+    assert "(8 stored" in answer.stderr or "stored)" in answer.stderr
+    assert (first / "leaderboard.json").read_bytes() == board
+
+
+def test_pruned_run_can_be_run_again(fgbench, two_runs, tmp_path):
+    first, _ = two_runs
+    fgbench("store", "prune", "--store", tmp_path / "store", "--max-size", "0")
+    assert info(fgbench, tmp_path / "store")["stages"] == {}
+    shutil.rmtree(first)
+    fgbench(*RUN, "--seed", "0", "--store", tmp_path / "store", "--name", "seed0")
+    fgbench("leaderboard", "verify", first)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name what to remove"),
+        (["--unused-for", "soon"], "'soon' is not a duration: write 30d, 12h or 90m."),
+        (["--max-size", "-1GB"], "is not a size: write 500MB or 10GB."),
+        (["--run", "nowhere"], "nowhere: not a run folder"),
+    ],
+)
+def test_prune_refuses_bad_arguments(fgbench, tmp_path, arguments, message):
+    answer = fgbench("store", "prune", "--store", tmp_path / "store", *arguments, code=2)
+    assert message in " ".join(answer.stderr.split())
