@@ -14,7 +14,8 @@ import pytest
 from fgbench import Answers, ChatRequest, Message, Sampling
 from fgbench.llm.answers import ANSWERS_FILE, AnswerStatus, AnswerStore
 from fgbench_plugins.language_models.openai_endpoint import OpenAIChat
-from support.llm_server import FINAL_FAULTS, HARMLESS_FAULTS, RETRIED_FAULTS, content_key
+from support.llm_behavior import FINAL_FAULTS, HARMLESS_FAULTS, RETRIED_FAULTS
+from support.llm_replies import content_key
 from support.runs import ENTRY, comparable
 
 CANARY = "sk-canary-7Qp2vX9wLm4tR8sZ-do-not-tell-anybody-this-is-long-enough-to-be-cut"
