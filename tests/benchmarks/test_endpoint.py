@@ -13,7 +13,8 @@ import pytest
 from fgbench import Answers, ChatRequest, Message, Sampling
 from fgbench.llm.answers import ANSWERS_FILE, AnswerStore
 from fgbench_plugins.language_models.openai_endpoint import OpenAIChat
-from support.llm_server import RETRIED_FAULTS, server_process
+from support.llm_behavior import RETRIED_FAULTS
+from support.llm_server import server_process
 
 REQUESTS = 2000
 LATENCY = 0.1

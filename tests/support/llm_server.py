@@ -4,15 +4,14 @@
         chat = OpenAIChat(model="tiny", base_url=server.url)
     with server_process(latency=0.1) as server:     # in a process of its own
         ...
-    python tests/support/llm_server.py --port 8000          # by hand
+    python -m support.llm_server --wait             # by hand, in tests/
 
 It answers `/v1/chat/completions` and `/v1/models`; the same request has the same answer each time.
-`Behaviour` says how it differs from a good server; `server.stats()` what it has seen.
+`Behavior` says how it differs from a good server; `server.stats()` what it has seen.
 """
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import os
 import random
@@ -25,154 +24,12 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from email.utils import formatdate
+from pathlib import Path
 
-_TALK = (
-    "the printer stopped after lunch while my new laptop still shows a grey screen and nobody in "
-    "support could tell when a spare part arrives but thanks for your patience with this odd case"
-)
-WORDS = _TALK.split()
-
-RETRIED_FAULTS = (
-    "429", "429-after", "408", "409", "500", "502", "503", "503-after", "504",
-    "hang", "stall", "reset", "close", "truncated", "bad-json", "html", "empty-choices",
-    "null-content",
-)  # fmt: skip
-"""Faults after which the same request is worth another try."""
-HARMLESS_FAULTS = ("slow", "no-usage", "duplicate-id", "fewer-choices")
-"""Faults that come with an answer."""
-FINAL_FAULTS = ("too-long", "content-filter", "filtered", "refusal", "400")
-"""Faults that the same request meets again."""
-
-
-@dataclass
-class Behaviour:
-    """How the server answers; every field can be given to `LlmServer` as a keyword."""
-
-    latency: float = 0.0
-    """Seconds from a request to its answer."""
-    script: list = field(default_factory=list)
-    """Faults of the next chat requests, in order of arrival; None for a good answer."""
-    always: str | None = None
-    """The fault of every request behind the script's."""
-    rates: dict = field(default_factory=dict)
-    """Fault → share of the requests that meet it, decided by the hash of request and attempt."""
-    faulty_attempts: int = 1
-    """With `rates`, only the first so many attempts at a request can fail."""
-    retry_after: float = 0.2
-    """Seconds, for the faults that end in -after; whole seconds for 429-date."""
-    stall: float = 30.0
-    """Seconds for which `hang` and `stall` keep silent."""
-    slow: float = 0.5
-    """Seconds that `slow` adds."""
-    ignore_n: bool = False
-    refuse_n: bool = False
-    ignore_logprobs: bool = False
-    ignore_format: bool = False
-    refuse_format: str = ""
-    """400, 422 or 500: the status with which `response_format` is refused; "mute" for a 500 that
-    does not say why."""
-    refuse: tuple = ()
-    """Fields of a request that are refused by name, as OpenAI does (400)."""
-    unknown: tuple = ()
-    """Fields of a request that are refused as unknown (422)."""
-    api_key: str | None = None
-    """The key that is asked for; None for a server that asks for none."""
-    echo_key: bool = False
-    """Whether the Authorization header is told in error messages, headers and answers."""
-    models: tuple = ("tiny",)
-    context: int = 0
-    """Characters that a prompt may have; 0 for any number."""
-    keep_requests: bool = True
-    """Whether `stats` holds the bodies of requests."""
-
-
-def content_key(body):
-    """Return what a request asks, without how often: the digest of model, messages and seed."""
-    value = [body.get("model"), body.get("messages"), body.get("seed")]
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def reply_text(body, choice):
-    """Return an answer that is made from the hash of what is asked: a label, or a numbered list."""
-    messages = body["messages"]
-    rng = random.Random(f"{json.dumps(messages)}|{body.get('seed')}|{choice}")
-    schema = (body.get("response_format") or {}).get("json_schema", {}).get("schema")
-    if schema is not None:
-        return json.dumps(_instance(schema, schema, rng))
-    names = offered_labels(messages)
-    if names:
-        return rng.choice(names)
-    told = told_answer(messages, rng)
-    if told is not None:
-        return told
-    return "\n".join(f'{number}. "{_sentence(rng)}"' for number in range(1, 4))
-
-
-def offered_labels(messages):
-    """Return the labels between which a prompt lets choose; none where it asks for texts."""
-    last = messages[-1]["content"]
-    asked = re.search(r"Answer with the (name|number|letter) of the class.*", last)
-    if asked is None:
-        return []
-    if asked[1] != "name":
-        return re.findall(r"(\w+) for ", asked[0])
-    named = re.findall(r'"((?:[^"\\]|\\.)+)"', asked[0])
-    if not named and ":" in asked[0]:
-        named = re.split(r", | or ", asked[0].partition(": ")[2].rstrip("."))
-    # Of many classes, the names stand in the system message only, each on a line of its own.
-    return named or re.findall(r"^(?:-|\w+\.) ([^:\n]+)", messages[0]["content"], re.MULTILINE)
-
-
-def told_answer(messages, rng):
-    """Return an answer in one of the forms that a prompt may ask for in words; None for lists."""
-    last = messages[-1]["content"]
-    if "Answer with a number from 0 to 100 and nothing else" in last:
-        return str(rng.randint(0, 100))
-    names = re.findall(r"^(?:-|\w+\.) ([^:\n]+)", messages[0]["content"], re.MULTILINE)
-    sure = rng.randint(50, 100)
-    if "Answer with JSON only" in last:
-        if '"texts"' in last:
-            return json.dumps({"texts": [_sentence(rng) for _ in range(3)]})
-        return json.dumps({"label": rng.choice(names), "confidence": sure})
-    if "Answer with two lines" in last:
-        return f"class: {rng.choice(names)}\nconfidence: {sure}"
-    if "name of the class alone on the first line" in last:
-        return f"{rng.choice(names)}\nI would be surprised if this were wrong."
-    return None
-
-
-def _sentence(rng):
-    return " ".join(rng.choices(WORDS, k=rng.randint(5, 12))).capitalize() + "."
-
-
-def _instance(schema, root, rng):
-    """Return a value that a JSON Schema allows, as far as tests need it."""
-    if "$ref" in schema:
-        node = root
-        for part in schema["$ref"].removeprefix("#/").split("/"):
-            node = node[part]
-        return _instance(node, root, rng)
-    if "const" in schema:
-        return schema["const"]
-    if "enum" in schema:
-        return rng.choice(schema["enum"])
-    if "anyOf" in schema:
-        return _instance(schema["anyOf"][0], root, rng)
-    kind = schema.get("type", "string")
-    if kind == "object":
-        properties = schema.get("properties", {})
-        return {name: _instance(value, root, rng) for name, value in properties.items()}
-    if kind == "array":
-        length = schema.get("minItems", min(3, schema.get("maxItems", 3)))
-        return [_instance(schema.get("items", {}), root, rng) for _ in range(length)]
-    if kind in ("number", "integer"):
-        low, high = schema.get("minimum", 0), schema.get("maximum", 100)
-        return rng.randint(int(low), int(high)) if kind == "integer" else rng.uniform(low, high)
-    if kind == "boolean":
-        return rng.random() < 0.5
-    return _sentence(rng)
+from support.llm_behavior import Behavior
+from support.llm_replies import WORDS, content_key, reply_text, token_choice
 
 
 class _Reply(Exception):  # noqa: N818 - an answer that ends the work on a request
@@ -188,9 +45,9 @@ def _refusal(status, message, kind="invalid_request_error", code=None, param=Non
 class _Server:
     """The work on requests, whatever the transport."""
 
-    def __init__(self, behaviour):
-        self.behaviour = behaviour
-        self.script = list(behaviour.script)
+    def __init__(self, behavior):
+        self.behavior = behavior
+        self.script = list(behavior.script)
         self.attempts = Counter()  # content → chat requests
         self.answered = Counter()  # content → choices in good answers
         self.faults = Counter()
@@ -202,19 +59,19 @@ class _Server:
     def stats(self):
         """Return what was seen, as JSON values."""
         names = ("attempts", "answered", "faults", "statuses", "requests")
-        told = {name: getattr(self, name) for name in names}
-        return told | {"most_in_flight": self.most_in_flight, "connections": self.connections}
+        seen = {name: getattr(self, name) for name in names}
+        return seen | {"most_in_flight": self.most_in_flight, "connections": self.connections}
 
     def fault_of(self, key):
         """Return the fault of the next chat request, or None."""
         if self.script:
             return self.script.pop(0)
-        if self.behaviour.always:
-            return self.behaviour.always
+        if self.behavior.always:
+            return self.behavior.always
         attempt = self.attempts[key]
-        if self.behaviour.rates and attempt < self.behaviour.faulty_attempts:
+        if self.behavior.rates and attempt < self.behavior.faulty_attempts:
             draw = random.Random(f"{key}|{attempt}").random()
-            for name, rate in self.behaviour.rates.items():
+            for name, rate in self.behavior.rates.items():
                 draw -= rate
                 if draw < 0:
                     return name
@@ -222,91 +79,91 @@ class _Server:
 
     def check(self, body, authorization):
         """Raise the refusal of a request that a good server refuses too."""
-        told = f" (Authorization: {authorization})" if self.behaviour.echo_key else ""
-        wanted = self.behaviour.api_key
+        echo = f" (Authorization: {authorization})" if self.behavior.echo_key else ""
+        wanted = self.behavior.api_key
         if wanted is not None and authorization != f"Bearer {wanted}":
-            raise _refusal(401, f"Incorrect API key provided{told}.", code="invalid_api_key")
-        if body.get("model") not in self.behaviour.models:
+            raise _refusal(401, f"Incorrect API key provided{echo}.", code="invalid_api_key")
+        if body.get("model") not in self.behavior.models:
             raise _refusal(
                 404,
-                f"The model `{body.get('model')}` does not exist{told}.",
+                f"The model `{body.get('model')}` does not exist{echo}.",
                 code="model_not_found",
             )
-        for name in self.behaviour.refuse:
+        for name in self.behavior.refuse:
             if name in body:
                 raise _refusal(
                     400,
-                    f"Unsupported parameter: '{name}' is not supported with this model{told}.",
+                    f"Unsupported parameter: '{name}' is not supported with this model{echo}.",
                     code="unsupported_parameter",
                     param=name,
                 )
-        unknown = [name for name in self.behaviour.unknown if name in body]
+        unknown = [name for name in self.behavior.unknown if name in body]
         if unknown:
-            raise _Reply(422, {"detail": f"Unexpected fields in the request: {unknown}{told}"})
-        if self.behaviour.refuse_n and body.get("n", 1) > 1:
+            raise _Reply(422, {"detail": f"Unexpected fields in the request: {unknown}{echo}"})
+        if self.behavior.refuse_n and body.get("n", 1) > 1:
             raise _refusal(400, "'n' : number must be at most 1", param="n")
-        if self.behaviour.refuse_format and "response_format" in body:
-            if self.behaviour.refuse_format == "mute":
+        if self.behavior.refuse_format and "response_format" in body:
+            if self.behavior.refuse_format == "mute":
                 raise _Reply(500, "Internal Server Error")
             raise _refusal(
-                int(self.behaviour.refuse_format),
-                f"response_format type json_schema is not supported{told}",
+                int(self.behavior.refuse_format),
+                f"response_format type json_schema is not supported{echo}",
             )
         length = sum(len(message["content"]) for message in body["messages"])
-        if self.behaviour.context and length > self.behaviour.context:
-            raise self.too_long(told)
+        if self.behavior.context and length > self.behavior.context:
+            raise self.too_long(echo)
 
     @staticmethod
-    def too_long(told):
+    def too_long(echo):
         """Return the refusal of a prompt that is too long, in OpenAI's words."""
         return _refusal(
             400,
-            f"This model's maximum context length is 256 tokens{told}.",
+            f"This model's maximum context length is 256 tokens{echo}.",
             code="context_length_exceeded",
             param="messages",
         )
 
     def refuse(self, fault, authorization):
         """Raise the answer of a fault that is a status."""
-        told = f" (Authorization: {authorization})" if self.behaviour.echo_key else ""
-        after = str(self.behaviour.retry_after)
+        echo = f" (Authorization: {authorization})" if self.behavior.echo_key else ""
+        after = str(self.behavior.retry_after)
         match fault:
             case "429-after" | "503-after":
                 raise _refusal(
                     int(fault[:3]),
-                    f"Slow down{told}.",
+                    f"Slow down{echo}.",
                     "requests",
                     headers=[("Retry-After", after)],
                 )
             case "429-date":
-                then = formatdate(time.time() + self.behaviour.retry_after, usegmt=True)
+                then = formatdate(time.time() + self.behavior.retry_after, usegmt=True)
                 raise _refusal(429, "Slow down.", headers=[("Retry-After", then)])
             case "quota":
                 raise _refusal(
                     429,
-                    f"You exceeded your current quota{told}.",
+                    f"You exceeded your current quota{echo}.",
                     "insufficient_quota",
                     code="insufficient_quota",
                 )
             case "too-long":
-                raise self.too_long(told)
+                raise self.too_long(echo)
             case "content-filter":
                 raise _refusal(
-                    400, f"The prompt was filtered by our policy{told}.", code="content_filter"
+                    400, f"The prompt was filtered by our policy{echo}.", code="content_filter"
                 )
             case "400":
-                raise _refusal(400, f"Something about this request is wrong{told}.")
+                raise _refusal(400, f"Something about this request is wrong{echo}.")
             case "404-path":
                 raise _Reply(404, {"detail": "Not Found"})
             case _ if fault.isdigit():
-                raise _refusal(int(fault), f"Scripted fault {fault}{told}.", "server_error")
+                raise _refusal(int(fault), f"Scripted fault {fault}{echo}.", "server_error")
 
     def completion(self, body, fault, authorization):
         """Return the body of a good answer, or of one that is good but for `fault`."""
-        behaviour = self.behaviour
-        if behaviour.ignore_format:
+        behavior = self.behavior
+        if behavior.ignore_format:
             body = {name: value for name, value in body.items() if name != "response_format"}
-        wanted = 1 if behaviour.ignore_n else body.get("n") or 1
+        wanted = 1 if behavior.ignore_n else body.get("n") or 1
         if fault == "fewer-choices":
             wanted = max(1, wanted - 1)
         choices = [self.choice(body, index, fault, authorization) for index in range(wanted)]
@@ -335,7 +192,7 @@ class _Server:
     def choice(self, body, index, fault, authorization):
         """Return one choice of an answer."""
         text = reply_text(body, index)
-        if self.behaviour.echo_key:
+        if self.behavior.echo_key:
             text += f" {authorization}"
         message = {"role": "assistant", "content": text}
         finish = "stop"
@@ -346,24 +203,12 @@ class _Server:
         elif fault == "filtered":
             message["content"], finish = "", "content_filter"
         choice = {"index": index, "message": message, "finish_reason": finish}
-        if body.get("logprobs") and not self.behaviour.ignore_logprobs:
+        if body.get("logprobs") and not self.behavior.ignore_logprobs:
             rng = random.Random(text)
             others = [word for word in WORDS if word != text][: body.get("top_logprobs") or 0]
             pieces = re.findall(r"\s*\S+", text)
-            choice["logprobs"] = {
-                "content": [_token_choice(piece, others, rng) for piece in pieces]
-            }
+            choice["logprobs"] = {"content": [token_choice(piece, others, rng) for piece in pieces]}
         return choice
-
-
-def _token_choice(token, others, rng):
-    top = [token, *others][: max(1, len(others))]
-    values = [-rng.uniform(0.05, 0.3), *(-rng.uniform(2, 6) for _ in others)]
-    listed = [
-        {"token": name, "logprob": value, "bytes": None}
-        for name, value in zip(top, values, strict=False)
-    ]
-    return {"token": token, "logprob": values[0], "bytes": None, "top_logprobs": listed}
 
 
 class _Connection(asyncio.Protocol):
@@ -396,7 +241,7 @@ class _Connection(asyncio.Protocol):
         if len(rest) < length:
             return
         self.buffer = rest[length:]
-        if self.server.behaviour.keep_requests:
+        if self.server.behavior.keep_requests:
             self.server.headers.append(headers)
         method, path, _ = first.split(" ", 2)
         self.task = asyncio.ensure_future(self.answer(method, path, headers, rest[:length]))
@@ -419,7 +264,7 @@ class _Connection(asyncio.Protocol):
         if value is None or self.transport.is_closing():
             return
         self.server.statuses[str(status)] += 1
-        if self.server.behaviour.echo_key and authorization:
+        if self.server.behavior.echo_key and authorization:
             extra = [*extra, ("X-Seen", authorization)]
         self.send(status, value, extra)
 
@@ -442,7 +287,7 @@ class _Connection(asyncio.Protocol):
         if path == "/stats":
             return 200, server.stats()
         if path == "/v1/models":
-            models = [{"id": name, "object": "model"} for name in server.behaviour.models]
+            models = [{"id": name, "object": "model"} for name in server.behavior.models]
             return 200, {"object": "list", "data": models}
         if method != "POST" or path != "/v1/chat/completions":
             raise _Reply(404, {"detail": "Not Found"})
@@ -450,13 +295,13 @@ class _Connection(asyncio.Protocol):
         key = content_key(body)
         fault = server.fault_of(key)
         server.attempts[key] += 1
-        if server.behaviour.keep_requests:
+        if server.behavior.keep_requests:
             server.requests.append(body)
         server.in_flight += 1
         server.most_in_flight = max(server.most_in_flight, server.in_flight)
         try:
-            if server.behaviour.latency:
-                await asyncio.sleep(server.behaviour.latency)
+            if server.behavior.latency:
+                await asyncio.sleep(server.behavior.latency)
             server.check(body, authorization)
             if fault is None:
                 return 200, server.completion(body, None, authorization)
@@ -470,9 +315,9 @@ class _Connection(asyncio.Protocol):
         server.refuse(fault, authorization)
         match fault:
             case "slow":
-                await asyncio.sleep(server.behaviour.slow)
+                await asyncio.sleep(server.behavior.slow)
             case "hang":
-                await asyncio.sleep(server.behaviour.stall)
+                await asyncio.sleep(server.behavior.stall)
                 return 200, None
             case "close":
                 self.transport.close()
@@ -486,7 +331,7 @@ class _Connection(asyncio.Protocol):
                 server.answered[content_key(body)] -= body.get("n") or 1
                 self.send(200, good, cut=len(good) // 2)
                 if fault == "stall":
-                    await asyncio.sleep(server.behaviour.stall)
+                    await asyncio.sleep(server.behavior.stall)
                 elif fault == "reset":
                     await asyncio.sleep(0.005)
                     link = self.transport.get_extra_info("socket")
@@ -501,9 +346,9 @@ class _Connection(asyncio.Protocol):
 class LlmServer:
     """The server in a thread of this process; it stops with the `with` block, or with the tests."""
 
-    def __init__(self, **behaviour):
-        self.behaviour = Behaviour(**behaviour)
-        self._server = _Server(self.behaviour)
+    def __init__(self, **behavior):
+        self.behavior = Behavior(**behavior)
+        self._server = _Server(self.behavior)
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
@@ -553,12 +398,13 @@ class LlmServer:
 class server_process:  # noqa: N801 - used as a function
     """The server in a process of its own; it ends when its standard input does."""
 
-    def __init__(self, **behaviour):
-        self.arguments = ["--behaviour", json.dumps(asdict(Behaviour(**behaviour)))]
+    def __init__(self, **behavior):
+        self.arguments = ["--behavior", json.dumps(asdict(Behavior(**behavior)))]
 
     def __enter__(self):
         self.process = subprocess.Popen(
-            [sys.executable, __file__, *self.arguments],
+            [sys.executable, "-m", "support.llm_server", *self.arguments],
+            cwd=Path(__file__).parents[1],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -584,10 +430,10 @@ def main():
     import argparse
 
     parser = argparse.ArgumentParser()
-    parser.add_argument("--behaviour", default="{}")
+    parser.add_argument("--behavior", default="{}")
     parser.add_argument("--wait", action="store_true", help="until killed")
     options = parser.parse_args()
-    with LlmServer(**json.loads(options.behaviour)) as server:
+    with LlmServer(**json.loads(options.behavior)) as server:
         print(server.url, flush=True)
         if options.wait:
             threading.Event().wait()

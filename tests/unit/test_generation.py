@@ -1,6 +1,7 @@
 """The generation loop: retries, fill-ins, shortage, filters, lineage (METHODS §2)."""
 
 from collections import Counter
+from functools import cache
 
 import numpy as np
 import pytest
@@ -233,11 +234,13 @@ def test_few_shot_examples_come_from_the_training_split_by_seed():
     assert examples != few_shot_examples(training, 2, 3, seed=2)
 
 
-def brute_force(index_texts, candidate):
-    def shingles(text):
-        text = normalize(text)
-        return {text[i : i + 5] for i in range(max(1, len(text) - 4))}
+@cache
+def shingles(text):
+    text = normalize(text)
+    return frozenset(text[i : i + 5] for i in range(max(1, len(text) - 4)))
 
+
+def brute_force(index_texts, candidate):
     own = shingles(candidate)
     return any(len(own & shingles(text)) / len(own | shingles(text)) >= 0.8 for text in index_texts)
 

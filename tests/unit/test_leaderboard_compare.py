@@ -144,6 +144,7 @@ def test_other_metric_version_is_compared_only_if_recomputable(boards):
 
     old = read_board(boards / "old")
     found = compare_boards(with_entries(old, other_metric), old, metrics=["ece"])
+    assert len(found.entries) == 3
     for entry in found.entries:
         assert entry.metrics == []
         assert "the metric's version differs (0 → 1)" in entry.not_compared["ece"]

@@ -17,7 +17,8 @@ from fgbench import (
 from fgbench_plugins.language_models.dispatch import MAX_WAIT
 from fgbench_plugins.language_models.faults import status_fault
 from fgbench_plugins.language_models.openai_endpoint import OpenAIChat, normalized_url
-from support.llm_server import FINAL_FAULTS, RETRIED_FAULTS, reply_text
+from support.llm_behavior import FINAL_FAULTS, RETRIED_FAULTS
+from support.llm_replies import reply_text
 
 
 class Ledger:
@@ -282,7 +283,7 @@ class TestFaults:
     @pytest.mark.parametrize("fault", RETRIED_FAULTS)
     def test_transient_fault_is_retried(self, llm_server, fault):
         server, ledger = llm_server(script=[fault]), Ledger()
-        (answer,) = ask(server, chats(1), ledger, timeout=0.3, concurrency=1)
+        (answer,) = ask(server, chats(1), ledger, timeout=1.0, concurrency=1)
         assert answer.ok
         assert answer.usage.requests == 2 == ledger.requests
 

@@ -224,9 +224,10 @@ def test_model_without_chat_template_is_refused(tmp_path):
 @pytest.mark.parametrize("template", [WITHOUT_SYSTEM, DROPS_SYSTEM], ids=["refuses", "drops"])
 def test_system_prompt_moves_to_user_message_without_system_role(tmp_path, template):
     folder = save_tiny_llama(tmp_path / "model", chat_template=template)
-    prompts = ChatPrompts(transformers.AutoTokenizer.from_pretrained(folder), "model")
-    ids, notes = prompts.encode((Message("system", "Be brief."), Message("user", "Hello")))
-    text = prompts._tokenizer.decode(ids)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    messages = (Message("system", "Be brief."), Message("user", "Hello"))
+    ids, notes = ChatPrompts(tokenizer, "model").encode(messages)
+    text = tokenizer.decode(ids)
     assert text.index("Be brief.") < text.index("Hello")
     assert notes == (MERGED,)
 
@@ -270,19 +271,22 @@ def test_model_key_depends_on_content_not_path(tiny, tmp_path):
 
 
 def test_model_is_loaded_once_and_freed(tiny, monkeypatch):
-    loads = []
-    load = TransformersChat._load
-    monkeypatch.setattr(TransformersChat, "_load", lambda self: loads.append(1) or load(self))
+    networks = []
+    load = transformers.AutoModelForCausalLM.from_pretrained
+
+    def load_and_keep(*args, **options):
+        networks.append(load(*args, **options))
+        return networks[-1]
+
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", load_and_keep)
     fgbench.release_resident()
     for _ in range(2):
         part = generator(tiny)
         ask(part.chat_model(), [chat("x", max_tokens=1)])
         part.close()
-    assert len(loads) == 1
-    loaded = part.chat_model()._load_once()
-    network = loaded.model
+    (network,) = networks
+    assert not any(weight.is_meta for weight in network.parameters())
     fgbench.release_resident()
-    assert loaded.model is None
     assert all(weight.is_meta for weight in network.parameters())
 
 

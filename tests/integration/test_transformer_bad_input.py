@@ -155,7 +155,9 @@ def test_weights_missing_a_layer_are_refused(tmp_path):
 
 def test_model_without_pooler_uses_first_token(tmp_path):
     save_tiny(tmp_path, add_pooling_layer=False)
-    assert fit(classifier(tmp_path))._fitted.network.pooling == "cls"
+    first_token = fit(classifier(tmp_path, pooling="cls"))
+    np.testing.assert_array_equal(logits(fit(classifier(tmp_path))), logits(first_token))
+    assert not np.allclose(logits(fit(classifier(tmp_path, pooling="mean"))), logits(first_token))
     with pytest.raises(ConfigurationError, match="pooling=cls or pooling=mean"):
         fit(classifier(tmp_path, pooling="pooler"))
 

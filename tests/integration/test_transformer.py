@@ -25,6 +25,8 @@ from support.tiny_bert import classifier, fit, logits, save_tiny, training_set
 torch = pytest.importorskip("torch", reason="transformer classifiers need fgbench[transformers]")
 transformers = pytest.importorskip("transformers")
 
+from safetensors.torch import load_file  # noqa: E402
+
 from fgbench_plugins.classifiers import transformer_network  # noqa: E402 - it imports torch
 from fgbench_plugins.classifiers.transformer_batches import (  # noqa: E402
     TokenizedTexts,
@@ -45,23 +47,38 @@ def test_transformer_learns(tiny):
     assert (logits(fitted, training.inputs).argmax(axis=1) == training.labels).mean() > 0.95
 
 
-def test_features_are_head_inputs(tiny):
+def saved_weights(part, folder):
+    """Save a fitted classifier; return the weights of its encoder and of its linear head."""
+    folder.mkdir()
+    part.save(folder)
+    weights = load_file(folder / "weights.safetensors")
+    head = {name.removeprefix("linear."): weights.pop(name)
+            for name in ("linear.weight", "linear.bias")}  # fmt: skip
+    return {name.removeprefix("encoder."): value for name, value in weights.items()}, head
+
+
+def features(part, texts=("rain good", "the very very fine sun")):
+    return part.predict(list(texts), frozenset({"features"})).features
+
+
+def test_features_are_head_inputs(tiny, tmp_path):
     fitted = fit(classifier(tiny))
     answer = fitted.predict(["rain good", "the sun"], frozenset({"features"}))
-    head = fitted._fitted.network.linear
-    by_hand = answer.features @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+    _, head = saved_weights(fitted, tmp_path / "saved")
+    by_hand = answer.features @ head["weight"].numpy().T + head["bias"].numpy()
     np.testing.assert_allclose(answer.logits, by_hand, atol=1e-5)
     assert answer.stochastic_logits is None
 
 
 @pytest.mark.parametrize("pooling", ["pooler", "cls", "mean"])
-def test_pooling_matches_encoder(tiny, pooling):
+def test_pooling_matches_encoder(tiny, tmp_path, pooling):
     fitted = fit(classifier(tiny, pooling=pooling))
-    texts = ["rain good", "the very very fine sun"]
-    features = fitted.predict(texts, frozenset({"features"})).features
-    encoder = fitted._fitted.network.encoder.eval()
+    weights, _ = saved_weights(fitted, tmp_path / "saved")
+    encoder = transformers.AutoModel.from_pretrained(tiny).eval()
+    encoder.load_state_dict(weights, strict=pooling == "pooler")  # others have no pooler
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny)
-    for text, row in zip(texts, features, strict=True):
+    texts = ["rain good", "the very very fine sun"]
+    for text, row in zip(texts, features(fitted, texts), strict=True):
         with torch.inference_mode():
             output = encoder(**tokenizer(text, return_tensors="pt"))
         hidden = output.last_hidden_state[0]
@@ -75,10 +92,15 @@ def test_pooling_matches_encoder(tiny, pooling):
 
 def test_sentence_encoder_pooling_is_read_from_config(tiny, tmp_path):
     save_tiny(tmp_path)
-    assert fit(classifier(tmp_path))._fitted.network.pooling == "pooler"
+    by_pooling = {
+        pooling: features(fit(classifier(tmp_path, pooling=pooling)))
+        for pooling in ("pooler", "cls", "mean")
+    }
+    np.testing.assert_array_equal(features(fit(classifier(tmp_path))), by_pooling["pooler"])
     (tmp_path / "1_Pooling").mkdir()
     (tmp_path / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
-    assert fit(classifier(tmp_path))._fitted.network.pooling == "mean"
+    np.testing.assert_array_equal(features(fit(classifier(tmp_path))), by_pooling["mean"])
+    assert not np.allclose(by_pooling["pooler"], by_pooling["mean"])
 
 
 def test_stochastic_passes_differ_and_are_reproducible(tiny):
@@ -229,19 +251,25 @@ def test_training_matches_plain_adam_loop(tmp_path):
     ours = fit(classifier(tmp_path, **options | {"learning_rate": 1e-2, "steps": 8}), training)
 
     assert np.abs(logits(ours) - logits(start)).max() > 0.01
-    network = start._fitted.network
+    weights, start_head = saved_weights(start, tmp_path / "start")
+    encoder = transformers.AutoModel.from_pretrained(tmp_path)
+    encoder.load_state_dict(weights)
+    head = torch.nn.Linear(encoder.config.hidden_size, 2)
+    head.load_state_dict(start_head)
     tokens = transformers.AutoTokenizer.from_pretrained(tmp_path)(
         list(training.inputs), padding="max_length", return_tensors="pt"
     )
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam([*encoder.parameters(), *head.parameters()], lr=1e-2)
     for _ in range(8):
         optimizer.zero_grad()
-        output = network.encoder(tokens["input_ids"], tokens["attention_mask"])
-        guess = network.linear(output.pooler_output)
+        output = encoder(tokens["input_ids"], tokens["attention_mask"])
+        guess = head(output.pooler_output)
         torch.nn.functional.cross_entropy(guess, torch.tensor(training.labels)).backward()
         optimizer.step()
-    network.eval()
-    np.testing.assert_allclose(logits(ours), logits(start), atol=1e-4)
+    trained, trained_head = saved_weights(ours, tmp_path / "ours")
+    for expected, actual in ((encoder, trained), (head, trained_head)):
+        for name, value in expected.state_dict().items():
+            np.testing.assert_allclose(actual[name], value, atol=1e-4, err_msg=name)
 
 
 def test_early_stopping_keeps_the_best_epoch(tiny, monkeypatch):
