@@ -132,6 +132,6 @@ def test_classifier_parameters_are_validated():
     create = TfidfLogisticRegression.create
     with pytest.raises(ConfigurationError, match="max_n=1 is less than min_n=2"):
         create({"min_n": 2, "max_n": 1}, name="tfidf-logreg")
-    with pytest.raises(ConfigurationError, match="C=-1"):
+    with pytest.raises(ConfigurationError, match="C = -1"):
         create({"C": -1}, name="tfidf-logreg")
     assert create({"C": "100"}, name="tfidf-logreg").parameters()["C"] == 100.0
