@@ -1,4 +1,4 @@
-"""The Python interface: `run` for a matrix, `evaluate` for anyone's predictions."""
+"""The Python interface: `run` for a matrix, `evaluate` for predictions from any source."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Run:
     leaderboard: Leaderboard
     failures: tuple[FailedCell, ...] = ()
     warnings: tuple[str, ...] = ()
-    """What is doubtful about data and plugins: files that differ from their card, and the like."""
+    """Warnings about data and plugins, such as files that differ from their card."""
 
     def table(self) -> RenderableType:
         """Return the results as a rich table."""
@@ -63,13 +63,16 @@ def run(
 ) -> Run:
     """Run a matrix and return its results.
 
-    `suite` is a TOML file; `matrix` holds the keys of a suite (`dataset="tc"`, `seeds=[0, 1]`,
-    `calibrators=["none", "temperature"]`, …), singular or plural, and replaces those of the file.
-    With neither, the embedded default runs. Errors are `FgbenchError`s; cells that fail on the way
-    are in `failures`, and the others keep their results. `max_cost` (US dollars), `max_requests`
-    and `max_tokens` cap what the run asks of language models, earlier attempts at it included;
-    with `replay`, a file of answers, it asks nothing and takes all answers from there. A script
-    that asks for more than one job needs the guard `if __name__ == "__main__":`.
+    `suite` is a TOML file. `matrix` has keys of a suite (`dataset="tc"`, `seeds=[0, 1]`,
+    `calibrators=["none", "temperature"]`, …), singular or plural, which override those of the file.
+    Without either, the embedded default runs.
+
+    `max_cost` (US dollars), `max_requests` and `max_tokens` cap the use of language models by the
+    run, including earlier attempts. With `replay`, a file of answers, no requests are sent and all
+    answers are read from the file. A script that uses more than one job needs the guard
+    `if __name__ == "__main__":`.
+
+    Raises `FgbenchError`. Cells that fail are listed in `failures`; all other results are kept.
     """
     execution = Execution(
         executor_reference(executor, jobs),
@@ -78,9 +81,9 @@ def run(
     )
     registry = Registry.load(plugins)
     values = {} if suite is None else Suite.read(Path(suite))
-    given = Suite.normalised(matrix, where="run()")
+    overrides = Suite.keys(matrix, where="run()")
     folder = DataFolder.from_environment(data_dir)
-    plan = make_plan(Suite.build(values | given, where="run()"), registry, folder)
+    plan = make_plan(Suite.build(values | overrides, where="run()"), registry, folder)
     outcome = run_plan(
         plan,
         registry,
@@ -89,13 +92,13 @@ def run(
         execution=execution,
         observers=tuple(observers),
     )
-    warnings = [*folder.warnings, *(f"{each.plugin}: {each.reason}" for each in registry.failures)]
+    plugin_warnings = [f"{failure.plugin}: {failure.reason}" for failure in registry.failures]
     return Run(
         outcome.run_id,
         outcome.folder,
         outcome.leaderboard,
         tuple(outcome.failures),
-        tuple(warnings),
+        (*folder.warnings, *plugin_warnings),
     )
 
 
@@ -107,11 +110,11 @@ def evaluate(
     replicates: int = 1000,
     seed: int = 0,
 ) -> dict[str, MetricSummary]:
-    """Return every metric that applies to anyone's predictions, with bootstrap intervals.
+    """Compute every applicable metric for predictions from any source, with bootstrap intervals.
 
-    `probabilities` is (n, K), rows summing to 1, or (n,), taken as P(y=1); `labels` (n,) are class
-    indices; `posterior` (n, K) is the true P(y|x), if it is known. Raises `DataError` for values
-    that are no probabilities.
+    `probabilities` is (n, K) with rows that sum to 1, or (n,) for P(y=1). `labels` (n,) are class
+    indices. `posterior` (n, K) is the true P(y|x), if it is known. Raises `DataError` for invalid
+    probabilities or labels.
     """
     from fgbench.calibration.statistics import predictions_from_probabilities
     from fgbench.evaluating import assess

@@ -1,7 +1,7 @@
-"""Data set cards, and the folders in which their files are looked for.
+"""Data set cards, and the folders in which the files of data sets are searched.
 
-A card is a TOML file: where the official files come from, what they hold, and what the loader
-makes of them. `Card.read` reads one, a third party's as well as those of the registry.
+A card is a TOML file that describes a data set: the sources of its official files, their content,
+and how the loader reads them. `Card.read` reads the cards of the registry and of third parties.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fgbench.digests import digest_file
-from fgbench.errors import DataError, did_you_mean
+from fgbench.errors import DataError, did_you_mean, validation_sentence
 
 DATA_VARIABLE = "FGBENCH_DATA"
 CACHE_VARIABLE = "FGBENCH_CACHE"
@@ -33,8 +33,8 @@ class _Model(BaseModel):
 class Source(_Model):
     """One official file.
 
-    `confirmed = false` marks a digest that others have published and nobody has checked at the
-    source: a difference is then a warning. `archive_member` is the file inside of a zip archive.
+    `confirmed = false` marks a digest that was published by others but not checked at the source; a
+    different digest is then only a warning. `archive_member` is the file inside a zip archive.
     """
 
     url: Annotated[str, Field(pattern=r"^https?://")]
@@ -46,7 +46,7 @@ class Source(_Model):
 
     @property
     def pinned(self) -> str | None:
-        """The digest that a download must have, if one is known for certain."""
+        """The digest that a download must have, if the card has a confirmed one."""
         return self.sha256 if self.confirmed else None
 
 
@@ -59,7 +59,7 @@ class Citation(_Model):
 
 
 class Label(_Model):
-    """A class: its name, what belongs to it, and how the file writes it (default: the name)."""
+    """A class: its name, its description, and its value in the file (default: the name)."""
 
     name: str
     description: str
@@ -67,7 +67,7 @@ class Label(_Model):
 
 
 class PaperSizes(_Model):
-    """The sizes that FITG's Table 2 prints, and how the files differ from them."""
+    """The sizes in FITG's Table 2, and how the official files differ from them."""
 
     train: int
     test: int
@@ -75,7 +75,7 @@ class PaperSizes(_Model):
 
 
 class Card(_Model):
-    """What is known of a data set; the order of `labels` is that of the class indices."""
+    """Description of a data set; `labels` is in the order of the class indices."""
 
     name: _Name
     title: str
@@ -89,95 +89,85 @@ class Card(_Model):
     columns: dict[str, str] = Field(default_factory=dict)
     encoding: str = "utf-8"
     errors: Literal["strict", "replace"] = "strict"
-    """What happens to bytes that are not valid in `encoding`: refused, or replaced by U+FFFD."""
+    """Handling of bytes that are invalid in `encoding`: an error, or replaced by U+FFFD."""
     text: str = ""
-    """What the loader makes of a row: decoding, white space, empty lines, duplicates."""
+    """How the loader converts rows: decoding, white space, empty lines, duplicates."""
     paper: PaperSizes | None = None
-    default_classifier: str = "tfidf-logreg"
+    default_classifier: str | None = None
     notes: tuple[str, ...] = ()
 
     @field_validator("encoding")
     @classmethod
-    def _known_encoding(cls, value: str) -> str:
+    def _check_encoding(cls, value: str) -> str:
         import codecs
 
         try:
             codecs.lookup(value)
         except LookupError:
-            raise ValueError(f"{value!r} is not an encoding that Python knows") from None
+            raise ValueError(f"{value!r} is not an encoding supported by Python") from None
         return value
 
     @model_validator(mode="after")
-    def _no_repetition(self) -> Card:
-        for what, values in {
-            "label names": [label.name for label in self.labels],
-            "label values": [label.value or label.name for label in self.labels],
-            "source filenames": [source.filename for source in self.sources.values()],
+    def _check_duplicates(self) -> Card:
+        for field_name, values in {
+            "label name": [label.name for label in self.labels],
+            "label value": [label.value or label.name for label in self.labels],
+            "source filename": [source.filename for source in self.sources.values()],
         }.items():
             if len(set(values)) < len(values):
-                raise ValueError(f"two {what} are the same")
+                raise ValueError(f"duplicate {field_name}")
         return self
 
     @classmethod
     def read(cls, path: Path | str) -> Card:
-        """Read a card from a TOML file; `DataError` names the file and the wrong key."""
+        """Read a card from a TOML file.
+
+        Raises `DataError` that names the file and the invalid key.
+        """
         path = Path(path)
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise DataError(f"card {path}: there is no such file.") from None
+            raise DataError(f"card {path}: no such file.") from None
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise DataError(f"card {path}: it cannot be read as TOML ({error}).") from error
+            raise DataError(f"card {path}: cannot be read as TOML ({error}).") from error
         try:
             return cls.model_validate(table)
         except ValidationError as error:
-            raise DataError(f"card {path}: {_first_problem(error)}") from None
+            raise DataError(
+                f"card {path}: {validation_sentence(error, cls.model_fields)}"
+            ) from None
 
     @property
     def folder_name(self) -> str:
-        """The folder of its files, in the data folder and in the cache; by default its name."""
+        """The subfolder of its files in the data folder and in the cache (default: the name)."""
         return self.folder or self.name
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """The names of the K classes, in the order of their indices."""
+        """The names of the K classes, in the order of the class indices."""
         return tuple(label.name for label in self.labels)
 
     def label(self, name: str) -> Label:
-        """Return the label called `name`; an unknown name is a `DataError` with the nearest one."""
+        """Return a label by name; raises `DataError` that suggests the nearest name."""
         for label in self.labels:
             if label.name == name:
                 return label
         raise DataError(
-            f"dataset {self.name}: there is no label {name!r}. "
-            f"{did_you_mean(name, self.label_names)}"
+            f"dataset {self.name}: no label {name!r}. {did_you_mean(name, self.label_names)}"
         )
 
     def source(self, key: str) -> Source:
-        """Return a source by its key."""
+        """Return a source by key; raises `DataError` that suggests the nearest key."""
         if key not in self.sources:
             raise DataError(
-                f"card {self.name}: there is no source {key!r}. {did_you_mean(key, self.sources)}"
+                f"card {self.name}: no source {key!r}. {did_you_mean(key, self.sources)}"
             )
         return self.sources[key]
 
 
-def _first_problem(error: ValidationError) -> str:
-    # An unknown key explains a missing one, not the other way round.
-    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    place = ".".join(str(item) for item in first["loc"])
-    if first["type"] == "extra_forbidden":
-        fields = Card.model_fields if len(first["loc"]) == 1 else {}
-        hint = f" {did_you_mean(place, fields)}" if fields else ""
-        return f"unknown key {place!r}.{hint}"
-    if first["type"] == "missing":
-        return f"the key {place!r} is missing."
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {message}." if place else f"{message}."
-
-
 def default_cache_dir() -> Path:
-    """Return the folder of fetched files: FGBENCH_CACHE, or the user's cache folder."""
+    """Return the folder of downloaded files: FGBENCH_CACHE, or the user's cache folder."""
     override = os.environ.get(CACHE_VARIABLE)
     if override:
         return Path(override).expanduser() / "data"
@@ -188,10 +178,10 @@ def default_cache_dir() -> Path:
 
 @dataclass
 class DataFolder:
-    """Where the files of data sets are looked for: the user's own folder, then the cache.
+    """The folders in which files of data sets are searched: the user's data folder, then the cache.
 
-    Files of the user are theirs: one that differs from its card adds to `warnings`. A fetched
-    file that does is damaged, and an error.
+    A user's file that differs from its card adds to `warnings`. A downloaded file that differs is
+    corrupt, which is an error.
     """
 
     data_dir: Path | None
@@ -200,15 +190,15 @@ class DataFolder:
 
     @classmethod
     def from_environment(cls, data_dir: str | Path | None = None) -> DataFolder:
-        """Return the folders of `data_dir`, or of FGBENCH_DATA, and the cache."""
+        """Return the folders for `data_dir` (default: FGBENCH_DATA) and the user's cache."""
         chosen = data_dir or os.environ.get(DATA_VARIABLE) or None
         return cls(Path(chosen).expanduser() if chosen else None, default_cache_dir())
 
     def path(self, card: Card, source: str) -> Path:
-        """Return the path of a source's file, its digest checked.
+        """Return the path of a source's file after checking its digest.
 
-        Raises `DataError` if it is nowhere, saying both ways to have it, and if a fetched file is
-        not what was fetched.
+        Raises `DataError` if the file is missing, with the two ways to get it, or if a downloaded
+        file is corrupt.
         """
         located = self.locate(card, source)
         if located is None:
@@ -219,21 +209,21 @@ class DataFolder:
             if expected.sha256 is not None:
                 self._compare(card, path, expected, _digest(card, path))
             return path
-        found = _digest(card, path)
-        wanted = expected.pinned or recorded_digest(path)
-        if wanted is not None and found != wanted:
+        actual = _digest(card, path)
+        required = expected.pinned or recorded_digest(path)
+        if required is not None and actual != required:
             raise DataError(
-                f"dataset {card.name}: the fetched file {path} is damaged (SHA-256 "
-                f"{_short(found)}, expected {_short(wanted)}). Fetch it again: "
+                f"dataset {card.name}: downloaded file {path} is corrupt (SHA-256 "
+                f"{_short(actual)}, expected {_short(required)}). Download it again with "
                 f"`fgbench data fetch {card.name}`."
             )
-        self._compare(card, path, expected, found)
+        self._compare(card, path, expected, actual)
         return path
 
     def locate(self, card: Card, source: str) -> tuple[Path, bool] | None:
-        """Return the path of a source's file and whether it is the user's; None if it is nowhere.
+        """Return the path of a source's file and whether it is the user's; None if it is missing.
 
-        Nothing is checked but that it is a file.
+        The content is not checked.
         """
         filename = card.source(source).filename
         if self.data_dir is not None:
@@ -244,46 +234,46 @@ class DataFolder:
         return (path, False) if path.is_file() else None
 
     def fetched_path(self, card: Card, source: str) -> Path:
-        """Return where `fgbench data fetch` puts a source's file."""
+        """Return the path to which `fgbench data fetch` downloads a source's file."""
         return self.cache_dir / card.folder_name / card.source(source).filename
 
     def _missing(self, card: Card, source: str) -> str:
         filename = card.source(source).filename
-        wanted = f"{card.folder_name}/{filename}"
+        relative_path = f"{card.folder_name}/{filename}"
         if self.data_dir is None:
-            own = f"point --data-dir or {DATA_VARIABLE} to a folder with {wanted}"
+            alternative = f"point --data-dir or {DATA_VARIABLE} to a folder with {relative_path}"
         else:
             state = "" if self.data_dir.is_dir() else " (no such folder)"
-            own = f"put {wanted} into the data folder {self.data_dir}{state}"
+            alternative = f"put {relative_path} into the data folder {self.data_dir}{state}"
         return (
-            f"dataset {card.name}: {filename} is not here. Fetch it with `fgbench data fetch "
-            f"{card.name}`, or {own}."
+            f"dataset {card.name}: {filename} is missing. Download it with `fgbench data fetch "
+            f"{card.name}`, or {alternative}."
         )
 
-    def _compare(self, card: Card, path: Path, expected: Source, found: str) -> None:
-        """Warn of a file that is not the card's, once."""
-        if expected.sha256 in (None, found):
+    def _compare(self, card: Card, path: Path, expected: Source, actual: str) -> None:
+        """Add a warning, once, if the digest of a file differs from that of its card."""
+        if expected.sha256 in (None, actual):
             return
-        report, verdict = (
-            ("the card says", "results are not comparable with those of others")
+        reference, consequence = (
+            ("the card has", "results are not comparable with those of others")
             if expected.confirmed
-            else ("others report", "that digest is unconfirmed")
+            else ("others report", "their digest is unconfirmed")
         )
         message = (
-            f"dataset {card.name}: {path} has SHA-256 {_short(found)}, {report} "
-            f"{_short(expected.sha256)}; {verdict}."
+            f"dataset {card.name}: {path} has SHA-256 {_short(actual)}, but {reference} "
+            f"{_short(expected.sha256)}; {consequence}."
         )
         if message not in self.warnings:
             self.warnings.append(message)
 
 
 def record_path(path: Path) -> Path:
-    """Return where the record of a fetched file is: its URL, size and digest, as JSON."""
+    """Return the path of a downloaded file's record: its URL, size and digest, as JSON."""
     return path.with_name(path.name + ".fetched.json")
 
 
 def recorded_digest(path: Path) -> str | None:
-    """Return the digest that a fetched file had when it came; None without a readable record."""
+    """Return the digest recorded when a file was downloaded; None without a readable record."""
     try:
         record: Any = json.loads(record_path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):

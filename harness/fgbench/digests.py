@@ -1,4 +1,4 @@
-"""SHA-256 digests of canonical JSON, bytes and files: the identity of everything that is stored."""
+"""SHA-256 digests of canonical JSON, bytes and files, used as keys and for verification."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ _CHUNK = 1 << 20
 
 
 def canonical_json(value: Any, *, is_json: bool = False) -> str:
-    """Return the one JSON text of `value`: sorted keys, no spaces, no NaN.
+    """Return the canonical JSON text of `value`: sorted keys, no spaces, no NaN.
 
-    Only JSON types are taken (a tuple counts as a list): a `TypeError` tells of any other, so that
-    no `str()` of an object ever becomes part of a key. A key that is not a string is refused. Where
-    the caller knows that it `is_json`, nobody looks.
+    Accepts JSON types only (a tuple counts as a list) and string keys only, so that the `str()` of
+    an object never becomes part of a key; raises `TypeError` for others. `is_json` skips this check
+    if the caller knows that the value is JSON. The text is not RFC 8785: the formats of numbers and
+    the order of keys are those of Python.
     """
     if not is_json:
         _require_json(value)
@@ -44,9 +45,9 @@ def digest_file(path: Path) -> str:
 
 
 def seed_for(*parts: Any) -> int:
-    """Derive a 63-bit seed from JSON values, so that random streams do not share a state.
+    """Derive a 63-bit seed from JSON values, so that random streams are independent.
 
-    The same parts always give the same seed, on every machine and in every process.
+    The same values give the same seed on every machine and in every process.
     """
     return int(digest(list(parts))[:16], 16) >> 1
 

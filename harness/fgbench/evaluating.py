@@ -1,4 +1,4 @@
-"""The harness's statistics for anyone's predictions, with no run: read them, evaluate them."""
+"""Evaluate predictions from any source, without a run: read them and compute all metrics."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ _LABEL = "label"
 
 @dataclass(frozen=True)
 class Assessment:
-    """What `fgbench evaluate` says of one set of predictions."""
+    """The results of `fgbench evaluate` for one set of predictions."""
 
     n: int
     classes: int
     metrics: dict[str, MetricSummary]
     undefined: dict[str, str]
     ece_bound: float
-    """`valid_bound` for 15 bins: the true ECE is within it of the measured one, 95 times in 100."""
+    """`valid_bound` for 15 bins: the error of the measured ECE, at most, with probability 0.95."""
     grid: dict[str, float] | None = None
 
     def to_value(self) -> dict[str, Any]:
-        """Return it as JSON values; what is undefined is null."""
+        """Return the results as JSON values; undefined values are null."""
         value: dict[str, Any] = {
             "n": self.n,
             "classes": self.classes,
             "metrics": {
                 name: {
-                    "value": each.mean,
-                    "ci95": each.ci95,
-                    "noise_floor": each.noise_floor,
+                    "value": summary.mean,
+                    "ci95": summary.ci95,
+                    "noise_floor": summary.noise_floor,
                 }
-                for name, each in self.metrics.items()
+                for name, summary in self.metrics.items()
             },
             "undefined": self.undefined,
             "ece_bound": {"epsilon": self.ece_bound, "bins": BOUND_BINS, "delta": BOUND_DELTA},
@@ -74,7 +74,10 @@ def assess(
     seed: int = 0,
     full: bool = False,
 ) -> Assessment:
-    """Return every metric that applies, with its interval and noise floor, and the whole grid."""
+    """Compute every applicable metric with its interval and noise floor.
+
+    `full` adds the measurement grid.
+    """
     metrics = {resolved.label: metric for resolved, metric in all_metrics(registry)}
     evaluation: Evaluation = evaluate_metrics(
         predictions, applicable(metrics, predictions), replicates=replicates, seed=seed
@@ -90,20 +93,20 @@ def assess(
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Read predictions from `.npz` or `.csv`.
+    """Read predictions from an `.npz` or `.csv` file.
 
-    An `.npz` holds `labels` (n,) and either `logits` (n, K) or `probabilities`, (n, K) or (n,) for
-    P(y=1), and may hold the true `posterior`. A `.csv` has a header: a column `label`, an index or
-    a class's name, and one column of probabilities a class, in the classes' order; a single one is
-    P(y=1). Raises `DataError` with file and line.
+    An `.npz` file contains `labels` (n,) and either `logits` (n, K) or `probabilities`, (n, K) or
+    (n,) for P(y=1), and optionally the true `posterior` (n, K). A `.csv` file has a header, a
+    column `label` (a class index or name), and one column of probabilities per class in the order
+    of the classes; a single column is P(y=1). Raises `DataError` that names file and line.
     """
     if not path.exists():
-        raise DataError(f"{path}: there is no such file.")
+        raise DataError(f"{path}: no such file.")
     if path.suffix.casefold() == ".csv":
         return _read_csv(path)
     if path.suffix.casefold() == ".npz":
         return _read_npz(path)
-    raise DataError(f"{path}: predictions are read from .npz and .csv files.")
+    raise DataError(f"{path}: unsupported format; predictions must be .npz or .csv files.")
 
 
 def _read_npz(path: Path) -> Predictions:
@@ -115,7 +118,7 @@ def _read_npz(path: Path) -> Predictions:
     labels, posterior = arrays.get("labels"), arrays.get("posterior")
     if labels is None or not {"logits", "probabilities"} & arrays.keys():
         raise DataError(
-            f"{path}: it must hold `labels` and either `logits` or `probabilities`; it holds "
+            f"{path}: must contain `labels` and either `logits` or `probabilities`, but contains "
             f"{', '.join(sorted(arrays)) or 'nothing'}."
         )
     try:
@@ -137,11 +140,11 @@ def _read_csv(path: Path) -> Predictions:
             header = [name.strip() for name in next(reader, [])]
             if header.count(_LABEL) != 1 or len(header) < 2:
                 raise DataError(
-                    f"{path} line 1: the header must name one column `{_LABEL}` and one of "
-                    f"probabilities for each class; it is {', '.join(header) or 'empty'}."
+                    f"{path} line 1: the header must have one column `{_LABEL}` and one column of "
+                    f"probabilities per class; it is {', '.join(header) or 'empty'}."
                 )
-            at = header.index(_LABEL)
-            classes = header[:at] + header[at + 1 :]
+            label_column = header.index(_LABEL)
+            classes = header[:label_column] + header[label_column + 1 :]
             if len(classes) == 1:
                 classes = ["0", "1"]
             index = {name: k for k, name in enumerate(classes)}
@@ -149,18 +152,18 @@ def _read_csv(path: Path) -> Predictions:
             for row in reader:
                 if not row:
                     continue
-                rows.append(_numbers(path, reader.line_num, row, at, len(header)))
-                label = index.get(row[at].strip())
+                rows.append(_numbers(path, reader.line_num, row, label_column, len(header)))
+                label = index.get(row[label_column].strip())
                 if label is None:
                     raise DataError(
-                        f"{path} line {reader.line_num}: label {row[at]!r} is neither an index "
-                        f"from 0 to {len(classes) - 1} nor a column's name."
+                        f"{path} line {reader.line_num}: label {row[label_column]!r} is neither an "
+                        f"index from 0 to {len(classes) - 1} nor the name of a column."
                     )
                 labels.append(label)
         except (UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{path} line {reader.line_num + 1}: not CSV text: {error}.") from None
+            raise DataError(f"{path} line {reader.line_num + 1}: invalid CSV: {error}.") from None
     if not rows:
-        raise DataError(f"{path}: it holds no predictions.")
+        raise DataError(f"{path}: no predictions.")
     probabilities = np.array(rows)
     try:
         return predictions_from_probabilities(
@@ -170,10 +173,10 @@ def _read_csv(path: Path) -> Predictions:
         raise DataError(f"{path}: {error}") from None
 
 
-def _numbers(path: Path, line: int, row: list[str], at: int, columns: int) -> list[float]:
+def _numbers(path: Path, line: int, row: list[str], label_column: int, columns: int) -> list[float]:
     if len(row) != columns:
-        raise DataError(f"{path} line {line}: {len(row)} fields, and the header has {columns}.")
-    fields = row[:at] + row[at + 1 :]
+        raise DataError(f"{path} line {line}: {len(row)} fields, but the header has {columns}.")
+    fields = row[:label_column] + row[label_column + 1 :]
     try:
         return [float(field) for field in fields]
     except ValueError:

@@ -1,8 +1,8 @@
-"""Download the official files of a data set into the cache: resumed, checked, and whole or absent.
+"""Download the official files of a data set into the cache, with resume and digest checks.
 
-A file grows as `<name>.part`; it takes its name only when all of it has come and its digest is
-right. A broken download is taken up where it ended, when the server says that the file is still
-the same one (If-Range), or when the card's digest would tell.
+A file is downloaded to `<name>.part` and renamed when it is complete and its digest is correct. An
+interrupted download resumes if the server confirms that the file has not changed (If-Range), or if
+the card has a digest that would reveal a change.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ _RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class Progress(Protocol):
-    """What is told of a download while it runs."""
+    """Receives the progress of downloads."""
 
     def started(self, filename: str, total: int | None) -> None:
-        """A file starts to come, of `total` bytes if the server says so."""
+        """Called when a file's download starts; `total` is its size in bytes if it is known."""
 
     def advanced(self, done: int) -> None:
-        """`done` bytes of it are here, those of an earlier attempt included."""
+        """Called when `done` bytes of the file are present, including earlier attempts."""
 
-    def said(self, message: str) -> None:
-        """Something worth a line happened."""
+    def message(self, text: str) -> None:
+        """Called with a line for the user."""
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long to wait and how often to try: seconds a read, attempts a file, first pause (s).
+class RetryPolicy:
+    """Timeout of a read (seconds), attempts per file, and the first pause between them (seconds).
 
-    The pause doubles with every attempt.
+    The pause doubles with each attempt.
     """
 
     timeout: float = 30.0
@@ -58,7 +58,7 @@ class Patience:
 
 @dataclass(frozen=True)
 class Fetched:
-    """One source after fetching: `status` is fetched, present or local (the user's own file)."""
+    """A source after `fetch`: `status` is fetched, present or local (a user's file)."""
 
     source: str
     path: Path
@@ -67,8 +67,8 @@ class Fetched:
     warning: str | None = None
 
 
-class _BrokenOffError(Exception):
-    """The transfer ended early in a way that may not happen again."""
+class _TransferError(Exception):
+    """The transfer ended early, for a reason that may be temporary."""
 
 
 def fetch(
@@ -77,22 +77,22 @@ def fetch(
     progress: Progress,
     *,
     force: bool = False,
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
 ) -> list[Fetched]:
-    """Bring all sources of a card into the cache of `folder`; what is there and right stays.
+    """Download the sources of a card into the cache of `folder`, unless intact files are present.
 
-    Files that the user's data folder has are not fetched. With `force`, everything is fetched
-    anew. Raises `DataError` for what the server or the network does wrong, and for a wrong digest;
-    `StoreError` for a cache that cannot be written.
+    Files in the user's data folder are not downloaded. With `force`, everything is downloaded
+    again. Raises `DataError` for errors of the server or network and for a digest mismatch, and
+    `StoreError` if the cache cannot be written.
     """
     return [
-        _fetch_source(card, key, folder, progress, force, patience or Patience())
+        _fetch_source(card, key, folder, progress, force, retry or RetryPolicy())
         for key in card.sources
     ]
 
 
 def _fetch_source(
-    card: Card, key: str, folder: DataFolder, progress: Progress, force: bool, patience: Patience
+    card: Card, key: str, folder: DataFolder, progress: Progress, force: bool, retry: RetryPolicy
 ) -> Fetched:
     source, path = card.source(key), folder.fetched_path(card, key)
     located = folder.locate(card, key)
@@ -102,34 +102,34 @@ def _fetch_source(
         path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path, progress):
         if not force and path.is_file():
-            found = digest_file(path)
-            if found == (source.pinned or recorded_digest(path)):
-                return Fetched(key, path, "present", found, _unconfirmed(source, found))
-        before = recorded_digest(path)
+            sha256 = digest_file(path)
+            if sha256 == (source.pinned or recorded_digest(path)):
+                return Fetched(key, path, "present", sha256, _unconfirmed(source, sha256))
+        previous = recorded_digest(path)
         part = _Part(path, source)
-        found = _download(card, source, part, progress, patience)
+        sha256 = _download(card, source, part, progress, retry)
         with _writing(path.parent):
-            part.become_whole(found)
+            part.complete(sha256)
     changed = None
-    if source.pinned is None and before not in (None, found):
+    if source.pinned is None and previous not in (None, sha256):
         changed = (
-            f"{source.filename} has changed at its source since it was first fetched (SHA-256 "
-            f"{before}, now {found})."
+            f"{source.filename} has changed at its source since it was last downloaded (SHA-256 "
+            f"{previous}, now {sha256})."
         )
-    return Fetched(key, path, "fetched", found, changed or _unconfirmed(source, found))
+    return Fetched(key, path, "fetched", sha256, changed or _unconfirmed(source, sha256))
 
 
-def _unconfirmed(source: Source, found: str) -> str | None:
-    if source.sha256 in (None, found):
+def _unconfirmed(source: Source, sha256: str) -> str | None:
+    if source.sha256 in (None, sha256):
         return None
     return (
-        f"{source.filename} has SHA-256 {found}, not the {source.sha256} that others report; the "
-        "card's digest is unconfirmed, and the one that came is recorded."
+        f"{source.filename} has SHA-256 {sha256}, but others report {source.sha256}. The card's "
+        "digest is unconfirmed; the actual one was recorded."
     )
 
 
 class _Part:
-    """A file that is growing, and what identifies the remote file it is a part of."""
+    """A partial download, and a note that identifies its remote file."""
 
     def __init__(self, path: Path, source: Source) -> None:
         self.path = path
@@ -138,30 +138,30 @@ class _Part:
         self.note = path.with_name(path.name + ".part.json")
 
     def resume_point(self) -> tuple[int, str | None]:
-        """Return how many bytes are here that may be kept, and the validator of If-Range."""
+        """Return the number of bytes to resume from, and the validator for If-Range."""
         try:
             size = self.part.stat().st_size
             note: Any = json.loads(self.note.read_text(encoding="utf-8"))
             validator = note["validator"]
-            same = note["url"] == self.source.url
+            is_same_url = note["url"] == self.source.url
         except (OSError, ValueError, KeyError, TypeError):
             return 0, None
-        if not same or not (validator or self.source.pinned):
+        if not is_same_url or not (validator or self.source.pinned):
             return 0, None
         return size, validator
 
     def identify(self, validator: str | None) -> None:
-        """Note what the bytes that follow are a part of."""
+        """Record which remote file the following bytes belong to."""
         note = {"url": self.source.url, "validator": validator}
         self.note.write_text(json.dumps(note), encoding="utf-8")
 
     def drop(self) -> None:
-        """Forget what has come."""
+        """Delete the partial download."""
         self.part.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
 
-    def become_whole(self, sha256: str) -> None:
-        """Give the file its name, after a record of what it is."""
+    def complete(self, sha256: str) -> None:
+        """Write the record of the complete file, then rename the file."""
         record = record_path(self.path)
         temporary = record.with_name(record.name + ".tmp")
         fetched = {
@@ -179,56 +179,56 @@ class _Part:
 
 
 def _download(
-    card: Card, source: Source, part: _Part, progress: Progress, patience: Patience
+    card: Card, source: Source, part: _Part, progress: Progress, retry: RetryPolicy
 ) -> str:
-    """Bring the whole file into `part` and return its digest."""
-    resumed = _transfer_patiently(source, part, progress, patience)
-    found = digest_file(part.part)
-    if resumed and _wrong(source, part, found):
-        progress.said(f"{source.filename}: the resumed file is not right; starting anew.")
+    """Download the complete file to `part` and return its digest."""
+    resumed = _transfer_with_retries(source, part, progress, retry)
+    sha256 = digest_file(part.part)
+    if resumed and _problem(source, part, sha256):
+        progress.message(f"{source.filename}: the resumed file is corrupt; starting over.")
         part.drop()
-        _transfer_patiently(source, part, progress, patience)
-        found = digest_file(part.part)
-    problem = _wrong(source, part, found)
+        _transfer_with_retries(source, part, progress, retry)
+        sha256 = digest_file(part.part)
+    problem = _problem(source, part, sha256)
     if problem:
         part.drop()
         raise DataError(
-            f"dataset {card.name}: what came from {source.url} {problem}. It was removed: try "
+            f"dataset {card.name}: the download from {source.url} {problem} and was deleted. Try "
             f"again, or put {card.folder_name}/{source.filename} into a data folder (--data-dir)."
         )
-    return found
+    return sha256
 
 
-def _wrong(source: Source, part: _Part, found: str) -> str | None:
-    if source.pinned is not None and found != source.pinned:
-        return f"has SHA-256 {found} instead of {source.pinned}"
+def _problem(source: Source, part: _Part, sha256: str) -> str | None:
+    if source.pinned is not None and sha256 != source.pinned:
+        return f"has SHA-256 {sha256} instead of {source.pinned}"
     if source.filename.endswith(".zip") and not zipfile.is_zipfile(part.part):
         return "is not a zip archive"
     return None
 
 
-def _transfer_patiently(
-    source: Source, part: _Part, progress: Progress, patience: Patience
+def _transfer_with_retries(
+    source: Source, part: _Part, progress: Progress, retry: RetryPolicy
 ) -> bool:
-    """Transfer, trying again after a break; return whether bytes of an earlier start are in it."""
+    """Transfer with retries; return whether the file contains bytes of an earlier attempt."""
     resumed = False
-    for attempt in range(1, patience.attempts + 1):
+    for attempt in range(1, retry.attempts + 1):
         try:
-            return _transfer(source, part, progress, patience.timeout) or resumed
-        except _BrokenOffError as reason:
-            if attempt == patience.attempts:
+            return _transfer(source, part, progress, retry.timeout) or resumed
+        except _TransferError as reason:
+            if attempt == retry.attempts:
                 raise DataError(
-                    f"{source.url}: {reason}, in {attempt} attempts. Fetch again later: it goes "
-                    "on from what has come."
+                    f"{source.url}: {reason}; gave up after {attempt} attempts. Rerun later to "
+                    "resume the download."
                 ) from reason.__cause__
-            progress.said(f"{source.filename}: {reason}; trying again.")
-            time.sleep(patience.pause * 2 ** (attempt - 1))
+            progress.message(f"{source.filename}: {reason}; retrying.")
+            time.sleep(retry.pause * 2 ** (attempt - 1))
             resumed = True
-    raise AssertionError("patience.attempts must be at least 1")
+    raise AssertionError("retry.attempts must be at least 1")
 
 
 def _transfer(source: Source, part: _Part, progress: Progress, timeout: float) -> bool:
-    """Bring what is missing of the file; return whether it began with what was here."""
+    """Download the missing bytes of the file; return whether the transfer resumed."""
     offset, validator = part.resume_point()
     headers = {"User-Agent": f"fgbench/{__version__}", "Accept-Encoding": "identity"}
     if offset:
@@ -250,12 +250,12 @@ def _refused(error: urllib.error.HTTPError, source: Source, part: _Part, offset:
         if total == str(offset):
             return True
         part.drop()
-        raise _BrokenOffError("the part that was here is not one of the file") from error
+        raise _TransferError("the partial download is not part of the file") from error
     if error.code in _RETRIED_STATUSES:
-        raise _BrokenOffError(f"the server answers {error.code} {error.reason}") from error
+        raise _TransferError(f"the server returned {error.code} {error.reason}") from error
     raise DataError(
-        f"{source.url}: the server answers {error.code} {error.reason}. Download "
-        f"{source.filename} by hand into a data folder (--data-dir), or try again later."
+        f"{source.url}: the server returned {error.code} {error.reason}. Try again later, or "
+        f"download {source.filename} manually into a data folder (--data-dir)."
     ) from error
 
 
@@ -263,7 +263,7 @@ def _receive(response: Any, source: Source, part: _Part, offset: int, progress: 
     continues = bool(response.status == 206)
     if continues and not _starts_at(response, offset):
         part.drop()
-        raise _BrokenOffError("the server sent another range than the one asked for")
+        raise _TransferError("the server sent a different range than requested")
     done = offset if continues else 0
     length = response.headers.get("Content-Length") or ""
     total = done + int(length) if length.isdigit() else None
@@ -271,7 +271,7 @@ def _receive(response: Any, source: Source, part: _Part, offset: int, progress: 
     if allowed is not None and total not in (None, allowed):
         part.drop()
         raise DataError(
-            f"{source.url}: the server offers {total:,} bytes, the card says {allowed:,}. The "
+            f"{source.url}: the server offers {total:,} bytes, but the card says {allowed:,}. The "
             "file has changed at its source."
         )
     with _writing(part.path.parent):
@@ -287,18 +287,18 @@ def _receive(response: Any, source: Source, part: _Part, offset: int, progress: 
             if allowed is not None and done > allowed:
                 part.drop()
                 raise DataError(
-                    f"{source.url}: more than the card's {allowed:,} bytes came. The file has "
-                    "changed at its source."
+                    f"{source.url}: the server sent more than the card's {allowed:,} bytes. The "
+                    "file has changed at its source."
                 )
             _append(stream, chunk, part)
             progress.advanced(done)
     if total is not None and done < total:
-        raise _BrokenOffError(f"the connection ended after {done:,} of {total:,} bytes")
+        raise _TransferError(f"the connection ended after {done:,} of {total:,} bytes")
     return continues
 
 
 def _append(stream: IO[bytes], chunk: bytes, part: _Part) -> None:
-    # Unbuffered, so that no error of the disk is left for closing.
+    # Unbuffered, so that disk errors are raised here and not when the file is closed.
     view = memoryview(chunk)
     with _writing(part.path.parent):
         while view:
@@ -311,7 +311,7 @@ def _starts_at(response: Any, offset: int) -> bool:
 
 
 def _validator(response: Any) -> str | None:
-    """Return a strong ETag, or else the date of the last change: what If-Range can take."""
+    """Return a value for If-Range: a strong ETag, or else the date of the last change."""
     etag = response.headers.get("ETag")
     if etag and not etag.startswith("W/"):
         return str(etag)
@@ -320,7 +320,7 @@ def _validator(response: Any) -> str | None:
 
 @contextmanager
 def _network(url: str) -> Iterator[None]:
-    """Turn what the network does into `_BrokenOffError`; an HTTP status stays as it is."""
+    """Convert network errors to `_TransferError`, except HTTP statuses."""
     try:
         yield
     except urllib.error.HTTPError:
@@ -331,33 +331,33 @@ def _network(url: str) -> Iterator[None]:
                 f"{url}: the server's name cannot be resolved ({error.reason.strerror}). Check "
                 "the network, or put the file into a data folder (--data-dir)."
             ) from error
-        raise _BrokenOffError(f"the server cannot be reached ({error.reason})") from error
+        raise _TransferError(f"the server cannot be reached ({error.reason})") from error
     except TimeoutError as error:
-        raise _BrokenOffError("the server has stopped answering") from error
+        raise _TransferError("the server stopped responding") from error
     except (http.client.HTTPException, OSError) as error:
-        raise _BrokenOffError(f"the connection broke ({error or type(error).__name__})") from error
+        raise _TransferError(f"the connection broke ({error or type(error).__name__})") from error
 
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Turn what the disk does into a `StoreError`, which the network's errors cannot be."""
+    """Convert disk errors to `StoreError`, so that they are not mistaken for network errors."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreError(
-                f"{folder}: the disk is full. Free some space and fetch again (it goes on from "
-                "what has come), or set FGBENCH_CACHE to another folder."
+                f"{folder}: the disk is full. Free some space and rerun to resume, or set "
+                "FGBENCH_CACHE to another folder."
             ) from error
         raise StoreError(
-            f"{folder}: it cannot be written ({error.strerror or error}). Set FGBENCH_CACHE to a "
-            "folder that can."
+            f"{folder}: cannot be written ({error.strerror or error}). Set FGBENCH_CACHE to a "
+            "writable folder."
         ) from error
 
 
 @contextmanager
 def _locked(path: Path, progress: Progress) -> Iterator[None]:
-    """Keep other processes from fetching the same file; wait for one that does."""
+    """Lock a file's download; wait if another process is downloading it."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path.with_name(path.name + ".lock"))
@@ -365,7 +365,7 @@ def _locked(path: Path, progress: Progress) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            progress.said(f"{path.name}: another fgbench is fetching it; waiting.")
+            progress.message(f"{path.name}: waiting for another process that is downloading it.")
             lock.acquire()
     try:
         yield

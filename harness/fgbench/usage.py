@@ -1,4 +1,4 @@
-"""What asking a language model took."""
+"""Usage of language models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Usage:
-    """What asking a part cost; sums over stored artefacts give the usage of a run."""
+    """Requests, tokens and cost; the usage of a run is the sum over its stored artifacts."""
 
     requests: int = 0
     prompt_tokens: int = 0

@@ -6,6 +6,15 @@ from fgbench import hookimpl
 
 
 @hookimpl
+def fgbench_defaults(default):
+    default("dataset", "known-posterior")
+    default("classifier", "tfidf-logreg")
+    default("loss", "cross-entropy")
+    default("generator", "ngram")
+    default("calibrator", "none", "temperature")
+
+
+@hookimpl
 def fgbench_datasets(register):
     home = "fgbench_plugins.datasets"
     register(

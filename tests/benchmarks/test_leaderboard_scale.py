@@ -10,10 +10,10 @@ import time
 import pytest
 
 from fgbench.compare.compare import compare_files
+from fgbench.coordinates import entry_id
 from fgbench.leaderboard.build import assemble
 from fgbench.leaderboard.files import PredictionsFolder, read_board, write_board
 from fgbench.leaderboard.merge import merge_boards
-from fgbench.leaderboard.models import entry_id
 from fgbench.leaderboard.verify import verify_board
 from support.boards import make_run, registry
 

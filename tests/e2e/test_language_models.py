@@ -104,7 +104,7 @@ def test_killed_run_resumes_with_unanswered_requests_only(whole, folder, fgbench
         process.wait()
     fgbench(*command)
     asked = sent(again)
-    # A kill loses what was under way: one request, as this model takes one at a time.
+    # A kill loses the request in flight: one, as this model takes one at a time.
     assert total <= len(asked) <= total + 3
     assert len(set(asked)) == total
     assert board_of(again) == board_of(place)
@@ -117,8 +117,8 @@ def test_budget_covers_all_processes_and_resumes(whole, folder, fgbench, jobs):
     cap = total // 3
     for _ in range(2):  # the same command again spends nothing more
         answer = fgbench(*arguments(short, "--jobs", jobs, "--max-requests", cap), code=1)
-        assert f"{cap} requests (--max-requests)" in answer.stderr
-        assert "higher cap" in answer.stderr
+        assert f"--max-requests {cap}" in answer.stderr
+        assert "Raise the limit" in answer.stderr
         assert len(sent(short)) == cap
     board = json.loads(answer.stdout)
     assert {entry["arm"] for entry in board["entries"]} >= {"baseline"}
@@ -196,7 +196,7 @@ def test_transient_failure_is_retried_on_rerun(whole, folder, fgbench, tmp_path)
     switch.touch()
     answer = fgbench(*arguments(later, broken=switch), code=1)
     assert "HTTP 503" in answer.stderr
-    assert "same command" in answer.stderr
+    assert "Rerun to try again" in answer.stderr
     (run,) = (later / "runs").iterdir()
     assert any(event["event"] == "cell_finished" for event in events(run))
     switch.unlink()

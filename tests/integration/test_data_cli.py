@@ -99,7 +99,7 @@ def test_fetch_verify_and_load_third_party_data(
     target = tmp_path / "cache/data/mine/all.txt"
     assert err.splitlines() == [
         "all.txt: downloading 35 bytes",
-        f"mine: all fetched to {target}",
+        f"mine: all downloaded to {target}",
     ]
     assert target.read_bytes() == CONTENT
 
@@ -125,7 +125,7 @@ def test_verify_reports_corrupt_fetched_and_differing_user_files(
     (tmp_path / "own/mine/all.txt").write_bytes(b"mine")
     capsys.readouterr()
     assert run_command(["data", "verify", "mine", "--plugin", plugin]) == 2
-    assert capsys.readouterr().out.startswith("damaged     all.txt")
+    assert capsys.readouterr().out.startswith("corrupt     all.txt")
     own = ["--data-dir", str(tmp_path / "own"), "--plugin", plugin]
     assert run_command(["data", "verify", "mine", *own]) == 2
     assert capsys.readouterr().out.startswith("differs     all.txt")
@@ -137,7 +137,7 @@ def test_wrong_digest_exits_2_with_one_error(
     (tmp_path / "served/all.txt").write_bytes(b"other")
     assert run_command(["data", "fetch", "mine", "--plugin", plugin]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("Error: dataset mine: what came from http://127.0.0.1")
+    assert error.startswith("Error: dataset mine: the download from http://127.0.0.1")
     assert not (tmp_path / "cache/data/mine/all.txt").exists()
     assert not (tmp_path / "cache/data/mine/all.txt.part").exists()
 
@@ -160,14 +160,14 @@ def test_paper_cards_fit_80_columns(
     monkeypatch.setenv("COLUMNS", "80")
     assert run_command(["data", "show", name]) == 0
     out = capsys.readouterr().out
-    for word in ("licence", "cite", "splits", "in FITG", "labels", "source", "sha256", "bert-base"):
+    for word in ("license", "cite", "splits", "in FITG", "labels", "source", "sha256", "bert-base"):
         assert word in out
     assert max(map(len, out.splitlines())) <= 80
 
 
 def test_data_set_without_files_has_nothing_to_fetch(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["data", "fetch", "logistic-1d", "csv"]) == 0
-    assert capsys.readouterr().err.count("there is nothing to fetch") == 2
+    assert capsys.readouterr().err.count("nothing to download") == 2
     assert run_command(["data", "verify", "logistic-1d"]) == 0
     assert run_command(["data", "show", "csv"]) == 0
 

@@ -48,8 +48,8 @@ def test_unavailable_diagnostics_have_reasons(tmp_path):
     assert only.influence is None
     assert only.skipped == {"influence": "classifier 'probe-classifier' keeps no weights"}
     assert set(only.shifts) == {"synthesis"}
-    assert only.relabelling.share == 1
-    assert only.relabelling.undefined["kappa"] == "the baseline classifier was not asked"
+    assert only.relabeling.share == 1
+    assert only.relabeling.undefined["kappa"] == "the baseline classifier was not asked"
     assert "keeps no weights" in (folder / "report.html").read_text(encoding="utf-8")
 
 

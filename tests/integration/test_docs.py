@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from fgbench.leaderboard.bundled import board_path
 from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
 from fgbench.testing import check_calibrator
+from support.runs import comparable
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```python\n# (?P<name>\w+\.py)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -61,6 +63,18 @@ def test_documented_command_runs(plugins, fgbench, monkeypatch):
     assert "Print the entry with the lowest error" in fgbench("--help").stdout
 
 
+def test_documented_executor_yields_the_same_board(plugins, fgbench):
+    options = "--dataset logistic-1d --limit 150 --seed 0 --metric ece --replicates 20 --quiet"
+    boards = []
+    for executor in ("one-by-one", "local"):
+        place = ["--store", f"store-{executor}", "--out", f"runs-{executor}"]
+        more = ["--plugin", "one_by_one.py", "--executor", executor]
+        fgbench("run", *options.split(), *place, *more)
+        (run,) = (plugins / f"runs-{executor}").iterdir()
+        boards.append(comparable(run / "leaderboard.json"))
+    assert boards[0] == boards[1]
+
+
 def test_documented_calibrator_conforms(plugins):
     registry = Registry.load([str(plugins / "histogram.py")])
     reference = PartReference.parse("smoothed-histogram:bins=5")
@@ -86,3 +100,18 @@ def test_documentation_links_resolve(page):
             titles = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
             anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
             assert anchor in anchors, f"{page.name} links to {target.name}#{anchor}"
+
+
+def test_contributing_lists_the_floors_that_are_enforced():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    layers = next(
+        contract["layers"]
+        for contract in contracts["tool"]["importlinter"]["contracts"]
+        if contract["type"] == "layers" and contract.get("containers") == ["fgbench"]
+    )
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    table = text.partition("### Floors")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert [sorted(re.findall(r"`(\w+)`", row)) for row in rows] == [
+        sorted(layer.replace("|", " ").split()) for layer in layers
+    ]

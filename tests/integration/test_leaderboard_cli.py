@@ -25,9 +25,9 @@ def test_build_show_verify(run, tmp_path, capsys):
     assert run_command(["leaderboard", "verify", str(board)]) == 0
     assert "verified (4 entries, 8 prediction files" in capsys.readouterr().out
     assert run_command(["leaderboard", "verify", str(board), "--digests"]) == 0
-    assert "8 prediction files, 0 numbers; not what follows" in capsys.readouterr().out
+    assert "8 prediction files, 0 numbers; numbers not checked" in capsys.readouterr().out
     assert run_command(["leaderboard", "verify", str(board), "--no-intervals"]) == 0
-    assert "not the intervals and p-values" in capsys.readouterr().out
+    assert "intervals and p-values not checked" in capsys.readouterr().out
 
 
 def test_show_json_prints_only_the_board(run, capsys):
@@ -57,7 +57,7 @@ def test_verify_of_tampered_board_exits_1(run, capsys):
     assert run_command(["leaderboard", "verify", str(run)]) == 1
     error = capsys.readouterr().err
     assert "metrics.ece.mean is 0.001 on the board" in error
-    assert "does not verify: 1 problems" in error
+    assert "verification failed: 1 problems" in error
 
 
 @pytest.mark.parametrize("command", ["show", "verify"])
@@ -73,8 +73,8 @@ def test_invalid_board_exits_2_with_one_error(tmp_path, capsys, command):
     ("text", "said"),
     [
         ("{", "not JSON"),
-        ("[]", "object is expected"),
-        ('{"schema": "fgbench.leaderboard/2", "entries": []}', "newer than this fgbench"),
+        ("[]", "expected a JSON object"),
+        ('{"schema": "fgbench.leaderboard/2", "entries": []}', "newer than fgbench.leaderboard/1"),
         (
             '{"schema": "fgbench.leaderboard/1", "name": NaN, "created": "", "entries": []}',
             "NaN is not a number of JSON",
@@ -126,7 +126,7 @@ def test_compare_and_its_exit_codes(run, tmp_path, capsys):
     assert run_command([*compare, str(worse), "--fail-on", "regression"]) == 1
     streams = capsys.readouterr()
     assert "✗ worse" in streams.out
-    assert "4 metrics are worse, the first nll of" in streams.err
+    assert "4 metrics regressed, first nll of" in streams.err
     assert run_command([*compare, str(worse), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["entries"][0]["verdict"] == "worse"
     board["entries"] = board["entries"][:1]
@@ -151,7 +151,7 @@ def test_show_sort_prints_ranks_best_first(run, capsys):
 
 def test_bundled_board_is_found_by_name(capsys):
     assert run_command(["leaderboard", "verify", "paper-table4"]) == 0
-    assert "nothing to recompute: 66 entries" in capsys.readouterr().out
+    assert "66 entries are published figures" in capsys.readouterr().out
     assert run_command(["leaderboard", "show", "paper-tabel4"]) == 2
     assert "Did you mean 'paper-table4'?" in capsys.readouterr().err
 
@@ -187,7 +187,7 @@ def test_html_command_reports_missing_diagrams(run, tmp_path, capsys):
     assert len(error) == 4  # 4 entries, of which one file each is gone
     assert error[0].startswith("No reliability diagram: predictions predictions/")
     assert error[0].endswith("of seed 1 cannot be read: No such file or directory.")
-    assert error[3] == "… and 1 more, in their rows."
+    assert error[3] == "… and 1 more; see the rows of the page."
 
 
 def test_html_command_refuses_invalid_input(run, tmp_path, capsys):
@@ -195,7 +195,7 @@ def test_html_command_refuses_invalid_input(run, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     for arguments, said in (
         ([str(run), "-o", str(tmp_path / "file")], "is a file. Pass the folder"),
-        ([str(run / "absent.json"), "-o", str(tmp_path / "page")], "there is no such file"),
+        ([str(run / "absent.json"), "-o", str(tmp_path / "page")], "no such file"),
         ([str(tmp_path / "file"), "-o", str(tmp_path / "page")], "not JSON"),
         (
             [str(run), "-o", str(tmp_path / "page"), "--samples", str(tmp_path / "empty")],

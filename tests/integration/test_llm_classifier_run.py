@@ -31,7 +31,7 @@ def through(server, options):
 def test_llm_classifier_with_retraining_arm_is_refused_while_planning(llm_server, tmp_path, capsys):
     server = llm_server()
     assert run(tmp_path, through(server, "confidence=nvu"), "baseline", "real") == 2
-    assert "'llm' is never trained" in capsys.readouterr().err
+    assert "'llm' is not trainable" in capsys.readouterr().err
     assert not server.stats()["requests"]
 
 

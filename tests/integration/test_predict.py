@@ -56,8 +56,8 @@ def test_predict_accepts_odd_texts(fgbench, finished):
 def test_predict_refuses_invalid_input(fgbench, finished, tmp_path):
     folder, entries = finished
     cell = entries["baseline", "none"]["id"]
-    assert "is no entry" in fgbench("predict", folder, "--cell", "xyz", code=2, input="").stderr
-    assert "several ids" in fgbench("predict", folder, "--cell", "", code=2, input="").stderr
+    assert "no entry" in fgbench("predict", folder, "--cell", "xyz", code=2, input="").stderr
+    assert "several entries" in fgbench("predict", folder, "--cell", "", code=2, input="").stderr
     wrong = fgbench("predict", folder, "--cell", cell, "--seed", 7, code=2, input="")
     assert "has no seed 7" in wrong.stderr
     elsewhere = fgbench("predict", folder, "--cell", cell, "--store", "other", code=2, input="")
@@ -69,7 +69,7 @@ def test_predict_without_saved_weights_is_an_error(fgbench, tmp_path):
     (folder,) = (tmp_path / "runs").iterdir()
     entry = json.loads((folder / "leaderboard.json").read_text())["entries"][0]
     answer = fgbench("predict", folder, "--cell", entry["id"], code=2, probe=True, input="x")
-    assert "keeps no weights" in answer.stderr
+    assert "stores no weights" in answer.stderr
 
 
 def test_samples_record_baseline_probabilities(finished):

@@ -42,7 +42,7 @@ def test_run_folder_is_reproduced_from_its_suite(place, capsys):
     folder, run = place
     code, out, _ = regenerate(capsys, run)
     assert code == 0, out
-    assert "Made anew: 6 entries. The same in every number: 6;" in out
+    assert "Reproduced 6 entries: 6 identical," in out
     (anew,) = (folder / "regenerated").iterdir()  # its store is gone
     finished = [
         json.loads(line)["event"] for line in (anew / "events.jsonl").read_text().splitlines()
@@ -56,7 +56,7 @@ def test_suite_is_derived_from_board_coordinates(place, capsys):
     assert run_command(["leaderboard", "build", str(run), "-o", "board.json"]) == 0
     code, out, _ = regenerate(capsys, "board.json", "--out", folder / "anew")
     assert code == 0, out
-    assert "Made anew: 6 entries. The same in every number: 6;" in out
+    assert "Reproduced 6 entries: 6 identical," in out
     assert "made along with it" not in out  # no entry but those of the board
 
 
@@ -65,7 +65,7 @@ def test_entry_is_selected_by_id_prefix(place, capsys):
     entry = next(e for e in read_board(run).entries if e.arm == "synthesis+")
     code, out, _ = regenerate(capsys, run, "--entry", entry.id[:8])
     assert code == 0, out
-    assert "Made anew: 1 entries. The same in every number: 1;" in out
+    assert "Reproduced 1 entries: 1 identical," in out
     code, _, err = regenerate(capsys, run, "--entry", "zz")
     assert code == 2
     assert "--entry zz: it is no entry of the board" in err
@@ -98,31 +98,31 @@ def test_difference_within_interval_is_noise_and_beyond_is_drift(place, capsys):
     changed(run, older)
     code, out, _ = regenerate(capsys, run, "--out", folder / "anew")
     assert code == 1
-    assert "within noise: 4; beyond noise: 2." in out
-    assert ": seed noise (its interval reaches ±" in out
-    assert ": beyond noise (its interval reaches ±" in out
-    assert "can come from: model revision old-revision → none;" in out
+    assert "4 within noise, 2 beyond noise." in out
+    assert ": seed noise (its 95 % interval is ±" in out
+    assert ": beyond noise (its 95 % interval is ±" in out
+    assert "possible causes: model revision old-revision → none;" in out
     assert "package numpy 1.0 → " in out
     assert "git commit aaaaaaaaaaaa → " in out
 
 
 def test_changed_data_are_reported_with_digests_and_not_compared(place, capsys):
-    from fgbench.leaderboard.models import EntryCoordinates, entry_id
+    from fgbench.coordinates import Coordinates, entry_id
 
     folder, run = place
 
     def older(entry):
         entry["dataset"]["digest"] = "b" * 64
-        names = EntryCoordinates.model_fields
+        names = Coordinates.model_fields
         entry["id"] = entry_id(
-            EntryCoordinates.model_validate({k: v for k, v in entry.items() if k in names})
+            Coordinates.model_validate({k: v for k, v in entry.items() if k in names})
         )
 
     changed(run, older)
     code, out, _ = regenerate(capsys, run, "--out", folder / "anew")
     assert code == 1
-    assert "Made anew: 0 entries." in out
-    assert "its data are others, digest bbbbbbbbbbbb before and" in out
+    assert "Reproduced 0 entries:" in out
+    assert "the data differ (digest bbbbbbbbbbbb →" in out
 
 
 def test_changed_metric_version_is_reported_as_cause(place, capsys):
@@ -136,7 +136,7 @@ def test_changed_metric_version_is_reported_as_cause(place, capsys):
     changed(run, older)
     code, out, _ = regenerate(capsys, run, "--out", folder / "anew")
     assert code == 1
-    assert "ece: not compared: version 0 of the metric before" in out
+    assert "ece: not compared: the metric's version differs (0 → 1)" in out
 
 
 def test_empty_board_has_nothing_to_regenerate(tmp_path, capsys):
@@ -190,7 +190,7 @@ def test_regenerate_with_replay_sends_no_requests(llm_server, tmp_path, monkeypa
     assert asked > 0
     code, out, err = regenerate(capsys, run, "--replay", "answers.jsonl")
     assert code == 0, out + err
-    assert "The same in every number: 1;" in out
+    assert "Reproduced 1 entries: 1 identical," in out
     assert len(server.stats()["requests"]) == asked
 
 

@@ -161,7 +161,7 @@ def test_failed_stage_fails_only_its_cells(fgbench, tmp_path):
         "--seed", 0, *SMALL, code=1, probe=True,
     )  # fmt: skip
     assert "the classifier broke down" in answer.stderr
-    assert "Traceback" not in answer.stderr
+    assert "Traceback (most recent call last)" not in answer.stderr
     (folder,) = (tmp_path / "runs").iterdir()
     board = json.loads((folder / "leaderboard.json").read_text())
     assert {entry["arm"] for entry in board["entries"]} == {"baseline", "real", "resample"}

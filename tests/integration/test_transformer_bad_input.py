@@ -82,7 +82,7 @@ def test_zero_learning_rate_stops_training_but_not_plan(tiny):
 
 @pytest.mark.parametrize("rate", [-1e-5, float("nan"), float("inf")])
 def test_invalid_learning_rate_is_refused_while_planning(rate):
-    with pytest.raises(ConfigurationError, match=r"parameter learning_rate="):
+    with pytest.raises(ConfigurationError, match=r"parameter learning_rate = "):
         classifier("any", learning_rate=rate)
 
 

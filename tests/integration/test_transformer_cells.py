@@ -65,7 +65,7 @@ def test_failing_training_leaves_other_cells(fgbench, tmp_path, texts, tiny, opt
         "--arm", "baseline", "--calibrator", "none", "--seed", 0, "--replicates", 20, code=1,
     )  # fmt: skip
     assert sentence in answer.stderr
-    assert "Traceback" not in answer.stderr
+    assert "Traceback (most recent call last)" not in answer.stderr
     (folder,) = (tmp_path / "runs").iterdir()
     (entry,) = json.loads((folder / "leaderboard.json").read_text())["entries"]
     assert entry["classifier"]["params"]["learning_rate"] == 2e-5

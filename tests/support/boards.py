@@ -6,20 +6,12 @@ from functools import cache
 import numpy as np
 
 from fgbench.calibration.statistics import applicable, evaluate_metrics
+from fgbench.coordinates import Coordinates, DatasetRecord, PartRecord, entry_id
 from fgbench.data import Predictions
 from fgbench.digests import digest_file
-from fgbench.leaderboard.build import build_entry, finish_board
+from fgbench.leaderboard.build import assemble, build_entry
 from fgbench.leaderboard.files import write_board
-from fgbench.leaderboard.models import (
-    Artifacts,
-    DatasetRecord,
-    EntryCoordinates,
-    PartRecord,
-    PredictionsFile,
-    Provenance,
-    SyntheticRecord,
-    entry_id,
-)
+from fgbench.leaderboard.models import Artifacts, PredictionsFile, Provenance, SyntheticRecord
 from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
 
@@ -73,7 +65,7 @@ def coordinates(arm, calibrator="none", *, seeds=(0, 1), dataset="demo", classes
         "selector": "threshold" if generating else None,
         "seeds": list(seeds),
     }
-    return EntryCoordinates(**(values | changes))
+    return Coordinates(**(values | changes))
 
 
 def make_entry(folder, where, *, classes=2, provenance=None):
@@ -102,12 +94,14 @@ def make_entry(folder, where, *, classes=2, provenance=None):
             packages={"numpy": "2.4"},
         ),
         metric_versions={key: metric.version for key, metric in metrics().items()},
+        higher_is_better=[key for key, metric in metrics().items() if not metric.lower_is_better],
+        neutral=["loss", "calibrator"] if where.calibrator.name == "none" else ["loss"],
         replicates=REPLICATES,
         synthetic=SyntheticRecord(
             requested=12,
             accepted=10,
             shortage=2,
-            rejected_by={"relabelled": 3, "duplicate of test": 1},
+            rejected_by={"relabeled": 3, "duplicate of test": 1},
         )
         if where.generator
         else None,
@@ -135,7 +129,7 @@ def make_run(
             entry, values = make_entry(folder, where, classes=classes)
             entries.append(entry)
             evaluations[entry.id] = values
-    board = finish_board(name, "2026-01-02T03:04:05Z", entries, evaluations)
+    board = assemble(name, "2026-01-02T03:04:05Z", entries, lambda entry: evaluations.get(entry.id))
     write_board(board, folder / "leaderboard.json")
     write_samples(folder, dataset=dataset, text=text)
     write_sample_index(folder, board)
@@ -171,7 +165,7 @@ def write_samples(folder, *, dataset="demo", text="plain text"):
                 "relabeled": 1 if accepted else 0,
                 "achieved_probabilities": [0.44, 0.56],
                 "verdict": "accepted" if accepted else "rejected",
-                "reason": None if accepted else f"relabelled {text}",
+                "reason": None if accepted else f"relabeled {text}",
                 "used_in": ["synthesis", "synthesis+"] if accepted else [],
             }
         )

@@ -8,19 +8,12 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fgbench.calibration.statistics import MetricSummary
 from fgbench.cli import run_command
+from fgbench.coordinates import Coordinates, DatasetRecord, PartRecord, entry_id
 from fgbench.errors import LeaderboardError
 from fgbench.leaderboard.files import write_board
-from fgbench.leaderboard.models import (
-    DatasetRecord,
-    Entry,
-    EntryCoordinates,
-    Leaderboard,
-    MetricRecord,
-    PartRecord,
-    Provenance,
-    entry_id,
-)
+from fgbench.leaderboard.models import Entry, Leaderboard, Provenance
 from fgbench_plugins.studies.ablation import read_entries, self_calibration, to_value
 from fgbench_plugins.studies.ablation_text import ablation_text
 from fgbench_plugins.studies.correlation import correlation, fisher_interval, smallest_separable
@@ -67,10 +60,10 @@ def entry(name, classifier, arm, figures, *, params=None, seeds=(0,), **changes)
         "bins": 20 if generating else None,
         "seeds": list(seeds),
     }
-    coordinates = EntryCoordinates(**(values | changes))
+    coordinates = Coordinates(**(values | changes))
     per_seed = [figures] if isinstance(figures, tuple) else figures
     metrics = {
-        metric: MetricRecord(
+        metric: MetricSummary(
             mean=float(np.mean([each[at] for each in per_seed])),
             std=0,
             ci95=None,
@@ -79,7 +72,7 @@ def entry(name, classifier, arm, figures, *, params=None, seeds=(0,), **changes)
         for at, metric in enumerate(("accuracy", "ece_positive"))
     }
     return Entry(
-        **{name: getattr(coordinates, name) for name in EntryCoordinates.model_fields},
+        **{name: getattr(coordinates, name) for name in Coordinates.model_fields},
         id=entry_id(coordinates),
         metrics=metrics,
         provenance=Provenance(fgbench="0", python="3"),

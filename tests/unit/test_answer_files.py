@@ -105,7 +105,7 @@ def test_import_reports_missing_and_malformed_lines(tmp_path, store, other):
     export_answers(store, path)
     whole = path.read_bytes()
     for content, words in [
-        (whole[: whole.rindex(b"\n", 0, -1) + 1], "7 answers, and its first line says 8"),
+        (whole[: whole.rindex(b"\n", 0, -1) + 1], "7 answers, but its first line says 8"),
         (whole[:-20], "line 9: not an answer"),
         (whole + b"[]\n", "line 10: not an answer"),
         (whole + b"\xff\xfe\n", "line 10: not an answer"),
@@ -163,14 +163,14 @@ def test_import_of_another_stores_database(store, other):
 def test_unrelated_files_are_not_overwritten(tmp_path, store):
     path = tmp_path / "answers.sqlite"
     path.write_bytes(b"no database at all" * 100)
-    with pytest.raises(StoreError, match=r"answers\.sqlite: not a file of answers"):
+    with pytest.raises(StoreError, match=r"answers\.sqlite: not an answer database"):
         AnswerStore(path).get([bytes(32)])
     path.unlink()
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE notes (text)")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(StoreError, match="not one of answers"):
+    with pytest.raises(StoreError, match="not an fgbench answer database"):
         AnswerStore(path).get([bytes(32)])
     assert path.read_bytes() == before
     with store.writing() as connection:

@@ -98,9 +98,9 @@ def test_transient_failures_end_ask_and_keep_answers(store):
         Answers(store).ask(model, requests(5))
     message = str(caught.value)
     assert "2 of 5" in message
-    assert "timeout (1)" in message
-    assert "HTTP 503 (1)" in message
-    assert "same command" in message
+    assert "timeout ×1" in message
+    assert "HTTP 503 ×1" in message
+    assert "rerun" in message
     assert texts(Answers(store).ask(model, requests(5))) == [f"re: text {n}" for n in range(5)]
     assert model.sent["text 0"] == 1
     assert model.sent["text 1"] == 2
@@ -165,10 +165,10 @@ class SwallowingModel(Echo):
     ("broken", "words"),
     [
         (TwiceModel, "twice"),
-        (StrangeModel, "not asked for"),
+        (StrangeModel, "not requested"),
         (LazyModel, "left 2 requests"),
         (ForgetfulModel, "left 1 requests"),
-        (SilentModel, "without a text"),
+        (SilentModel, "neither text nor failure"),
         (SwallowingModel, "twice"),
     ],
 )

@@ -83,13 +83,17 @@ def test_third_party_card_is_read_from_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ('licence = "CC0"', 'license = "CC0"', "unknown key 'license'. Did you mean 'licence'?"),
+        (
+            'licence = "CC0"',
+            'license = "CC0"',
+            "unknown key 'license', and 'licence' missing. Did you mean 'licence'?",
+        ),
         ('title = "My data"', "", "the key 'title' is missing"),
         ('filename = "all.csv"', 'filename = "../all.csv"', "sources.all.filename"),
-        ('name = "mine"', 'name = "../mine"', "name:"),
+        ('name = "mine"', 'name = "../mine"', "name = '../mine':"),
         ("https://", "file:///", "sources.all.url"),
         ('title = "My data"', 'title = "t"\nencoding = "utf-9"', "'utf-9' is not an encoding"),
-        ('name = "yes"', 'name = "no"', "two label names are the same"),
+        ('name = "yes"', 'name = "no"', "duplicate label name"),
         ('name = "mine"', 'name = "mine', "cannot be read as TOML"),
     ],
 )
@@ -127,7 +131,7 @@ def test_differing_user_file_is_used_with_warning(tmp_path: Path) -> None:
 
 def test_differing_fetched_file_is_refused(tmp_path: Path) -> None:
     card = Card.read(write_card(tmp_path, b"right"))
-    with pytest.raises(DataError, match=r"damaged.*fgbench data fetch mine"):
+    with pytest.raises(DataError, match=r"corrupt.*fgbench data fetch mine"):
         folder_of(tmp_path, cached=b"other").path(card, "all")
 
 
@@ -141,7 +145,7 @@ def test_unconfirmed_digest_warns_and_recorded_digest_is_enforced(tmp_path: Path
     folder.path(card, "all")
     assert "unconfirmed" in folder.warnings[0]
     (tmp_path / "cache/mine/all.csv").write_bytes(b"rotten")
-    with pytest.raises(DataError, match="damaged"):
+    with pytest.raises(DataError, match="is corrupt"):
         folder.path(card, "all")
 
 

@@ -4,9 +4,12 @@ import tomllib
 
 import pytest
 
+from fgbench.cards import DataFolder
 from fgbench.errors import ConfigurationError
 from fgbench.loop.arms import ARMS
+from fgbench.plan.resolve import resolve
 from fgbench.plan.suite import Suite
+from fgbench.plugins.registry import Registry
 
 
 def read(tmp_path, text):
@@ -35,12 +38,15 @@ def test_suite_expands_to_matrix(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('dataset = ["tc"]\ndatasets = ["tc"]', "given twice"),
+        (
+            'dataset = ["tc"]\ndatasets = ["tc"]',
+            "both 'datasets' and 'dataset' are given: use 'datasets'",
+        ),
         ('datsets = ["tc"]', "unknown key 'datsets'. Did you mean 'datasets'"),
-        ('arms = ["sinthesis"]', "arms.0 = 'sinthesis'"),
-        ("bins = [1]", "bins.0 = 1"),
+        ('arms = ["sinthesis"]', "arms[0] = 'sinthesis'"),
+        ("bins = [1]", "bins[0] = 1"),
         ("bins = []", "bins is empty"),
-        ("seeds = [0, 0]", "seeds names one value twice"),
+        ("seeds = [0, 0]", "seeds lists a value twice"),
         ("threshold = 2", "threshold = 2"),
         ('protocol = "loose"', "protocol = 'loose'"),
         ("datasets = [3]", "mine.toml: a part must be a name or a table"),
@@ -56,7 +62,7 @@ def test_invalid_suite_error_names_file_and_key(tmp_path, text, message):
 
 
 def test_missing_suite_file_is_an_error(tmp_path):
-    with pytest.raises(ConfigurationError, match="there is no such file"):
+    with pytest.raises(ConfigurationError, match="no such file"):
         Suite.read(tmp_path / "none.toml")
 
 
@@ -66,3 +72,42 @@ def test_resolved_suite_round_trips(tmp_path):
     path.write_text(suite.to_toml())
     assert tomllib.loads(path.read_text())["limit"] == 5
     assert Suite.build(Suite.read(path)) == suite
+
+
+def test_suite_without_parts_has_the_defaults_of_the_registry():
+    folder = DataFolder.from_environment()
+    resolved = resolve(Suite.build({}), Registry.load(), folder).suite
+    assert [part["name"] for part in resolved.datasets] == ["known-posterior"]
+    assert [part["name"] for part in resolved.losses] == ["cross-entropy"]
+    assert [part["name"] for part in resolved.calibrators] == ["none", "temperature"]
+    paper = resolve(Suite.build({"protocol": "paper"}), Registry.load(), folder).suite
+    assert [part["name"] for part in paper.calibrators] == ["none"]
+
+
+def test_plugin_replaces_the_defaults_of_a_kind(tmp_path):
+    plugin = tmp_path / "isotonic_first.py"
+    plugin.write_text(
+        "from fgbench import hookimpl\n"
+        "@hookimpl\n"
+        "def fgbench_defaults(default):\n"
+        '    default("calibrator", "isotonic")\n'
+    )
+    registry = Registry.load([str(plugin)])
+    assert registry.defaults("calibrator") == ["isotonic"]
+    assert registry.defaults("dataset") == ["known-posterior"]
+    with pytest.raises(ConfigurationError, match="no default executor"):
+        registry.defaults("executor")
+
+
+def test_failing_defaults_are_reported_and_left_out(tmp_path):
+    plugin = tmp_path / "broken_defaults.py"
+    plugin.write_text(
+        "from fgbench import hookimpl\n"
+        "@hookimpl\n"
+        "def fgbench_defaults(default):\n"
+        "    default('loss', 'focal')\n"
+        "    raise RuntimeError('no defaults today')\n"
+    )
+    registry = Registry.load([str(plugin)])
+    assert registry.defaults("loss") == ["cross-entropy"]
+    assert any("no defaults today" in failure.reason for failure in registry.failures)

@@ -484,6 +484,10 @@ class BreaksPromise(Sound):
         return predictions.with_logits(-predictions.logits)
 
 
+class FalseIdentity(Sound):
+    is_identity = True
+
+
 class HalfTheRows(Sound):
     def transform(self, predictions):
         return predictions.take(range(len(predictions) // 2))
@@ -523,6 +527,7 @@ class Ranks(Sound):
     ("calibrator", "problem"),
     [
         (Truth, "transform uses the labels"),
+        (FalseIdentity, "declares is_identity but changed the logits"),
         (BreaksPromise, "declares preserves_accuracy but changed"),
         (HalfTheRows, r"logits of shape \(100, 2\), not \(200, 2\)"),
         (NotANumber, "unusable predictions: the logits contain NaN"),

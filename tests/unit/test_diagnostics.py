@@ -7,7 +7,7 @@ from fgbench.data import Predictions
 from fgbench.diagnostics.collect import summarize_influences
 from fgbench.diagnostics.diversity import bigrams, distinct, diversity, self_similarity, words
 from fgbench.diagnostics.fidelity import fidelity
-from fgbench.diagnostics.relabelling import kappa, relabeling_agreement
+from fgbench.diagnostics.relabeling import kappa, relabeling_agreement
 from fgbench.diagnostics.shifts import bin_shifts, movements
 from fgbench.loop.leakage import jaccard
 from fgbench.loop.targeting import target_bins
@@ -125,7 +125,7 @@ def test_kappa_matches_scikit_learn():
 
 
 def test_relabeling_without_labels_or_baseline_has_reason():
-    assert relabeling_agreement([]).undefined["share"] == "no candidate was relabelled"
+    assert relabeling_agreement([]).undefined["share"] == "no candidate was relabeled"
     record = relabeling_agreement([labelled(0, 0)])
     assert record.share == 1
     assert record.undefined["kappa"] == "the baseline classifier was not asked"

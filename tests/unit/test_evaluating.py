@@ -59,7 +59,7 @@ def test_invalid_csv_error_names_line(tmp_path, text, message):
     ("arrays", "message"),
     [
         ({"labels": [0, 1]}, "either `logits` or `probabilities`"),
-        ({"probabilities": [0.5, 0.5]}, "it must hold `labels`"),
+        ({"probabilities": [0.5, 0.5]}, "must contain `labels`"),
         ({"probabilities": [0.5, 0.5], "labels": [0, 3]}, "3"),
         ({"probabilities": [0.5, 0.5], "labels": [0.0, 0.5]}, "whole numbers"),
         ({"probabilities": [0.5], "labels": [0, 1]}, "1 rows"),
@@ -80,6 +80,6 @@ def test_pickles_and_other_files_are_refused(tmp_path):
     with pytest.raises(DataError, match="plain arrays"):
         read_predictions(tmp_path / "p.npz")
     (tmp_path / "p.txt").write_text("x")
-    for name, message in (("p.txt", r"\.npz and \.csv"), ("q.npz", "no such file")):
+    for name, message in (("p.txt", r"\.npz or \.csv"), ("q.npz", "no such file")):
         with pytest.raises(DataError, match=message):
             read_predictions(tmp_path / name)

@@ -20,7 +20,7 @@ from fgbench.cards import Card, DataFolder
 from fgbench.errors import DataError, StoreError
 
 BODY = bytes(range(256)) * 2000
-QUICK = fetching.Patience(timeout=5, attempts=3, pause=0.01)
+QUICK = fetching.RetryPolicy(timeout=5, attempts=3, pause=0.01)
 
 
 class Server(ThreadingHTTPServer):
@@ -93,8 +93,8 @@ class Listener:
     def advanced(self, done: int) -> None:
         self.bytes.append(done)
 
-    def said(self, message: str) -> None:
-        self.lines.append(message)
+    def message(self, text: str) -> None:
+        self.lines.append(text)
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def card_of(server: Server, *, filename: str = "file.bin", **source: Any) -> Car
 def fetch(card: Card, cache: Path, **options: Any) -> fetching.Fetched:
     folder = options.pop("folder", DataFolder(None, cache))
     listener = options.pop("listener", Listener())
-    return fetching.fetch(card, folder, listener, patience=QUICK, **options)[0]
+    return fetching.fetch(card, folder, listener, retry=QUICK, **options)[0]
 
 
 def leftovers(cache: Path) -> set[str]:
@@ -165,7 +165,7 @@ def test_connection_reset_is_resumed(server: Server, tmp_path: Path) -> None:
 def test_interrupted_fetch_is_resumed_by_next_fetch(server: Server, tmp_path: Path) -> None:
     server.faults = ["reset"] * QUICK.attempts
     card = card_of(server)
-    with pytest.raises(DataError, match=r"ended after .* in 3 attempts. Fetch again later"):
+    with pytest.raises(DataError, match=r"ended after .* gave up after 3 attempts\. Rerun"):
         fetch(card, tmp_path)
     assert "file.bin" not in leftovers(tmp_path)
     assert fetch(card, tmp_path).status == "fetched"
@@ -227,13 +227,13 @@ def test_part_longer_than_file_is_discarded(server: Server, tmp_path: Path) -> N
 
 def test_wrong_digest_leaves_no_file(server: Server, tmp_path: Path) -> None:
     server.body = b"something else"
-    with pytest.raises(DataError, match=r"has SHA-256 .* instead of .* It was removed"):
+    with pytest.raises(DataError, match=r"has SHA-256 .* instead of .* was deleted"):
         fetch(card_of(server), tmp_path)
     assert leftovers(tmp_path) == set()
 
 
 def test_wrong_size_is_refused_before_download(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="the server offers 512,000 bytes, the card says 7"):
+    with pytest.raises(DataError, match="the server offers 512,000 bytes, but the card says 7"):
         fetch(card_of(server, bytes=7), tmp_path)
     server.faults = ["no-length"]
     with pytest.raises(DataError, match="more than the card's 7 bytes"):
@@ -244,7 +244,7 @@ def test_wrong_size_is_refused_before_download(server: Server, tmp_path: Path) -
 @pytest.mark.parametrize("status", ["404", "403"])
 def test_client_error_is_not_retried(server: Server, tmp_path: Path, status: str) -> None:
     server.faults = [status]
-    with pytest.raises(DataError, match=f"the server answers {status}.*--data-dir"):
+    with pytest.raises(DataError, match=f"the server returned {status}.*--data-dir"):
         fetch(card_of(server), tmp_path)
     assert len(server.seen) == 1
 

@@ -1,4 +1,4 @@
-"""Comparing two boards: better, worse, noise, gone, new, of other data; and every form of it."""
+"""Comparing two boards: verdicts, removed and new entries, changed data, output formats."""
 
 import csv
 import io
@@ -7,21 +7,14 @@ import shutil
 
 import pytest
 
+from fgbench.calibration.statistics import MetricSummary
 from fgbench.compare.compare import compare_boards, compare_files
 from fgbench.compare.matching import changes
 from fgbench.compare.rendering import as_csv, as_markdown, as_text, as_value
+from fgbench.coordinates import Coordinates, DatasetRecord, PartRecord, PublishedRecord, entry_id
 from fgbench.leaderboard.build import assemble
 from fgbench.leaderboard.files import read_board, write_board
-from fgbench.leaderboard.models import (
-    DatasetRecord,
-    Entry,
-    EntryCoordinates,
-    MetricRecord,
-    PartRecord,
-    Provenance,
-    PublishedRecord,
-    entry_id,
-)
+from fgbench.leaderboard.models import Entry, Provenance
 from support.boards import coordinates, make_run, predictions, registry
 
 
@@ -107,8 +100,8 @@ def test_entries_with_other_data_are_not_compared(boards):
     assert len(found.refused) == 3
     assert found.vanished == found.appeared == []
     text = " ".join(as_text(found).split())
-    assert "its data are others, digest dddddddddddd before and eeeeeeeeeeee now." in text
-    assert "3 of other data" in text
+    assert "the data differ (digest dddddddddddd → eeeeeeeeeeee)." in text
+    assert "3 skipped (different data)" in text
 
 
 def test_entries_with_other_versions_or_seeds_are_compared(boards):
@@ -154,7 +147,7 @@ def test_other_metric_version_is_compared_only_if_recomputable(boards):
     assert len(found.entries) == 3
     for entry in found.entries:
         assert entry.metrics == []
-        assert "version 0 of the metric before" in entry.not_compared["ece"]
+        assert "the metric's version differs (0 → 1)" in entry.not_compared["ece"]
 
 
 def test_equal_predictions_with_other_numbers_suggest_verify(boards):
@@ -170,7 +163,7 @@ def test_equal_predictions_with_other_numbers_suggest_verify(boards):
 
 def published(**changes):
     base = coordinates("baseline", seeds=(0, 1))
-    where = EntryCoordinates(
+    where = Coordinates(
         dataset=DatasetRecord(name=base.dataset.name),
         classifier=PartRecord(name=base.classifier.name),
         loss=PartRecord(name=base.loss.name),
@@ -180,8 +173,8 @@ def published(**changes):
         published=PublishedRecord(source="Somebody et al. 2024"),
         **changes,
     )
-    values = {name: getattr(where, name) for name in EntryCoordinates.model_fields}
-    metrics = {"ece": MetricRecord(mean=0.5), "accuracy": MetricRecord(mean=0.78)}
+    values = {name: getattr(where, name) for name in Coordinates.model_fields}
+    metrics = {"ece": MetricSummary(mean=0.5), "accuracy": MetricSummary(mean=0.78)}
     return Entry(**values, id=entry_id(where), metrics=metrics, provenance=Provenance())
 
 

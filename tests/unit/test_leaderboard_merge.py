@@ -86,7 +86,7 @@ def test_changed_id_or_predictions_are_refused(runs, tmp_path):
     def change(entry):
         entry["arm"] = "resample"
 
-    with pytest.raises(LeaderboardError, match="changed by hand"):
+    with pytest.raises(LeaderboardError, match="The file was edited"):
         merge_boards([changed(runs, tmp_path, change)], tmp_path / "board.json", registry())
     copy = tmp_path / "copy"
     shutil.copytree(runs / "controls", copy)
@@ -114,14 +114,14 @@ def test_build_does_not_overwrite_other_files(runs, tmp_path):
             merge_boards([runs / "controls"], output, registry())
         assert "\n" not in str(error.value)
         assert output.read_text(encoding="utf-8") == content
-    with pytest.raises(LeaderboardError, match="it is a folder"):
+    with pytest.raises(LeaderboardError, match="is a folder"):
         merge_boards([runs / "controls"], tmp_path, registry())
 
 
 def test_predictions_are_not_written_through_a_link(runs, tmp_path):
     (tmp_path / "outside").mkdir()
     (tmp_path / "board.predictions").symlink_to(tmp_path / "outside")
-    with pytest.raises(LeaderboardError, match="it is a link"):
+    with pytest.raises(LeaderboardError, match="is a link"):
         merge_boards([runs / "controls"], tmp_path / "board.json", registry())
     assert not any((tmp_path / "outside").iterdir())
     assert not (tmp_path / "board.json").exists()

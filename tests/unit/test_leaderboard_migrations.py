@@ -1,14 +1,16 @@
 """Boards of earlier versions stay readable; newer ones are refused in a sentence."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from fgbench.coordinates import entry_id
 from fgbench.errors import LeaderboardError
 from fgbench.leaderboard.files import read_board
 from fgbench.leaderboard.merge import merge_boards
 from fgbench.leaderboard.migrations import migrated
-from fgbench.leaderboard.models import entry_id
+from fgbench.leaderboard.models import Entry
 from fgbench.leaderboard.verify import verify_board
 from support.boards import make_run, registry
 
@@ -57,18 +59,32 @@ def test_migrations_run_in_sequence():
     assert lifted["entries"][0]["arm"] == "real"
     assert lifted["lifted"]
     assert old["schema"] == "fgbench.leaderboard/1"
-    with pytest.raises(LeaderboardError, match="no way leads from"):
+    with pytest.raises(LeaderboardError, match="cannot convert schema"):
         migrated(old, "x.json", steps={2: step}, schema="fgbench.leaderboard/3")
 
 
 @pytest.mark.parametrize("schema", ["fgbench.leaderboard/4", "fgbench.leaderboard/10"])
 def test_newer_schema_is_refused(schema):
-    with pytest.raises(LeaderboardError, match="newer than this fgbench reads") as error:
+    with pytest.raises(LeaderboardError, match=r"newer than fgbench\.leaderboard/3") as error:
         migrated({"schema": schema}, "x.json", steps={}, schema="fgbench.leaderboard/3")
     assert str(error.value).startswith("x.json: ")
 
 
 @pytest.mark.parametrize("schema", [None, 1, "fgbench.leaderboard/x", "other/1", "", []])
 def test_invalid_schema_version_is_refused(schema):
-    with pytest.raises(LeaderboardError, match="is not 'fgbench"):
+    with pytest.raises(LeaderboardError, match="expected 'fgbench"):
         migrated({"schema": schema}, "x.json")
+
+
+def test_neutral_parts_of_a_stored_board_are_known_though_not_recorded():
+    for entry in read_board(STORED).entries:
+        assert "neutral" not in entry.model_fields_set
+        assert entry.neutral == (
+            ["loss", "calibrator"] if entry.calibrator.name == "none" else ["loss"]
+        )
+
+
+def test_neutral_parts_are_recorded_and_not_guessed_from_names():
+    entry = read_board(STORED).entries[0]
+    value = json.loads(entry.model_dump_json()) | {"neutral": []}
+    assert Entry.model_validate(value).neutral == []

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from fgbench.calibration.statistics import Comparison, MetricSummary
 from fgbench.leaderboard import ranking
-from fgbench.leaderboard.models import ComparisonRecord, MetricRecord
 from fgbench.leaderboard.ranking import half_width, ranks, unpaired
 from fgbench.report.view import by_metric
 from support.boards import coordinates, make_entry
@@ -27,7 +27,7 @@ def entries_of(entry, values, *, half=0.01, higher=False):
             update={
                 "id": f"e{index}",
                 "metrics": {
-                    "m": MetricRecord(
+                    "m": MetricSummary(
                         mean=value,
                         ci95=None if width is None else (value - width, value + width),
                         per_seed=[value],
@@ -72,14 +72,14 @@ def test_entries_without_intervals_share_all_ranks(entry):
 def test_stored_paired_comparison_is_used(entry):
     a, b = entries_of(entry, [0.10, 0.11], half=0.05)
     assert set(spans(ranks([a, b], "m")).values()) == {(1, 2)}
-    record = ComparisonRecord(delta=0.01, ci95=(0.008, 0.012), p_value=1e-6)
+    record = Comparison(delta=0.01, ci95=(0.008, 0.012), p_value=1e-6)
     paired = b.model_copy(update={"baseline": "e0", "versus_baseline": {"m": record}})
     assert spans(ranks([a, paired], "m")) == {"e0": (1, 1), "e1": (2, 2)}
 
 
 def test_unpaired_interval_and_p_value_match_z_test():
-    a = MetricRecord(mean=0.2, ci95=(0.17, 0.23), per_seed=[0.2])
-    b = MetricRecord(mean=0.26, ci95=(0.22, 0.30), per_seed=[0.26])
+    a = MetricSummary(mean=0.2, ci95=(0.17, 0.23), per_seed=[0.2])
+    b = MetricSummary(mean=0.26, ci95=(0.22, 0.30), per_seed=[0.26])
     (low, high), p_value = unpaired(a, b)
     assert (low, high) == pytest.approx((0.06 - 0.05, 0.06 + 0.05))
     z = 0.06 / (0.05 / stats.norm.ppf(0.975))
@@ -87,10 +87,10 @@ def test_unpaired_interval_and_p_value_match_z_test():
 
 
 def test_interval_clipped_at_zero_is_extended():
-    assert half_width(MetricRecord(mean=0.02, ci95=(0.0, 0.03), per_seed=[0.02])) == 0.03
-    assert half_width(MetricRecord(mean=0.02, ci95=(0.01, 0.03), per_seed=[0.02])) == pytest.approx(
-        0.01
-    )
+    assert half_width(MetricSummary(mean=0.02, ci95=(0.0, 0.03), per_seed=[0.02])) == 0.03
+    assert half_width(
+        MetricSummary(mean=0.02, ci95=(0.01, 0.03), per_seed=[0.02])
+    ) == pytest.approx(0.01)
 
 
 @settings(max_examples=30, deadline=None)
@@ -106,7 +106,7 @@ def test_rank_interval_contains_rank_of_mean(entry, values, half):
 @pytest.mark.parametrize("pairs", [1, 7, 30])
 def test_blockwise_ranking_equals_direct_ranking(entry, monkeypatch, pairs):
     made = entries_of(entry, [0.3, 0.1, 0.104, 0.2, 0.21, 0.29, 0.5])
-    paired = ComparisonRecord(ci95=None, delta=0.004, p_value=1e-6)
+    paired = Comparison(ci95=None, delta=0.004, p_value=1e-6)
     made[2] = made[2].model_copy(update={"baseline": "e1", "versus_baseline": {"m": paired}})
     whole = ranks(made, "m")
     assert spans(whole)["e1"] == (1, 1)

@@ -39,7 +39,7 @@ def test_valid_submission_passes_and_lists_licenses(run, capsys):
     assert run_command(["leaderboard", "submit-check", str(run)]) == 0
     out = capsys.readouterr().out
     assert out.count("passed  ") == len(NAMES)
-    assert "ready to be taken in." in out
+    assert "ready to merge." in out
 
 
 def test_tampered_number_fails_only_verify(run, capsys):
@@ -54,7 +54,7 @@ def test_tampered_number_fails_only_verify(run, capsys):
 def test_existing_entries_fail_with_differences(run):
     same = failed(check_submission(run, registry(), against=run))
     assert set(same) == {"duplicates"}
-    assert "and 1 more: on the board already, with the same numbers" in same["duplicates"]
+    assert "and 1 more: already on the board, with the same numbers" in same["duplicates"]
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_submission_names_missing_card_and_unknown_parts(tmp_path):
     make_run(tmp_path, arms=("baseline",), calibrators=("none",), seeds=(0,), dataset="mine")
     found = failed(check_submission(tmp_path, registry()))
     assert set(found) == {"parts", "licence"}
-    assert "dataset 'mine' is no part" in found["parts"]
-    assert "'mine' has no card that says its licence" in found["licence"]
+    assert "unknown dataset 'mine'" in found["parts"]
+    assert "'mine' has no card with a license" in found["licence"]
 
 
 def test_generated_data_set_needs_no_card(tmp_path):
@@ -91,7 +91,11 @@ def test_generated_data_set_needs_no_card(tmp_path):
     ("text", "check", "said"),
     [
         ("{", "schema", "not JSON"),
-        ('{"schema": "fgbench.leaderboard/7", "entries": []}', "schema", "newer than this fgbench"),
+        (
+            '{"schema": "fgbench.leaderboard/7", "entries": []}',
+            "schema",
+            "newer than fgbench.leaderboard/1",
+        ),
         (
             '{"schema": "fgbench.leaderboard/1", "name": "x", "created": "", "entries": []}',
             "entries",
@@ -110,4 +114,4 @@ def test_submission_refuses_invalid_or_empty_board(tmp_path, capsys, text, check
 
 def test_submission_refuses_duplicate_entry_id(run):
     change(run, lambda value: value["entries"].append(value["entries"][0]))
-    assert "stands twice" in failed(check_submission(run, registry()))["schema"]
+    assert "duplicate entry id" in failed(check_submission(run, registry()))["schema"]

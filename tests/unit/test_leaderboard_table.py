@@ -5,7 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from fgbench.leaderboard.models import ComparisonRecord, Leaderboard, MetricRecord, PublishedRecord
+from fgbench.calibration.statistics import Comparison, MetricSummary
+from fgbench.coordinates import PublishedRecord
+from fgbench.leaderboard.models import Leaderboard
 from fgbench.report.table import results_html, results_table
 from fgbench.report.view import cell_text, comparisons, filtered, groups, signed, verdict
 from support.boards import make_run
@@ -59,7 +61,7 @@ def test_table_has_row_per_arm_and_calibrator_with_controls(board):
     ],
 )
 def test_verdict_requires_significance_and_direction(delta, p, higher, expected):
-    record = ComparisonRecord(delta=delta, ci95=None, p_value=p, p_adjusted=p)
+    record = Comparison(delta=delta, ci95=None, p_value=p, p_adjusted=p)
     assert verdict(record, higher) == expected
 
 
@@ -124,13 +126,16 @@ def test_differing_settings_are_shown(board):
     wider = entry.model_copy(update={"threshold": 0.1, "settings": {"retries": 9, "same": 1}})
     plain = entry.model_copy(update={"settings": {"retries": 2, "same": 1}})
     (group,) = comparisons(board.model_copy(update={"entries": [board.entries[0], plain, wider]}))
-    said = [group.telling_settings(each) for each in group.entries]
+    said = [group.distinguishing_settings(each) for each in group.entries]
     assert said == ["", "gap > 0.03, retries=2", "gap > 0.1, retries=9"]
     lacking = wider.model_copy(update={"threshold": 0.03, "settings": {"same": 1}})
     (group,) = comparisons(board.model_copy(update={"entries": [plain, lacking]}))
-    assert sorted(group.telling_settings(each) for each in group.entries) == ["", "retries=2"]
+    assert sorted(group.distinguishing_settings(each) for each in group.entries) == [
+        "",
+        "retries=2",
+    ]
     (group,) = comparisons(board)
-    assert {group.telling_settings(each) for each in group.entries} == {""}
+    assert {group.distinguishing_settings(each) for each in group.entries} == {""}
 
 
 def test_published_figures_show_standard_deviation(board):
@@ -138,7 +143,7 @@ def test_published_figures_show_standard_deviation(board):
         update={
             "seeds": [],
             "published": PublishedRecord(source="a paper"),
-            "metrics": {"ece": MetricRecord(mean=0.058, std=0.02)},
+            "metrics": {"ece": MetricSummary(mean=0.058, std=0.02)},
             "versus_baseline": {},
         }
     )

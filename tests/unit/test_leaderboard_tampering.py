@@ -8,23 +8,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fgbench.calibration.statistics import MetricSummary
+from fgbench.coordinates import Coordinates, DatasetRecord, PartRecord, PublishedRecord, entry_id
 from fgbench.errors import LeaderboardError
 from fgbench.leaderboard.build import assemble
 from fgbench.leaderboard.checksums import with_checksums
 from fgbench.leaderboard.files import parse_board, read_board, write_board
-from fgbench.leaderboard.models import (
-    DatasetRecord,
-    Entry,
-    EntryCoordinates,
-    MetricRecord,
-    PartRecord,
-    Provenance,
-    PublishedRecord,
-    StatisticsRecord,
-    UsageRecord,
-    entry_id,
-)
+from fgbench.leaderboard.models import Entry, Provenance, StatisticsRecord
 from fgbench.leaderboard.verify import verify_board
+from fgbench.usage import Usage
 from support.boards import coordinates, make_entry, make_run, registry
 
 
@@ -138,6 +130,16 @@ def test_checksum_covers_values_that_cannot_be_recomputed(run, path, named):
     assert entry["id"] in problem
 
 
+@pytest.mark.parametrize("neutral", [[], ["loss", "calibrator", "x"], ["calibrator"]])
+def test_verify_checks_neutral_parts_against_the_parts(run, neutral):
+    folder, honest = run
+    value = copy.deepcopy(honest)
+    value["entries"][0]["neutral"] = neutral
+    (folder / "changed.json").write_text(json.dumps(value), encoding="utf-8")
+    problems = verify_board(folder / "changed.json", registry(), intervals=False).problems
+    assert any("neutral" in problem for problem in problems)
+
+
 def test_verify_detects_removed_entry(tmp_path):
     make_run(tmp_path, arms=("baseline",), calibrators=("none", "temperature"), seeds=(0,))
     value = json.loads((tmp_path / "leaderboard.json").read_text(encoding="utf-8"))
@@ -182,7 +184,7 @@ def test_digest_only_verify_detects_changed_files_only(run):
 
 def figures(**changes):
     """An entry that is figures of a publication."""
-    where = EntryCoordinates(
+    where = Coordinates(
         dataset=DatasetRecord(name="tc", n_train=3104, n_test=345),
         classifier=PartRecord(name="bert-base"),
         loss=PartRecord(name="cross-entropy"),
@@ -192,10 +194,10 @@ def figures(**changes):
         seeds=[],
         published=PublishedRecord(source="Somebody et al. 2024", place="Table 4, row 1"),
     )
-    values = {name: getattr(where, name) for name in EntryCoordinates.model_fields}
+    values = {name: getattr(where, name) for name in Coordinates.model_fields}
     values |= {
         "id": entry_id(where),
-        "metrics": {"ece": MetricRecord(mean=0.05)},
+        "metrics": {"ece": MetricSummary(mean=0.05)},
         "statistics": StatisticsRecord(replicates=0),
         "provenance": Provenance(),
     }
@@ -208,7 +210,7 @@ def test_verify_reports_published_figures_as_not_recomputable(tmp_path):
     assert read_board(tmp_path / "board.json") == board
     result = verify_board(tmp_path / "board.json", registry())
     assert result.ok, result.problems
-    assert "published figures only, nothing to recompute: 1 entries" in result.summary()
+    assert "1 entries are published figures" in result.summary()
     text = (tmp_path / "board.json").read_text(encoding="utf-8").replace("0.05", "0.04")
     (tmp_path / "board.json").write_text(text, encoding="utf-8")
     (problem,) = verify_board(tmp_path / "board.json", registry()).problems
@@ -246,13 +248,13 @@ def test_linked_or_non_file_predictions_are_refused(tmp_path):
     file.unlink()
     file.mkdir()
     (problem,) = verify_board(tmp_path / "run", registry()).problems
-    assert "it is no file" in problem
+    assert "not a regular file" in problem
 
 
 def test_costs_without_checksums_are_reported_on_trust(run, tmp_path):
     board = read_board(run[0])
     entries = [
-        each.model_copy(update={"checksums": {}, "usage": UsageRecord(requests=5)})
+        each.model_copy(update={"checksums": {}, "usage": Usage(requests=5)})
         for each in board.entries
     ]
     shutil.copytree(run[0] / "predictions", tmp_path / "predictions")
@@ -260,4 +262,4 @@ def test_costs_without_checksums_are_reported_on_trust(run, tmp_path):
     write_board(old, tmp_path / "board.json")
     result = verify_board(tmp_path / "board.json", registry())
     assert result.ok, result.problems
-    assert "without checksums, their provenance and costs on trust: 2" in result.summary()
+    assert "2 entries without checksums" in result.summary()

@@ -404,7 +404,7 @@ def test_probabilities_are_clipped_before_logarithm():
             {"engine": "hf", "base_url": "http://host"},
             "parameter 'base_url' .a parameter of openai",
         ),
-        ({"concurrency": 0}, "classifier 'llm': parameter concurrency=0"),
+        ({"concurrency": 0}, "classifier 'llm': parameter concurrency = 0"),
         ({"judge": "timeout=-1", "confidence": "lvu"}, "classifier 'llm', judge: parameter timeo"),
         ({"judge": "modl=b", "confidence": "lvu"}, "classifier 'llm', judge has no parameter 'mo"),
     ],

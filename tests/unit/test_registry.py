@@ -66,8 +66,8 @@ def test_local_plugin_parts_have_validated_parameters(tmp_path):
     [
         ("shrimk", r"unknown calibrator 'shrimk'\. Did you mean 'shrink'\?"),
         ("shrink:bx=4", r"calibrator 'shrink' has no parameter 'bx'\. Did you mean 'by'\?"),
-        ("shrink:by=four", r"calibrator 'shrink': parameter by='four': .*number"),
-        ("shrink:by=-1", r"parameter by='-1': .*greater than 0"),
+        ("shrink:by=four", r"calibrator 'shrink': parameter by = 'four': .*number"),
+        ("shrink:by=-1", r"parameter by = '-1': .*greater than 0"),
     ],
 )
 def test_unknown_name_or_parameter_suggests_nearest(tmp_path, reference, message):

@@ -142,7 +142,7 @@ def test_report_shows_diagrams_pairs_counts_failures_and_provenance(html):
         assert text in page.text
     assert "the plugin raised" in page.text
     assert "numpy 2.4" in page.text
-    assert "relabelled" in page.text
+    assert "relabeled" in page.text
     assert "color-scheme: light dark" in html
     assert "@media print" in html
 

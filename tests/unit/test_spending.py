@@ -1,4 +1,4 @@
-"""The ledger: caps hold for all processes together, and what was set aside is given back."""
+"""The ledger: caps hold for all processes together, and unused reservations are released."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -42,7 +42,7 @@ def test_request_cap_is_exact_and_can_be_raised(store):
     model = Echo()
     with pytest.raises(BudgetError) as caught:
         some.ask(model, requests(10))
-    for words in ("7 requests (--max-requests)", "run r", "7 are sent", "higher cap"):
+    for words in ("run r reached --max-requests 7", "7 sent", "Raise the limit"):
         assert words in str(caught.value)
     assert sum(model.sent.values()) == len(store) == 7
     more, _ = answers(store, requests=10)
@@ -55,24 +55,24 @@ def test_unused_reservation_is_returned(store):
     """Each request uses 15 tokens and could use 60: 10 fit into 195, and 11 could pass it."""
     some, ledger = answers(store, tokens=195)
     model = Echo()
-    with pytest.raises(BudgetError, match=r"195 tokens \(--max-tokens\).*150 are used"):
+    with pytest.raises(BudgetError, match=r"reached --max-tokens 195 \(150 used"):
         some.ask(model, [request(f"{n}", max_tokens=50) for n in range(20)])
     assert sum(model.sent.values()) == 10
     assert ledger.total() == Spent(10, 100, 50, pytest.approx(10 * 20e-6))
 
 
 def test_engine_is_called_again_while_budget_remains(store):
-    """An endpoint has many requests under way: what they set aside stands in its own way."""
+    """Reservations of an endpoint's requests in flight block further ones only for a while."""
 
     class Concurrent(Echo):
         def answer(self, requests, spending, deliver):
             self.calls += 1
-            under_way = []
+            in_flight = []
             try:
                 while item := next(requests, None):
-                    under_way.append((item, spending.reserve(10, 50)))
+                    in_flight.append((item, spending.reserve(10, 50)))
             finally:
-                for item, receipt in under_way:
+                for item, receipt in in_flight:
                     self.sent[item.messages[-1].content] += 1
                     spending.settle(receipt, 10, 5)
                     deliver(item, self.reply(item))
@@ -89,7 +89,7 @@ def test_engine_is_called_again_while_budget_remains(store):
 def test_cost_cap_is_respected(store):
     some, ledger = answers(store, cost_usd=50e-6)
     model = Echo()  # at most 10 + 2 · 5 and really 20 millionths of a dollar each
-    with pytest.raises(BudgetError, match=r"\(--max-cost\)"):
+    with pytest.raises(BudgetError, match=r"reached --max-cost \$0\.00"):
         some.ask(model, [request(f"{n}", max_tokens=5) for n in range(9)])
     assert sum(model.sent.values()) == 2
     assert ledger.total().cost_usd == pytest.approx(40e-6)

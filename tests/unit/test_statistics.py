@@ -101,7 +101,7 @@ def test_summary_over_seeds_by_hand():
     summary = summarise(evaluations)["m"]
     assert summary.mean == pytest.approx(0.3)
     assert summary.std == pytest.approx(np.std([0.1, 0.2, 0.6], ddof=1))
-    assert summary.per_seed == (0.1, 0.2, 0.6)
+    assert summary.per_seed == [0.1, 0.2, 0.6]
     low, high = summary.ci95  # only the draw of seeds varies
     assert 0.1 <= low < 0.3 < high <= 0.6
     assert summarise(evaluations[:1])["m"].std == 0.0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
 from scipy.special import ndtr
 
 from fgbench.calibration.bootstrap import bootstrap_weights
@@ -22,6 +23,7 @@ from fgbench.calibration.rows import unit_weights
 from fgbench.data import Predictions
 from fgbench.digests import seed_for
 from fgbench.errors import DataError, PluginError
+from fgbench.records import Interval, Record
 
 if TYPE_CHECKING:
     from fgbench.parts.metric import Metric
@@ -30,6 +32,7 @@ Floats = NDArray[np.float64]
 
 REPLICATES = 1000
 CONFIDENCE = 0.95
+SIGNIFICANCE = 0.05
 
 _NOTHING = 1e-12
 
@@ -77,28 +80,34 @@ class Evaluation:
         )
 
 
-@dataclass(frozen=True)
-class MetricSummary:
+class MetricSummary(Record):
     """A metric over seeds: mean, standard deviation (n − 1; 0 for one seed), CI of the mean.
 
-    `ci95` is None where more than half of the replicates leave the metric undefined. `noise_floor`
-    is the mean of what chance alone would give, None for metrics that do not know it.
+    `ci95` is null where more than half of the replicates leave the metric undefined. `noise_floor`
+    is what a perfectly calibrated classifier with these predictions is expected to have, by chance
+    alone; null for metrics without one. A published figure may have nothing but its mean: a
+    deviation of 0, no interval, and no values of seeds. The fields are in alphabetical order, in
+    which boards hold them.
     """
 
+    ci95: Interval | None = None
     mean: float
-    std: float
-    ci95: tuple[float, float] | None
-    per_seed: tuple[float, ...]
     noise_floor: float | None = None
+    per_seed: list[float] = Field(default_factory=list)
+    std: float = Field(default=0.0, ge=0)
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """The mean paired difference from a baseline, its CI, and a two-sided bootstrap p-value."""
+class Comparison(Record):
+    """The mean paired difference from a baseline, its CI, and a two-sided bootstrap p-value.
 
+    `p_adjusted` is Holm's over the comparisons of a board in this metric; null before. The fields
+    are in alphabetical order, in which boards hold them.
+    """
+
+    ci95: Interval | None
     delta: float
-    ci95: tuple[float, float] | None
-    p_value: float | None
+    p_adjusted: float | None = Field(default=None, ge=0, le=1)
+    p_value: float | None = Field(ge=0, le=1)
 
 
 def applicable(metrics: Mapping[str, Metric], predictions: Predictions) -> dict[str, Metric]:
@@ -170,7 +179,7 @@ def summarise(evaluations: Sequence[Evaluation]) -> dict[str, MetricSummary]:
     """
     summaries = {}
     for name in _common(evaluations):
-        per_seed = tuple(evaluation.values[name] for evaluation in evaluations)
+        per_seed = [evaluation.values[name] for evaluation in evaluations]
         drawn = _over_seeds([evaluation.replicates[name] for evaluation in evaluations])
         std = float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else 0.0
         mean = float(np.mean(per_seed))
@@ -178,8 +187,13 @@ def summarise(evaluations: Sequence[Evaluation]) -> dict[str, MetricSummary]:
         floor = float(np.mean(floors)) if len(floors) == len(evaluations) else None
         if floor is not None:
             drawn = np.sqrt(np.maximum(drawn**2 - 2.0 * floor**2, 0.0))
-        interval = _percentile_interval(drawn)
-        summaries[name] = MetricSummary(mean, std, interval, per_seed, floor)
+        summaries[name] = MetricSummary(
+            ci95=_percentile_interval(drawn),
+            mean=mean,
+            noise_floor=floor,
+            per_seed=per_seed,
+            std=std,
+        )
     return summaries
 
 
@@ -212,7 +226,9 @@ def compare(
         if any(a.replicates[name].shape != b.replicates[name].shape for a, b in pairs):
             raise DataError(f"metric {name}: evaluations of different replicates cannot be paired.")
         drawn = _over_seeds([a.replicates[name] - b.replicates[name] for a, b in pairs])
-        comparisons[name] = Comparison(delta, _percentile_interval(drawn), _p_value(drawn))
+        comparisons[name] = Comparison(
+            ci95=_percentile_interval(drawn), delta=delta, p_value=_p_value(drawn)
+        )
     return comparisons
 
 

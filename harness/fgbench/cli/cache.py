@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def cache() -> None:
     """Count, export and import the stored answers of language models.
 
-    An exported file lets others run a board again without the models: fgbench run --replay FILE.
+    With an exported file, others can rerun a board without the models: fgbench run --replay FILE.
     """
 
 
@@ -28,23 +28,24 @@ def cache() -> None:
 @store_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(store: str | None, as_json: bool) -> None:
-    """Say how many answers are stored, from which models, and how large the file is."""
+    """Show the number of stored answers per model and the size of the file."""
     with _answers(store) as answers:
-        there = answers.path is not None and answers.path.exists()
-        models = answers.totals() if there else []
+        exists = answers.path is not None and answers.path.exists()
+        models = answers.totals() if exists else []
         size = answers.size()
         path = str(answers.path)
     if as_json:
         value = {"file": path, "bytes": size, "models": models}
         click.echo(json.dumps(value, indent=2, ensure_ascii=False))
         return
-    click.echo(f"{path}: {size / 1e6:,.1f} MB" if there else f"{path}: no answers yet")
+    click.echo(f"{path}: {size / 1e6:,.1f} MB" if exists else f"{path}: no answers yet")
     for model in models:
         click.echo(f"{_name(model['model'])}")
         click.echo(
             f"  {model['answers']:,} answers, {model['refusals']:,} refusals, "
-            f"{model['failures']:,} failures; {model['requests']:,} requests, tokens: "
-            f"{model['prompt_tokens']:,} of prompts, {model['completion_tokens']:,} of completions"
+            f"{model['failures']:,} failures; {model['requests']:,} requests, "
+            f"{model['prompt_tokens']:,} prompt tokens, "
+            f"{model['completion_tokens']:,} completion tokens"
         )
 
 
@@ -52,16 +53,17 @@ def info(store: str | None, as_json: bool) -> None:
 @click.argument("file", metavar="FILE")
 @store_option
 def export(file: str, store: str | None) -> None:
-    """Write all stored answers to FILE, JSON Lines; compressed if its name ends in .gz.
+    """Write all stored answers to FILE as JSON Lines, compressed if its name ends in .gz.
 
-    The file holds the prompts too, and with them texts of the data sets: mind their licences.
+    The file contains the prompts, and with them texts of the data sets: check their licenses before
+    you publish it.
     """
     from fgbench.errors import ConfigurationError
     from fgbench.llm.files import export_answers
 
     with _answers(store) as answers:
         if answers.path is None or not answers.path.exists():
-            raise ConfigurationError(f"{answers.path}: there are no answers to export yet.")
+            raise ConfigurationError(f"{answers.path}: no answers to export yet.")
         count = export_answers(answers, Path(file))
     click.echo(f"{file}: {count:,} answers")
 
@@ -72,7 +74,7 @@ def export(file: str, store: str | None) -> None:
 def import_(file: str, store: str | None) -> None:
     """Add the answers of FILE, an export or another store's answers.sqlite, to the store.
 
-    Each line is checked against its digest. An answer that is stored already stays.
+    Each line is checked against its digest. Existing answers are kept.
     """
     from fgbench.llm.files import import_answers
 
@@ -92,7 +94,7 @@ def _answers(store: str | None) -> Iterator[AnswerStore]:
 
 
 def _name(identity: dict[str, Any]) -> str:
-    """Return a model's identity on one line, its name first."""
+    """Return a model's identity on one line, with its name first."""
     rest = {key: value for key, value in identity.items() if key != "model" and value is not None}
-    named = ", ".join(f"{key}={value}" for key, value in sorted(rest.items()))
-    return f"{identity.get('model', '')} ({named})" if "model" in identity else named
+    details = ", ".join(f"{key}={value}" for key, value in sorted(rest.items()))
+    return f"{identity.get('model', '')} ({details})" if "model" in identity else details

@@ -1,4 +1,4 @@
-"""`fgbench data`: fetch, verify and describe the files of data sets."""
+"""`fgbench data`: download, verify and describe the files of data sets."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _PLAIN_EVERY = 5.0
 
 @click.group("data")
 def data() -> None:
-    """Fetch, verify and describe data sets."""
+    """Download, verify and describe data sets."""
 
 
 @data.command("fetch")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--force", is_flag=True, help="Fetch also what is there already.")
+@click.option("--force", is_flag=True, help="Download again even if present.")
 @data_dir_option
 @plugin_option
 def fetch(
     names: tuple[str, ...], force: bool, data_dir: str | None, plugins: tuple[str, ...]
 ) -> None:
-    """Download the official files of NAME into the cache, and check their digests.
+    """Download the official files of NAME into the cache and check their digests.
 
-    A broken download goes on where it ended. Files that your own data folder has are left alone.
+    Interrupted downloads resume. Files in your data folder are never overwritten.
     """
     from fgbench import fetching
     from fgbench.cards import DataFolder
@@ -44,17 +44,17 @@ def fetch(
     with _progress() as progress:
         for name, card in cards.items():
             if card is None or not card.sources:
-                progress.said(f"{name}: there is nothing to fetch.")
+                progress.message(f"{name}: nothing to download.")
                 continue
             for item in fetching.fetch(card, folder, progress, force=force):
-                words = {
-                    "fetched": "fetched to",
-                    "present": "is here already:",
-                    "local": "is in your data folder:",
-                }
-                progress.said(f"{name}: {item.source} {words[item.status]} {item.path}")
+                status = {
+                    "fetched": "downloaded to",
+                    "present": "already present:",
+                    "local": "in your data folder:",
+                }[item.status]
+                progress.message(f"{name}: {item.source} {status} {item.path}")
                 if item.warning:
-                    progress.said(f"Warning: {item.warning}")
+                    progress.message(f"Warning: {item.warning}")
 
 
 @data.command("verify")
@@ -66,9 +66,9 @@ def fetch(
 def verify(
     ctx: click.Context, name: str, as_json: bool, data_dir: str | None, plugins: tuple[str, ...]
 ) -> None:
-    """Check where the files of NAME are, and whether they are those of the card.
+    """Check that the files of NAME are present and match its card.
 
-    Ends with 2 if one is missing or another file than the card's.
+    The exit code is 2 if a file is missing, corrupt or differs from the card.
     """
     from fgbench.cards import DataFolder
 
@@ -78,19 +78,19 @@ def verify(
     if as_json:
         click.echo(json.dumps({"dataset": name, "sources": states}, indent=2, ensure_ascii=False))
     elif not states:
-        click.echo(f"{name}: there are no files to verify.")
+        click.echo(f"{name}: no files to verify.")
     else:
         for state in states:
             click.echo(f"{state['status']:<11} {state['filename']}  {state['path'] or ''}".rstrip())
-    bad = [state for state in states if state["status"] in ("missing", "differs", "damaged")]
-    if bad and not as_json:
-        listed = ", ".join(f"{state['filename']} ({state['status']})" for state in bad)
+    problems = [state for state in states if state["status"] in ("missing", "differs", "corrupt")]
+    if problems and not as_json:
+        listed = ", ".join(f"{state['filename']} ({state['status']})" for state in problems)
         click.echo(
             f"Error: dataset {name}: {listed}. Run `fgbench data fetch {name}`, or point "
             "--data-dir or FGBENCH_DATA to a folder with the official files.",
             err=True,
         )
-    ctx.exit(2 if bad else 0)
+    ctx.exit(2 if problems else 0)
 
 
 @data.command("show")
@@ -99,7 +99,7 @@ def verify(
 @data_dir_option
 @plugin_option
 def show(name: str, as_json: bool, data_dir: str | None, plugins: tuple[str, ...]) -> None:
-    """Show the card of NAME: source, licence, citation, labels, splits."""
+    """Show the card of NAME: sources, license, citation, labels and splits."""
     from fgbench.cards import DataFolder
 
     card = _card(name, plugins)
@@ -107,7 +107,7 @@ def show(name: str, as_json: bool, data_dir: str | None, plugins: tuple[str, ...
         content = None if card is None else card.model_dump(mode="json", exclude_none=True)
         click.echo(json.dumps(content, indent=2, ensure_ascii=False))
     elif card is None:
-        click.echo(f"{name} has no card: see `fgbench show {name}` for its parameters.")
+        click.echo(f"{name} has no card. See `fgbench show {name}` for its parameters.")
     else:
         _print_card(card, DataFolder.from_environment(data_dir))
 
@@ -121,10 +121,10 @@ def _card(name: str, plugins: tuple[str, ...]) -> Card | None:
 
 
 def _state(card: Card, key: str, folder: DataFolder) -> dict[str, Any]:
-    """Return where a source is and its status.
+    """Return the path, digests and status of a source.
 
-    ok; unconfirmed (the card has no digest that is certain); missing; differs (the user's own
-    file is not the card's); damaged (a fetched file is not what was fetched).
+    The status is ok, unconfirmed (the card has no confirmed digest), missing, differs (a user's
+    file does not match the card) or corrupt (a downloaded file has changed).
     """
     from fgbench.cards import recorded_digest
     from fgbench.digests import digest_file
@@ -142,13 +142,13 @@ def _state(card: Card, key: str, folder: DataFolder) -> dict[str, Any]:
     if located is None:
         return state
     path, is_users = located
-    found = digest_file(path)
-    wanted = source.pinned or (None if is_users else recorded_digest(path))
-    if wanted is not None and found != wanted:
-        status = "differs" if is_users else "damaged"
+    sha256 = digest_file(path)
+    required = source.pinned or (None if is_users else recorded_digest(path))
+    if required is not None and sha256 != required:
+        status = "differs" if is_users else "corrupt"
     else:
-        status = "ok" if found == source.pinned else "unconfirmed"
-    return state | {"path": str(path), "sha256": found, "status": status}
+        status = "ok" if sha256 == source.pinned else "unconfirmed"
+    return state | {"path": str(path), "sha256": sha256, "status": status}
 
 
 def _print_card(card: Card, folder: DataFolder) -> None:
@@ -163,12 +163,10 @@ def _print_card(card: Card, folder: DataFolder) -> None:
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column(overflow="fold")
     citation = " ".join(filter(None, (card.citation.text, card.citation.url)))
-    decoding = (
-        f"{card.encoding}, invalid bytes: {'refused' if card.errors == 'strict' else 'U+FFFD'}"
-    )
+    decoding = f"{card.encoding}, invalid bytes: {'error' if card.errors == 'strict' else 'U+FFFD'}"
     for term, value in {
         "input": card.task,
-        "licence": card.licence,
+        "license": card.licence,
         "cite": citation,
         "splits": card.splits,
         "reading": card.text,
@@ -199,21 +197,21 @@ def _print_card(card: Card, folder: DataFolder) -> None:
     for key, source in card.sources.items():
         located = folder.locate(card, key)
         size = f", {source.bytes:,} bytes" if source.bytes is not None else ""
-        digest = source.sha256 or "not known"
+        digest = source.sha256 or "unknown"
         listing(
             f"source {key}",
             [
                 ("file", f"{card.folder_name}/{source.filename}{size}"),
                 ("url", source.url),
                 ("sha256", digest if source.confirmed else f"{digest} (unconfirmed)"),
-                ("here", str(located[0]) if located else f"no: fgbench data fetch {card.name}"),
+                ("local", str(located[0]) if located else f"none: fgbench data fetch {card.name}"),
             ],
         )
 
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """A bar on a terminal, plain lines elsewhere, on standard error."""
+    """Report progress on standard error: a bar on a terminal, plain lines elsewhere."""
     if not sys.stderr.isatty():
         yield _Plain()
         return
@@ -251,12 +249,12 @@ class _Bar:
     def advanced(self, done: int) -> None:
         self._bars.update(self._task, completed=done)
 
-    def said(self, message: str) -> None:
-        self._bars.console.print(message, markup=False, highlight=False, soft_wrap=True)
+    def message(self, text: str) -> None:
+        self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 class _Plain:
-    """One line when a file starts, and one every few seconds."""
+    """Prints one line when a download starts, and one every few seconds."""
 
     def __init__(self) -> None:
         self._filename, self._total, self._shown = "", "", 0.0
@@ -267,14 +265,14 @@ class _Plain:
         self._filename = filename
         self._total = f" of {total:,}" if total is not None else ""
         self._shown = time.monotonic()
-        self.said(f"{filename}: downloading{f' {total:,} bytes' if total is not None else ''}")
+        self.message(f"{filename}: downloading{f' {total:,} bytes' if total is not None else ''}")
 
     def advanced(self, done: int) -> None:
         import time
 
         if time.monotonic() - self._shown >= _PLAIN_EVERY:
             self._shown = time.monotonic()
-            self.said(f"{self._filename}: {done:,}{self._total} bytes")
+            self.message(f"{self._filename}: {done:,}{self._total} bytes")
 
-    def said(self, message: str) -> None:
-        click.echo(message, err=True)
+    def message(self, text: str) -> None:
+        click.echo(text, err=True)

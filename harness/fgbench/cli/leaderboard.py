@@ -1,4 +1,4 @@
-"""`fgbench leaderboard`: build, show and verify boards; other commands are modules beside this."""
+"""`fgbench leaderboard`: build, show and verify boards; its other commands are in own modules."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ leaderboard.add_command(submit_check)
 @click.argument("sources", nargs=-1, required=True, metavar="RUN…", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", required=True, metavar="FILE", type=click.Path(path_type=Path),
-    help="The board to write; its predictions go beside it, into <FILE's stem>.predictions/.",
+    help="Board to write; predictions go next to it, into <FILE's stem>.predictions/.",
 )  # fmt: skip
 @click.option("--name", metavar="NAME", help="Name of the board.")
-@click.option("--replace", is_flag=True, help="Start anew instead of adding to FILE.")
+@click.option("--replace", is_flag=True, help="Overwrite FILE instead of adding to it.")
 @plugin_option
 def build(
     sources: tuple[Path, ...],
@@ -44,9 +44,9 @@ def build(
     replace: bool,
     plugins: tuple[str, ...],
 ) -> None:
-    """Merge run folders, boards and single entries into one board; it is added to if it exists.
+    """Merge run folders, boards and single entries into one board, or add them to it.
 
-    Entries of one id are one entry; if their numbers differ, nothing is written.
+    Entries with the same id are merged; if their numbers differ, nothing is written.
     """
     from fgbench.leaderboard.merge import merge_boards
 
@@ -70,36 +70,22 @@ def build(
 @plugin_option
 def show(
     file: Path,
-    dataset: tuple[str, ...],
-    classifier: tuple[str, ...],
-    generator: tuple[str, ...],
-    calibrator: tuple[str, ...],
-    arm: tuple[str, ...],
     metric: tuple[str, ...],
-    protocol: tuple[str, ...],
-    bins: tuple[str, ...],
     sort: str | None,
     as_json: bool,
     plugins: tuple[str, ...],
+    **wanted: tuple[str, ...],
 ) -> None:
-    """Show a board, the board of a run folder, or one that comes with fgbench, by its name.
+    """Show a board.
 
-    With --json the selection as a board; with --sort, too, the groups with their order and ranks.
+    FILE is a board, a run folder, or the name of a board that comes with fgbench. --json prints the
+    selected entries as a board, or with --sort, each group in its order with the ranks.
     """
     from fgbench.leaderboard.bundled import board_path
     from fgbench.leaderboard.files import read_board
     from fgbench.report.view import filtered
 
     whole = read_board(board_path(file, load_registry(plugins)))
-    wanted = {
-        "dataset": dataset,
-        "classifier": classifier,
-        "generator": generator,
-        "calibrator": calibrator,
-        "arm": arm,
-        "protocol": protocol,
-        "bins": bins,
-    }
     _check_names(whole, {**wanted, "metric": metric if sort is None else (*metric, sort)})
     board = filtered(whole, **wanted)
     if as_json:
@@ -120,10 +106,10 @@ def show(
     "--no-intervals",
     "without_intervals",
     is_flag=True,
-    help="Leave out the bootstrap: intervals and p-values are not checked, and it is quick.",
+    help="Skip the bootstrap (fast): intervals and p-values are not checked.",
 )
 @click.option(
-    "--digests", "only_digests", is_flag=True, help="Check ids, checksums and digests alone."
+    "--digests", "only_digests", is_flag=True, help="Check only ids, checksums and digests."
 )
 @plugin_option
 def verify(
@@ -132,7 +118,7 @@ def verify(
     """Recompute every number of a board from its stored predictions.
 
     FILE is a board, a run folder, or the name of a board that comes with fgbench. Exit code 1 if
-    anything on it does not hold; each such thing is named.
+    anything is wrong; every problem is reported.
     """
     from fgbench.leaderboard.bundled import board_path
     from fgbench.leaderboard.verify import verify_board
@@ -148,13 +134,15 @@ def verify(
         click.echo(f"Wrong: {problem}", err=True)
     checked = result.summary()
     if only_digests:
-        checked += "; not what follows from the predictions"
+        checked += "; numbers not checked"
     elif without_intervals:
-        checked += "; not the intervals and p-values"
+        checked += "; intervals and p-values not checked"
     if result.ok:
         click.echo(f"{file}: verified ({checked}).")
         return 0
-    click.echo(f"{file}: does not verify: {len(result.problems)} problems ({checked}).", err=True)
+    click.echo(
+        f"{file}: verification failed: {len(result.problems)} problems ({checked}).", err=True
+    )
     return 1
 
 
@@ -186,9 +174,10 @@ def _check_names(board: Leaderboard, wanted: dict[str, tuple[str, ...]]) -> None
     from fgbench.errors import ConfigurationError, did_you_mean
     from fgbench.report.view import known_names
 
-    for key, known in known_names(board.entries).items():
-        for name in wanted[key]:
-            if name not in known:
+    board_names = known_names(board.entries)
+    for axis, names in wanted.items():
+        for name in names:
+            if name not in board_names[axis]:
                 raise ConfigurationError(
-                    f"the board has no {key} {name!r}. {did_you_mean(name, known)}"
+                    f"the board has no {axis} {name!r}. {did_you_mean(name, board_names[axis])}"
                 )

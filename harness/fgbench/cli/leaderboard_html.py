@@ -1,4 +1,4 @@
-"""`fgbench leaderboard html`: a board as a page that sorts, filters and draws in any browser."""
+"""`fgbench leaderboard html`: write a board as an interactive page."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ _MOST_PROBLEMS = 3
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", required=True, metavar="DIR", type=click.Path(path_type=Path),
-    help="The folder to write index.html into.",
+    help="Folder to write index.html to.",
 )  # fmt: skip
 @click.option(
     "--samples", "runs", multiple=True, metavar="RUN", type=click.Path(path_type=Path),
-    help="Show the synthetic samples of this run folder, too.",
+    help="Also show the synthetic samples of this run folder (repeatable).",
 )  # fmt: skip
 @plugin_option
 def html(file: Path, output: Path, runs: tuple[Path, ...], plugins: tuple[str, ...]) -> None:
     """Write a board as one HTML page: table, diagrams, Pareto front, cost and gain.
 
-    FILE is a board, a run folder, or the name of a board that comes with fgbench. The page needs no
-    network and no server. Boards hold no texts; those of a run folder, or of --samples, are shown.
+    FILE is a board, a run folder, or the name of a board that comes with fgbench. The page needs
+    neither network nor server. Boards contain no texts: the page shows those of a run folder and of
+    --samples.
     """
     from fgbench.leaderboard.bundled import board_path
     from fgbench.report import write_board_page
@@ -35,5 +36,7 @@ def html(file: Path, output: Path, runs: tuple[Path, ...], plugins: tuple[str, .
     for problem in page.undrawn[:_MOST_PROBLEMS]:
         click.echo(f"No reliability diagram: {problem}", err=True)
     if len(page.undrawn) > _MOST_PROBLEMS:
-        click.echo(f"… and {len(page.undrawn) - _MOST_PROBLEMS} more, in their rows.", err=True)
+        click.echo(
+            f"… and {len(page.undrawn) - _MOST_PROBLEMS} more; see the rows of the page.", err=True
+        )
     click.echo(f"{page.file}: {page.file.stat().st_size / 1e6:,.1f} MB.")

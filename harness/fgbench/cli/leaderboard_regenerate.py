@@ -1,4 +1,4 @@
-"""`fgbench leaderboard regenerate`: run what produced a board again, and compare."""
+"""`fgbench leaderboard regenerate`: reproduce the entries of a board, and compare."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 @click.command("regenerate")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--entry", "entries", multiple=True, metavar="ID", help="Only this entry.")
+@click.option(
+    "--entry", "entries", multiple=True, metavar="ID", help="Only this entry (repeatable)."
+)
 @click.option(
     "--out",
     default="regenerated",
@@ -57,11 +59,11 @@ def regenerate(
     data_dir: str | None,
     plugins: tuple[str, ...],
 ) -> int:
-    """Run what produced a board again, from its suite or its entries, and compare.
+    """Reproduce a board from its suite or its entries, and compare.
 
-    FILE is a run folder, a board, or the name of a board that comes with fgbench. Every difference
-    is said with what was not as before: data, models, code, packages, metrics. Exit code 1 if an
-    entry is missing or a number differs by more than noise.
+    FILE is a run folder, a board, or the name of a board that comes with fgbench. Each
+    difference is reported with its likely cause: data, models, code, packages, metrics. Exit code 1
+    if an entry is missing or a number differs by more than noise.
     """
     registry = load_registry(plugins)
 
@@ -71,7 +73,7 @@ def regenerate(
     from fgbench.store import Store
 
     with contextlib.redirect_stdout(sys.stderr):
-        found = regenerate(
+        regeneration = regenerate(
             board_path(file, registry),
             registry,
             DataFolder.from_environment(data_dir),
@@ -81,8 +83,8 @@ def regenerate(
             store=Store(Path(store)) if store else None,
             observe=lambda plan, chosen, account: _observed(plan, chosen, account, quiet),
         )
-    _tell(found, as_json)
-    return 0 if found.ok else 1
+    _report(regeneration, as_json)
+    return 0 if regeneration.ok else 1
 
 
 @contextlib.contextmanager
@@ -94,20 +96,20 @@ def _observed(plan: Plan, store: Store, account: str, quiet: bool) -> Iterator[L
         yield observer
 
 
-def _tell(found: Regeneration, as_json: bool) -> None:
+def _report(regeneration: Regeneration, as_json: bool) -> None:
     import json
 
     from fgbench.compare import drift, rendering
 
     if as_json:
-        value = rendering.as_value(found.comparison)
+        value = rendering.as_value(regeneration.comparison)
         value["failures"] = [
-            {"cell": failure.label, "error": failure.error} for failure in found.failures
+            {"cell": failure.label, "error": failure.error} for failure in regeneration.failures
         ]
         click.echo(json.dumps(value, indent=1, ensure_ascii=False))
     else:
-        click.echo(drift.as_text(found.comparison), nl=False)
-        click.echo(f"Runs: {', '.join(map(str, found.folders))}")
-    if found.failures:
-        for line in failure_lines(found.failures, "events.jsonl of each run"):
+        click.echo(drift.as_text(regeneration.comparison), nl=False)
+        click.echo(f"Runs: {', '.join(map(str, regeneration.folders))}")
+    if regeneration.failures:
+        for line in failure_lines(regeneration.failures, "events.jsonl of each run"):
             click.echo(line, err=True)

@@ -1,4 +1,4 @@
-"""`fgbench leaderboard submit-check`: what a maintainer's CI runs on a contributed board."""
+"""`fgbench leaderboard submit-check`: check a contributed board, as in a maintainer's CI."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from fgbench.cli.options import load_registry, plugin_option
     "--against",
     metavar="BOARD",
     type=click.Path(path_type=Path),
-    help="The board that it is to join: no entry may be there already.",
+    help="Board to be extended: none of the entries may be on it already.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @plugin_option
 def submit_check(file: Path, against: Path | None, as_json: bool, plugins: tuple[str, ...]) -> int:
-    """Check a contributed board: schema, duplicates, parts, numbers, metadata, licences.
+    """Check a contributed board: schema, duplicates, parts, numbers, metadata, licenses.
 
-    Exit code 1 if a check fails; each is one line, with what was found.
+    Prints one line per check. Exit code 1 if a check fails.
     """
     from fgbench.compare.rendering import plain
     from fgbench.leaderboard.bundled import board_path
@@ -47,5 +47,5 @@ def submit_check(file: Path, against: Path | None, as_json: bool, plugins: tuple
             for line in lines or [""]:
                 click.echo(f"{head} {line}")
                 head = " " * 19
-    click.echo(f"{file}: {'ready to be taken in' if passed else 'not ready'}.")
+    click.echo(f"{file}: {'ready to merge' if passed else 'not ready'}.")
     return 0 if passed else 1

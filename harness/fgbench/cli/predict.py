@@ -11,40 +11,40 @@ import click
 
 from fgbench.cli.options import load_registry, plugin_option, store_option
 
-_AT_ONCE = 1024
+_BATCH_SIZE = 1024
 
 
 @click.command("predict")
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 @click.option(
-    "--cell", required=True, metavar="ID", help="Id of a leaderboard entry, or its start."
+    "--cell", required=True, metavar="ID", help="Id of a leaderboard entry, or its beginning."
 )
-@click.option("--seed", type=int, help="Which of the entry's seeds [default: its first].")
+@click.option("--seed", type=int, help="A seed of the entry [default: the first one].")
 @store_option
 @plugin_option
 def predict(
     run: Path, cell: str, seed: int | None, store: str | None, plugins: tuple[str, ...]
 ) -> None:
-    """Classify standard input, one text a line, with a model of the finished run in RUN.
+    """Classify standard input, one text per line, with a model of the finished run in RUN.
 
-    Prints a JSON object a line: the class and the probability of each class, calibrated as the
-    entry is. For data sets of numbers a line holds the features, with commas between them.
+    Prints one JSON object per line: the predicted class and the probability of each class, after
+    the entry's calibrator. For numeric data sets, a line contains comma-separated features.
     """
     from fgbench.runs.predict import Predictor, parse_inputs
     from fgbench.store import Store, default_store
 
     registry = load_registry(plugins)
-    place = Store(Path(store) if store else default_store())
-    predictor = Predictor.of_run(run, cell, seed, place, registry)
+    artifacts = Store(Path(store) if store else default_store())
+    predictor = Predictor.of_run(run, cell, seed, artifacts, registry)
     lines = (line.rstrip("\r\n") for line in sys.stdin)
     done = 0
-    while batch := list(islice(lines, _AT_ONCE)):
+    while batch := list(islice(lines, _BATCH_SIZE)):
         inputs = parse_inputs(batch, is_text=predictor.is_text, first_line=done + 1)
         done += len(batch)
         for row in predictor.probabilities(inputs).tolist():
             best = max(range(len(row)), key=row.__getitem__)
-            answer = {
+            prediction = {
                 "label": predictor.label_names[best],
                 "probabilities": dict(zip(predictor.label_names, row, strict=True)),
             }
-            click.echo(json.dumps(answer, ensure_ascii=False))
+            click.echo(json.dumps(prediction, ensure_ascii=False))

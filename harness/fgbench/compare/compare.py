@@ -1,4 +1,4 @@
-"""Two boards beside each other: what is better, what is worse, and what is only noise."""
+"""Compare two boards entry by entry: what is better, worse, or only noise."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from fgbench.calibration.statistics import compare, holm
+from fgbench.calibration.statistics import SIGNIFICANCE, compare, holm
 from fgbench.compare.matching import changes, match
-from fgbench.leaderboard.files import read_board
+from fgbench.leaderboard.files import read_board, without_collections
 from fgbench.leaderboard.ranking import unpaired
 from fgbench.leaderboard.recompute import Recomputed
-from fgbench.leaderboard.serialize import without_collections
-from fgbench.report.view import SIGNIFICANCE
 
 if TYPE_CHECKING:
-    from fgbench.calibration.statistics import Evaluation
+    from fgbench.calibration.statistics import Evaluation, MetricSummary
     from fgbench.compare.matching import Change
-    from fgbench.leaderboard.models import Entry, Leaderboard, MetricRecord
+    from fgbench.leaderboard.models import Entry, Leaderboard
     from fgbench.plugins.registry import Registry
 
 How = Literal["paired", "unpaired", "identical", "no interval"]
-"""How a difference was judged: by a paired bootstrap of both sides' predictions, from their stored
-intervals, not at all because there is none, or not at all because neither side has an interval."""
+"""How a difference was assessed: by a paired bootstrap of both predictions; from the two stored
+intervals; not at all, because the numbers are the same; or not at all, because neither side has an
+interval."""
 
 Verdict = Literal["better", "worse", "noise", "identical", "unknown"]
 
@@ -44,11 +43,11 @@ class Difference:
     how: How
     higher_is_better: bool
     p_adjusted: float | None = None
-    """Holm's, over all entries that are compared in this metric."""
+    """Holm's, over all entries compared in this metric."""
 
     @property
     def verdict(self) -> Verdict:
-        """What the difference shows: significant after Holm at 5 %, or noise."""
+        """The verdict: better or worse if significant after Holm at 5 %, else noise."""
         if self.how == "identical":
             return "identical"
         if self.p_adjusted is None:
@@ -60,30 +59,30 @@ class Difference:
 
 @dataclass(frozen=True)
 class EntryDifference:
-    """An entry on both boards: its metrics, what changed about it, what could not be compared."""
+    """An entry on both boards: its metrics, other changes, and what was not compared."""
 
     old: Entry
     new: Entry
     metrics: list[Difference]
     changes: list[Change]
     not_compared: dict[str, str]
-    """By metric, why."""
+    """The reason, by metric."""
 
     @property
     def verdicts(self) -> set[Verdict]:
         """The verdicts of all metrics."""
-        return {each.verdict for each in self.metrics}
+        return {difference.verdict for difference in self.metrics}
 
     @property
     def verdict(self) -> str:
-        """The entry in one word: worse and better count before unknown, noise and identical."""
-        found = self.verdicts
-        if {"worse", "better"} <= found:
+        """The entry in one word; worse and better precede unknown, noise and identical."""
+        verdicts = self.verdicts
+        if {"worse", "better"} <= verdicts:
             return "mixed"
-        for each in ("worse", "better", "unknown", "noise"):
-            if each in found:
-                return each
-        return "identical" if found else "not compared"
+        for verdict in ("worse", "better", "unknown", "noise"):
+            if verdict in verdicts:
+                return verdict
+        return "identical" if verdicts else "not compared"
 
 
 @dataclass(frozen=True)
@@ -96,16 +95,16 @@ class BoardComparison:
     appeared: list[Entry]
     vanished: list[Entry]
     refused: list[tuple[Entry, Entry, str]] = field(default_factory=list)
-    """Entries that are the same but for their data, and why they are not compared."""
+    """Entries that differ only in their data, and why they are not compared."""
 
     @property
     def regressions(self) -> list[tuple[EntryDifference, Difference]]:
-        """Every metric that is worse than it was, beyond noise."""
+        """Every metric that became worse beyond noise."""
         return [
-            (entry, each)
+            (entry, difference)
             for entry in self.entries
-            for each in entry.metrics
-            if each.verdict == "worse"
+            for difference in entry.metrics
+            if difference.verdict == "worse"
         ]
 
 
@@ -133,22 +132,21 @@ def compare_boards(
     *,
     metrics: Collection[str] = (),
 ) -> BoardComparison:
-    """Compare what two boards have in common, in the given metrics or in all.
+    """Compare the entries that two boards have in common, in the given metrics or in all.
 
-    Where both sides' predictions are there (`recomputed`) and are of the same data, the difference
-    is that of a paired bootstrap, on the seeds that both have; else it is judged from the stored
-    intervals, as if the two were independent. Entries of different data are not compared.
+    If both sides have predictions (`recomputed`) of the same data, the difference is assessed by a
+    paired bootstrap on their common seeds; else from the stored intervals, as if the two were
+    independent. Entries whose data differ are not compared.
     """
     matching = match(old, new)
     entries: list[EntryDifference] = []
     refused: list[tuple[Entry, Entry, str]] = []
-    with without_collections():
-        for before, after in matching.pairs:
-            if reason := _other_data(before, after):
-                refused.append((before, after, reason))
-            else:
-                entries.append(_Pair(before, after, recomputed, metrics).difference())
-        _adjust(entries)
+    for before, after in matching.pairs:
+        if reason := _other_data(before, after):
+            refused.append((before, after, reason))
+        else:
+            entries.append(_Pair(before, after, recomputed, metrics).difference())
+    _adjust(entries)
     return BoardComparison(old, new, entries, matching.appeared, matching.vanished, refused)
 
 
@@ -156,7 +154,7 @@ def _other_data(old: Entry, new: Entry) -> str | None:
     a, b = old.dataset.digest, new.dataset.digest
     if a is None or b is None or a == b:
         return None
-    return f"its data are others, digest {a[:12]} before and {b[:12]} now"
+    return f"the data differ (digest {a[:12]} → {b[:12]})"
 
 
 class _Pair:
@@ -179,26 +177,26 @@ class _Pair:
         same_files = _same_files(old, new)
         differing = [name for name in self._names if not self._is_identical(name)]
         evaluations = None if same_files or not differing else self._evaluations(differing)
-        found = []
+        differences = []
         for name in self._names:
             if name not in differing:
-                found.append(self._identical(name))
+                differences.append(self._identical(name))
             elif evaluations is not None and all(
-                name in each.values for side in evaluations for each in side
+                name in evaluation.values for side in evaluations for evaluation in side
             ):
-                found.append(self._paired(name, *evaluations))
+                differences.append(self._paired(name, *evaluations))
             elif not _same_version(old, new, name):
                 versions = (old.metric_versions[name], new.metric_versions[name])
-                self._not_compared[name] = "version {} of the metric before, {} now".format(
+                self._not_compared[name] = "the metric's version differs ({} → {})".format(
                     *versions
                 )
             elif same_files:
                 self._not_compared[name] = (
-                    "the predictions are the same and the numbers are not: verify both boards"
+                    "the predictions are the same, but the numbers differ: verify both boards"
                 )
             else:
-                found.append(self._unpaired(name))
-        return EntryDifference(old, new, found, changes(old, new), self._not_compared)
+                differences.append(self._unpaired(name))
+        return EntryDifference(old, new, differences, changes(old, new), self._not_compared)
 
     def _is_identical(self, name: str) -> bool:
         a, b = self._old.metrics[name], self._new.metrics[name]
@@ -213,7 +211,7 @@ class _Pair:
     def _evaluations(
         self, names: Sequence[str]
     ) -> tuple[Sequence[Evaluation], Sequence[Evaluation]] | None:
-        """Return the evaluations of the seeds that both have; None if they cannot be paired."""
+        """Return the evaluations of the common seeds; None if they cannot be paired."""
         old, new = self._old, self._new
         seeds = [seed for seed in old.seeds if seed in new.seeds]
         if self._recomputed is None or not seeds or old.dataset.digest != new.dataset.digest:
@@ -222,25 +220,25 @@ class _Pair:
             return None
         sides = []
         for entry, recomputed in zip((old, new), self._recomputed, strict=True):
-            asked = {
+            update = {
                 "metrics": {name: entry.metrics[name] for name in names},
                 "undefined": {},
                 "statistics": old.statistics,
                 "seeds": seeds,
             }
-            found = recomputed.known_evaluations(entry.model_copy(update=asked))
-            if found is None:
+            evaluations = recomputed.known_evaluations(entry.model_copy(update=update))
+            if evaluations is None:
                 return None
-            sides.append(found)
+            sides.append(evaluations)
         return sides[0], sides[1]
 
     def _paired(
         self, name: str, old: Sequence[Evaluation], new: Sequence[Evaluation]
     ) -> Difference:
-        found = compare(_only(name, new), _only(name, old))[name]
+        paired = compare(_only(name, new), _only(name, old))[name]
         mean = partial(_mean, name)
         return Difference(
-            name, mean(old), mean(new), found.delta, found.ci95, found.p_value, "paired",
+            name, mean(old), mean(new), paired.delta, paired.ci95, paired.p_value, "paired",
             name in self._higher,
         )  # fmt: skip
 
@@ -253,8 +251,8 @@ class _Pair:
         )
 
     def _identical(self, name: str) -> Difference:
-        a: MetricRecord = self._old.metrics[name]
-        b: MetricRecord = self._new.metrics[name]
+        a: MetricSummary = self._old.metrics[name]
+        b: MetricSummary = self._new.metrics[name]
         return Difference(
             name, a.mean, b.mean, b.mean - a.mean, None, None, "identical", name in self._higher
         )
@@ -266,7 +264,7 @@ def _same_version(old: Entry, new: Entry, name: str) -> bool:
 
 
 def _same_files(old: Entry, new: Entry) -> bool:
-    """Return whether both sides stand on the same predictions."""
+    """Return whether both sides have the same predictions."""
     a = {record.seed: record.sha256 for record in old.artifacts.predictions}
     b = {record.seed: record.sha256 for record in new.artifacts.predictions}
     return bool(a) and a == b
@@ -276,22 +274,22 @@ def _only(name: str, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     from fgbench.calibration.statistics import Evaluation
 
     return [
-        Evaluation({name: each.values[name]}, {name: each.replicates[name]}) for each in evaluations
+        Evaluation({name: item.values[name]}, {name: item.replicates[name]}) for item in evaluations
     ]
 
 
 def _mean(name: str, evaluations: Sequence[Evaluation]) -> float:
-    return sum(each.values[name] for each in evaluations) / len(evaluations)
+    return sum(item.values[name] for item in evaluations) / len(evaluations)
 
 
 def _adjust(entries: Sequence[EntryDifference]) -> None:
-    """Fill in Holm's p-values: one family a metric."""
+    """Fill in Holm's p-values: one family per metric."""
     families: dict[str, list[Difference]] = {}
     for entry in entries:
-        for each in entry.metrics:
-            if each.p_value is not None:
-                families.setdefault(each.metric, []).append(each)
+        for difference in entry.metrics:
+            if difference.p_value is not None:
+                families.setdefault(difference.metric, []).append(difference)
     for family in families.values():
-        adjusted = holm([each.p_value for each in family if each.p_value is not None])
-        for each, p_value in zip(family, adjusted, strict=True):
-            each.p_adjusted = p_value
+        adjusted = holm([item.p_value for item in family if item.p_value is not None])
+        for difference, p_value in zip(family, adjusted, strict=True):
+            difference.p_adjusted = p_value

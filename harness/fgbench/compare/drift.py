@@ -1,14 +1,13 @@
-"""Drift: what came out otherwise when entries were made anew, and what it can come from."""
+"""Drift: differences between entries and their reproductions, with possible causes."""
 
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from fgbench.compare.rendering import WIDTH, plain
+from fgbench.compare.rendering import WIDTH, plain, wrapped
 from fgbench.leaderboard.ranking import half_width
 from fgbench.report.view import signed
 
@@ -19,21 +18,21 @@ if TYPE_CHECKING:
 Size = Literal["rounding", "seed noise", "beyond noise"]
 
 ROUNDING = 1e-6
-"""Relative: sums in another order, on another processor or in another version of a library."""
+"""Relative tolerance: for sums in another order, on another processor or library version."""
 
 CAUSES = ("data", "model", "code", "metric", "package", "statistics", "seeds", "platform")
-"""What a drift can come from, most telling first; by `Change.kind`."""
+"""The kinds of causes (`Change.kind`), likeliest first."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """An entry that did not come out as it was."""
+    """An entry that was not reproduced exactly."""
 
     entry: EntryDifference
 
     @property
     def sizes(self) -> dict[str, Size]:
-        """How far each metric is off that is not the same."""
+        """The size of each difference, by metric; identical metrics are left out."""
         return {
             each.metric: _size(self.entry, each)
             for each in self.entry.metrics
@@ -42,17 +41,17 @@ class Drift:
 
     @property
     def beyond_noise(self) -> bool:
-        """Whether some number is off by more than noise, or cannot be compared."""
+        """Whether some number differs beyond noise, or cannot be compared."""
         return "beyond noise" in self.sizes.values() or bool(self.entry.not_compared)
 
     @property
     def causes(self) -> list[Change]:
-        """What was not as before, most telling first; where there is nothing, nothing is known."""
+        """The recorded changes, likeliest cause first; empty if nothing recorded changed."""
         return sorted(self.entry.changes, key=lambda change: CAUSES.index(change.kind))
 
 
 def drifts(comparison: BoardComparison) -> list[Drift]:
-    """Return the entries of which some number is not the same, or could not be compared."""
+    """Return the entries with a number that differs or could not be compared."""
     return [
         Drift(each)
         for each in comparison.entries
@@ -61,27 +60,27 @@ def drifts(comparison: BoardComparison) -> list[Drift]:
 
 
 def as_text(comparison: BoardComparison) -> str:
-    """Return what was reproduced, what drifted how far, and what it can come from."""
-    found = drifts(comparison)
-    beyond = sum(drift.beyond_noise for drift in found)
+    """Return a report: what was reproduced, what differs, by how much, and possible causes."""
+    drifted = drifts(comparison)
+    beyond = sum(drift.beyond_noise for drift in drifted)
     total = len(comparison.entries)
     lines = [
-        f"Made anew: {total} entries. The same in every number: {total - len(found)}; within "
-        f"noise: {len(found) - beyond}; beyond noise: {beyond}."
+        f"Reproduced {total} entries: {total - len(drifted)} identical, {len(drifted) - beyond} "
+        f"within noise, {beyond} beyond noise."
     ]
-    for drift in found:
+    for drift in drifted:
         lines += ["", *_paragraph(drift)]
-    exact = [each for each in comparison.entries if each.verdict == "identical" and each.changes]
-    if exact and not found:
-        said = sorted({str(change) for each in exact for change in each.changes})
-        lines += ["", f"Not as before, without any effect: {'; '.join(said)}."]
+    exact = [entry for entry in comparison.entries if entry.verdict == "identical"]
+    changed = sorted({str(change) for entry in exact for change in entry.changes})
+    if changed and not drifted:
+        lines += ["", f"Changed without affecting results: {'; '.join(changed)}."]
     lines.append("")
     for old, new, reason in comparison.refused:
         lines.append(f"Not compared: {new.label} ({old.id} and {new.id}): {reason}.")
-    lines += [f"Not made again: {entry.id}  {entry.label}" for entry in comparison.vanished]
+    lines += [f"Not reproduced: {entry.id}  {entry.label}" for entry in comparison.vanished]
     if comparison.appeared:
-        lines.append(f"Not on the board, made along with it: {len(comparison.appeared)} entries.")
-    text = "\n".join(_wrapped(plain(line)) if line else "" for line in lines)
+        lines.append(f"{len(comparison.appeared)} further entries are not on the board.")
+    text = "\n".join(_rewrapped(plain(line)) for line in lines)
     return text.rstrip("\n") + "\n"
 
 
@@ -91,7 +90,7 @@ def _paragraph(drift: Drift) -> Iterator[str]:
     for each in drift.entry.metrics:
         if each.metric in sizes:
             width = _width(drift.entry, each)
-            reach = "" if width is None else f" (its interval reaches ±{width:.3g})"
+            reach = "" if width is None else f" (its 95 % interval is ±{width:.3g})"
             yield (
                 f"  {each.metric}: {each.old:.6g} → {each.new:.6g}, {signed(each.delta)}: "
                 f"{sizes[each.metric]}{reach}"
@@ -99,11 +98,11 @@ def _paragraph(drift: Drift) -> Iterator[str]:
     for metric, reason in drift.entry.not_compared.items():
         yield f"  {metric}: not compared: {reason}."
     if drift.causes:
-        yield f"  can come from: {'; '.join(map(str, drift.causes))}"
+        yield f"  possible causes: {'; '.join(map(str, drift.causes))}"
     else:
         yield (
-            "  nothing that is recorded changed: a part is not deterministic, or depends on what "
-            "provenance does not hold"
+            "  no recorded cause: a part is nondeterministic or depends on something provenance "
+            "does not record"
         )
 
 
@@ -115,12 +114,13 @@ def _size(entry: EntryDifference, each: Difference) -> Size:
 
 
 def _width(entry: EntryDifference, each: Difference) -> float | None:
-    """Return how far the entry's own interval reaches; of published figures, that of the new."""
+    """Return the half-width of the entry's interval; for published figures, the new one's."""
     width = half_width(entry.old.metrics[each.metric])
     return half_width(entry.new.metrics[each.metric]) if width is None else width
 
 
-def _wrapped(line: str) -> str:
-    indent = line[: len(line) - len(line.lstrip())]
-    hanging = f"{indent}  " if indent else ""
-    return "\n".join(textwrap.wrap(line, WIDTH, subsequent_indent=hanging, break_on_hyphens=False))
+def _rewrapped(line: str) -> str:
+    """Wrap a line; continuations of an indented one are indented further."""
+    text = line.lstrip()
+    indent = len(line) - len(text)
+    return "\n".join(wrapped(text, WIDTH, indent, hanging=2 if indent else 0))

@@ -1,4 +1,4 @@
-"""Which entry of one board is which of another, and what differs in how they came about."""
+"""Match the entries of two boards, and list the differences in their provenance."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fgbench.coordinates import AXES, NAMED, PARTS
 from fgbench.digests import canonical_json
-from fgbench.leaderboard.models import Entry, identity
 
 if TYPE_CHECKING:
-    from fgbench.leaderboard.models import Leaderboard, PartRecord
+    from fgbench.leaderboard.models import Entry, Leaderboard
 
-_PARTS = ("dataset", "classifier", "loss", "generator", "calibrator")
 _MADE_OF = ("version", "code", "content", "digest", "n_train", "n_validation", "n_test")
-"""What of a part may be another in another version or on another machine."""
+"""Fields of a part that may differ between versions of it and between machines."""
+_MAY_BE_UNKNOWN = (
+    *(name for name, axis in AXES.items() if axis.role == "generation" and not axis.is_part),
+    *("threshold", "selector", "alpha"),
+)
+"""What a publication may leave open, although its entry has generated inputs."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """Something that is not the same on both sides: what, and its old and new value."""
+    """Something that differs between two matched entries: what, and its old and new value."""
 
     kind: str
     what: str
@@ -28,12 +32,12 @@ class Change:
     new: Any
 
     def __str__(self) -> str:
-        return f"{self.what} {_say(self.old)} → {_say(self.new)}"
+        return f"{self.what} {_value_text(self.old)} → {_value_text(self.new)}"
 
 
 @dataclass(frozen=True)
 class Matching:
-    """The pairs (old, new) of two boards, what only the new one has, and what only the old had."""
+    """The pairs (old, new) of two boards, and the entries that only the new or the old one has."""
 
     pairs: list[tuple[Entry, Entry]]
     appeared: list[Entry]
@@ -43,9 +47,9 @@ class Matching:
 def match(old: Leaderboard, new: Leaderboard) -> Matching:
     """Pair the entries of two boards.
 
-    First those of one id; then those that differ only in data digest, versions or seeds; then
-    published figures with the one entry that they can be of: equal names, and nothing that they
-    say is otherwise. What could be several is no pair.
+    Pairs are entries with the same id; then those that differ only in data digest, versions or
+    seeds; then published figures with the one entry of the same names that they do not contradict.
+    An ambiguous match is not a pair.
     """
     by_id = {entry.id: entry for entry in new.entries}
     pairs = [(entry, by_id[entry.id]) for entry in old.entries if entry.id in by_id]
@@ -63,47 +67,48 @@ def match(old: Leaderboard, new: Leaderboard) -> Matching:
 
 
 def changes(old: Entry, new: Entry) -> list[Change]:
-    """Return all that differs in how two matched entries came about, most telling first."""
-    if _is_known_alike(old, new):
+    """Return the differences in the provenance of two matched entries, likeliest cause first."""
+    if _has_same_provenance(old, new):
         return []
-    found = [
+    differences = [
         Change("data", "data digest", old.dataset.digest, new.dataset.digest),
         Change("seeds", "seeds", sorted(old.seeds), sorted(new.seeds)),
         Change("model", "model revision", *_both(old, new, "model_revision")),
     ]
-    for name in _PARTS:
+    for name in PARTS:
         a, b = getattr(old, name), getattr(new, name)
         if a is not None and b is not None:
-            found += [
+            differences += [
                 Change("code", f"{name} {a.name}, {field}", getattr(a, field), getattr(b, field))
                 for field in ("version", "code", "content")
             ]
-    found.append(Change("code", "fgbench", *_both(old, new, "fgbench")))
-    found.append(Change("code", "git commit", *_both(old, new, "git_commit")))
-    found.append(Change("code", "uncommitted changes", *_both(old, new, "git_dirty")))
-    found += [
+    differences.append(Change("code", "fgbench", *_both(old, new, "fgbench")))
+    differences.append(Change("code", "git commit", *_both(old, new, "git_commit")))
+    differences.append(Change("code", "uncommitted changes", *_both(old, new, "git_dirty")))
+    differences += [
         Change("metric", f"metric {name}, version", old.metric_versions[name], version)
         for name, version in sorted(new.metric_versions.items())
         if name in old.metric_versions
     ]
     for name in ("replicates", "confidence", "seed"):
         values = (getattr(old.statistics, name), getattr(new.statistics, name))
-        found.append(Change("statistics", f"bootstrap {name}", *values))
+        differences.append(Change("statistics", f"bootstrap {name}", *values))
     mine, theirs = old.provenance.packages, new.provenance.packages
-    found += [
+    differences += [
         Change("package", f"package {name}", mine.get(name), theirs.get(name))
         for name in sorted(set(mine) | set(theirs))
     ]
-    found.append(Change("package", "Python", *_both(old, new, "python")))
-    found.append(Change("platform", "platform", *_both(old, new, "platform")))
+    differences.append(Change("package", "Python", *_both(old, new, "python")))
+    differences.append(Change("platform", "platform", *_both(old, new, "platform")))
     if old.published is not None or new.published is not None:
-        # A publication says nothing of these: what is unknown has not changed.
-        found = [each for each in found if each.old and each.new and each.kind != "statistics"]
-    return [change for change in found if change.old != change.new]
+        # A publication lacks most of these, and what is unknown has not changed.
+        known = [change for change in differences if change.old and change.new]
+        differences = [change for change in known if change.kind != "statistics"]
+    return [change for change in differences if change.old != change.new]
 
 
-def _is_known_alike(old: Entry, new: Entry) -> bool:
-    """Return whether all that `changes` looks at is the same, for entries of one id quickly."""
+def _has_same_provenance(old: Entry, new: Entry) -> bool:
+    """Return quickly whether entries with the same id have no `changes`."""
     return (
         old.id == new.id
         and old.metric_versions == new.metric_versions
@@ -132,38 +137,38 @@ def _published_pairs(
     left: list[Entry], right: list[Entry]
 ) -> tuple[list[tuple[Entry, Entry]], list[Entry], list[Entry]]:
     ours, theirs = _by(_names, left), _by(_names, right)
-    can = [
+    candidates = [
         (a, b)
         for name, entries in ours.items()
         for a in entries
         for b in theirs.get(name, ())
         if (a.published or b.published) and _agree(a, b)
     ]
-    old, new = Counter(a.id for a, _ in can), Counter(b.id for _, b in can)
-    pairs = [(a, b) for a, b in can if old[a.id] == new[b.id] == 1]
+    old, new = Counter(a.id for a, _ in candidates), Counter(b.id for _, b in candidates)
+    pairs = [(a, b) for a, b in candidates if old[a.id] == new[b.id] == 1]
     return pairs, *_rest(pairs, left, right)
 
 
 def _rest(
     pairs: list[tuple[Entry, Entry]], left: list[Entry], right: list[Entry]
 ) -> tuple[list[Entry], list[Entry]]:
-    taken = {entry.id for pair in pairs for entry in pair}
+    paired = {entry.id for pair in pairs for entry in pair}
     return (
-        [entry for entry in left if entry.id not in taken],
-        [entry for entry in right if entry.id not in taken],
+        [entry for entry in left if entry.id not in paired],
+        [entry for entry in right if entry.id not in paired],
     )
 
 
 def _by(key: Callable[[Entry], str], entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    found: dict[str, list[Entry]] = {}
+    groups: dict[str, list[Entry]] = {}
     for entry in entries:
-        found.setdefault(key(entry), []).append(entry)
-    return found
+        groups.setdefault(key(entry), []).append(entry)
+    return groups
 
 
 def _without_versions(entry: Entry) -> str:
-    value = identity(entry)
-    for name in _PARTS:
+    value = entry.identity()
+    for name in PARTS:
         for field in _MADE_OF if value[name] is not None else ():
             value[name].pop(field, None)
     return canonical_json(value)
@@ -174,14 +179,13 @@ def _without_seeds(entry: Entry) -> str:
 
 
 def _names(entry: Entry) -> str:
-    parts: list[PartRecord | None] = [getattr(entry, name) for name in _PARTS]
-    names = [None if part is None else part.name for part in parts]
-    return canonical_json([*names, entry.arm, entry.protocol])
+    names = entry.names()
+    return canonical_json([names[name] for name in NAMED if name not in _MAY_BE_UNKNOWN])
 
 
 def _agree(one: Entry, other: Entry) -> bool:
-    """Return whether two entries, one of them published, contradict each other in nothing."""
-    for name in _PARTS:
+    """Return whether two entries, one of them published, do not contradict each other."""
+    for name in PARTS:
         a, b = getattr(one, name), getattr(other, name)
         if a is not None and b is not None:
             both = a.params.keys() & b.params.keys()
@@ -189,11 +193,11 @@ def _agree(one: Entry, other: Entry) -> bool:
                 return False
     return all(
         getattr(one, name) in (None, getattr(other, name)) or getattr(other, name) is None
-        for name in ("bins", "threshold", "selector", "alpha")
+        for name in _MAY_BE_UNKNOWN
     )
 
 
-def _say(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, str) and len(value) in (40, 64):

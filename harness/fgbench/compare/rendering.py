@@ -6,9 +6,10 @@ import csv
 import io
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from fgbench.coordinates import NAMED
 from fgbench.report.view import number, signed
 
 if TYPE_CHECKING:
@@ -24,57 +25,59 @@ SIGNS: dict[Verdict, str] = {
 }
 LEGEND = (
     "new − old, with its 95 % interval. ✓ better, ✗ worse: p < 0.05 after Holm over all entries "
-    "compared in the metric; ≈ noise: not separable; = same: the same number. ~: judged from the "
-    "two stored intervals as if they were independent, which is cautious; without it, by a paired "
-    "bootstrap of both sides' predictions."
+    "compared in the metric; ≈ noise: not separable; = same: the same number. ~: from the two "
+    "stored intervals as if they were independent, which is conservative; without ~: from a paired "
+    "bootstrap of both predictions."
 )
 WIDTH = 80
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a text begins that a spreadsheet takes for a formula."""
+"""The first characters of texts that a spreadsheet would evaluate as formulas."""
 
 
 def as_text(comparison: BoardComparison, *, everything: bool = False, width: int = WIDTH) -> str:
     """Return the comparison for a terminal of at least 80 columns.
 
-    Unless `everything`, entries and metrics whose differences are noise are counted and not shown.
+    Unless `everything` is set, differences that are noise are counted but not shown.
     """
     lines = [
         f"old: {_board(comparison.old)}",
         f"new: {_board(comparison.new)}",
-        *_wrapped(summary(comparison), width),
+        *wrapped(summary(comparison), width),
     ]
     for each in comparison.entries:
-        shown = each.metrics if everything else _telling(each)
+        shown = each.metrics if everything else _shown(each)
         if not shown and not each.not_compared:
             continue
-        lines += ["", *_wrapped(f"{each.new.id}  {plain(each.new.label)}", width)]
+        lines += ["", *wrapped(f"{each.new.id}  {plain(each.new.label)}", width)]
         lines += [_line(difference) for difference in shown]
         for name, reason in each.not_compared.items():
-            lines += _wrapped(f"{name}: not compared: {plain(reason)}.", width, indent=2)
+            lines += wrapped(f"{name}: not compared: {plain(reason)}.", width, indent=2)
         if each.changes and (each.verdict != "identical" or everything):
             listed = "; ".join(plain(str(change)) for change in each.changes)
-            lines += _wrapped(f"changed: {listed}.", width, indent=2)
+            lines += wrapped(f"changed: {listed}.", width, indent=2)
     lines += _lists(comparison, width)
     if comparison.entries:
-        lines += ["", *textwrap.wrap(LEGEND, width, break_on_hyphens=False)]
+        lines += ["", *wrapped(LEGEND, width, hanging=0)]
     return "\n".join(lines) + "\n"
 
 
 def summary(comparison: BoardComparison) -> str:
-    """Say in a sentence or two what came of the comparison."""
+    """Return a summary of the comparison in one sentence."""
     counts = Counter(entry.verdict for entry in comparison.entries)
     order = ("worse", "mixed", "better", "noise", "identical", "unknown", "not compared")
     names = {"noise": "only noise", "mixed": "better in some metrics and worse in others"}
-    said = ", ".join(f"{counts[name]} {names.get(name, name)}" for name in order if counts[name])
-    text = f"{len(comparison.entries)} entries compared" + (f": {said}" if said else "")
+    verdicts = ", ".join(
+        f"{counts[name]} {names.get(name, name)}" for name in order if counts[name]
+    )
+    text = f"{len(comparison.entries)} entries compared" + (f": {verdicts}" if verdicts else "")
     text += f"; {len(comparison.appeared)} appeared, {len(comparison.vanished)} vanished"
     if comparison.refused:
-        text += f", {len(comparison.refused)} of other data"
+        text += f", {len(comparison.refused)} skipped (different data)"
     return text + "."
 
 
 def as_markdown(comparison: BoardComparison) -> str:
-    """Return the comparison as Markdown: one table of every metric of every entry, and lists."""
+    """Return the comparison as Markdown: a table of all metrics of all entries, and notes."""
     lines = [
         f"**old**: {_markdown(_board(comparison.old))}  ",
         f"**new**: {_markdown(_board(comparison.new))}",
@@ -101,27 +104,33 @@ def as_markdown(comparison: BoardComparison) -> str:
 
 
 def as_csv(comparison: BoardComparison) -> str:
-    """Return the comparison as CSV, one row a metric, then what appeared and vanished.
+    """Return the comparison as CSV: one row per metric, then what appeared and vanished.
 
-    A text that a spreadsheet would take for a formula is preceded by an apostrophe.
+    A text that a spreadsheet would evaluate as a formula gets a leading apostrophe.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    names = ["dataset", "classifier", "loss", "generator", "arm", "bins", "calibrator", "protocol"]
     numbers = ["metric", "old", "new", "delta", "ci95_low", "ci95_high", "p_value", "p_adjusted"]
-    writer.writerow(["status", "id_old", "id_new", *names, *numbers, "how", "verdict", "note"])
+    writer.writerow(["status", "id_old", "id_new", *NAMED, *numbers, "how", "verdict", "note"])
     for entry in comparison.entries:
+        head = ["compared", entry.old.id, entry.new.id, *entry.new.labels().values()]
         for each in entry.metrics:
             low, high = each.ci95 or (None, None)
             values = [each.old, each.new, each.delta, low, high, each.p_value, each.p_adjusted]
-            told = ["" if value is None else repr(value) for value in values]
-            row = ["compared", entry.old.id, entry.new.id, *_names(entry.new), each.metric]
-            writer.writerow([*map(_cell, row), *told, each.how, each.verdict, ""])
+            texts = ["" if value is None else repr(value) for value in values]
+            row = [
+                "compared",
+                entry.old.id,
+                entry.new.id,
+                *entry.new.labels().values(),
+                each.metric,
+            ]
+            writer.writerow([*map(_cell, row), *texts, each.how, each.verdict, ""])
         for metric, reason in entry.not_compared.items():
-            row = ["compared", entry.old.id, entry.new.id, *_names(entry.new), metric]
+            row = [*head, metric]
             writer.writerow([*map(_cell, row), *[""] * 7, "", "not compared", _cell(reason)])
     for status, old, new, entry_, note in _others(comparison):
-        row = [status, old, new, *_names(entry_)]
+        row = [status, old, new, *entry_.labels().values()]
         writer.writerow([*map(_cell, row), *[""] * 10, _cell(note)])
     return stream.getvalue()
 
@@ -173,13 +182,25 @@ def as_value(comparison: BoardComparison) -> dict[str, Any]:
     }
 
 
+def wrapped(text: str, width: int = WIDTH, indent: int = 0, hanging: int = 2) -> list[str]:
+    """Return a text as lines of at most `width`; all but the first are indented `hanging` more."""
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + hanging),
+        break_on_hyphens=False,
+    )
+
+
 def plain(text: str) -> str:
-    """Return a text of data as one line without control characters, for a terminal."""
+    """Return a text as one line without control characters, for a terminal."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-def _telling(entry: EntryDifference) -> list[Difference]:
-    return [each for each in entry.metrics if each.verdict in ("better", "worse", "unknown")]
+def _shown(entry: EntryDifference) -> list[Difference]:
+    shown = ("better", "worse", "unknown")
+    return [difference for difference in entry.metrics if difference.verdict in shown]
 
 
 def _line(each: Difference) -> str:
@@ -201,11 +222,11 @@ def _lists(comparison: BoardComparison, width: int) -> Iterator[str]:
     for index, text in enumerate(_notes(comparison)):
         if index == 0:
             yield ""
-        yield from _wrapped(plain(text), width)
+        yield from wrapped(plain(text), width)
 
 
 def _notes(comparison: BoardComparison) -> Iterator[str]:
-    """Yield a sentence for each entry that is on one board only, or of other data."""
+    """Yield a sentence for each entry that is on one board only or has different data."""
     for old, new, reason in comparison.refused:
         yield f"Not compared: {new.label} ({old.id} and {new.id}): {reason}."
     for title, entries in (("Appeared", comparison.appeared), ("Vanished", comparison.vanished)):
@@ -222,25 +243,9 @@ def _others(comparison: BoardComparison) -> Iterator[tuple[str, str, str, Entry,
         yield "vanished", entry.id, "", entry, ""
 
 
-def _names(entry: Entry) -> list[str]:
-    generator = entry.generator.label if entry.generator else ""
-    bins = "" if entry.bins is None else str(entry.bins)
-    return [
-        entry.dataset.label, entry.classifier.label, entry.loss.label, generator, entry.arm, bins,
-        entry.calibrator.label, entry.protocol,
-    ]  # fmt: skip
-
-
 def _board(board: Leaderboard) -> str:
     created = f", {board.created}" if board.created else ""
     return plain(f"{board.name}{created}, {len(board.entries)} entries")
-
-
-def _wrapped(text: str, width: int, indent: int = 0) -> Sequence[str]:
-    space = " " * indent
-    return textwrap.wrap(
-        text, width, initial_indent=space, subsequent_indent=space + "  ", break_on_hyphens=False
-    )
 
 
 def _cell(text: str) -> str:
@@ -248,6 +253,6 @@ def _cell(text: str) -> str:
 
 
 def _markdown(text: str) -> str:
-    """Return a text of data that Markdown shows as it is."""
+    """Return a text escaped for Markdown."""
     text = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return "".join(f"\\{char}" if char in "\\`*_{}[]()#|!~" else char for char in text)

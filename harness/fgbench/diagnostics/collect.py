@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fgbench.coordinates import GENERATION, TREATMENT
 from fgbench.data import Predictions
 from fgbench.diagnostics.diversity import diversity
 from fgbench.diagnostics.fidelity import fidelity
 from fgbench.diagnostics.models import (
+    SAMPLE_PARTS,
     BinShiftRecord,
     Diagnostics,
     DiversityRecord,
@@ -18,7 +20,7 @@ from fgbench.diagnostics.models import (
     InfluencesRecord,
     SetRecord,
 )
-from fgbench.diagnostics.relabelling import relabeling_agreement
+from fgbench.diagnostics.relabeling import relabeling_agreement
 from fgbench.diagnostics.shifts import bin_shifts
 from fgbench.loop.relabeling import OTHER_LABEL
 from fgbench.plan.graph import why_no_influence
@@ -29,6 +31,7 @@ from fgbench.stages.target import stored_targets
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fgbench.plan.cells import Cell
     from fgbench.plan.graph import CellNodes, Graph
     from fgbench.store import Artifact
 
@@ -68,20 +71,20 @@ def design(nodes: CellNodes) -> Design:
 def diagnose(graph: Graph, find: Find, folder: Path) -> Diagnostics:
     """Return the diagnostics of a finished run whose samples are in `folder`."""
     predictions = _PredictionsOf(find)
-    controls: dict[Any, CellNodes] = {
-        _setting(nodes): nodes for nodes in graph.cells if nodes.cell.arm in CONTROLS
+    controls: dict[str, CellNodes] = {
+        _setting(nodes.cell): nodes for nodes in graph.cells if nodes.cell.arm in CONTROLS
     }
     sets = []
     for node, users in sample_users(graph).items():
         path = folder / samples_file(node, users[0])
         if find(node) is None or not path.is_file():
             continue
-        control = controls.get(_setting(users[0]))
+        control = controls.get(_setting(users[0].cell))
         retrained: dict[str, str] = {
             nodes.cell.arm: nodes.train for nodes in (*users, control) if nodes
         }
         sets.append(_diagnose_set(graph, find, predictions, node, users[0], retrained, path))
-    return Diagnostics(sets=sorted(sets, key=_order))
+    return Diagnostics(sets=sorted(sets, key=lambda item: item.order))
 
 
 def _diagnose_set(
@@ -112,17 +115,15 @@ def _diagnose_set(
         else:
             where = stored_targets(targets)
             shifts[arm] = bin_shifts(where, cell.bins, baseline, after)
+    labels: dict[str, Any] = {name: getattr(cell, name).label for name in SAMPLE_PARTS}
     return SetRecord(
-        dataset=cell.dataset.part.label,
-        classifier=cell.classifier.label,
-        loss=cell.loss.label,
-        generator=cell.generator.label,
+        **labels,
         bins=cell.bins,
         design=design(nodes),
         seed=cell.seed,
         samples=f"{path.parent.name}/{path.name}",
         fidelity=fidelity(samples),
-        relabelling=relabeling_agreement(samples),
+        relabeling=relabeling_agreement(samples),
         diversity=diversity_record,
         shifts=shifts,
         influence=_influence(nodes, find, samples, skipped),
@@ -200,18 +201,6 @@ class _PredictionsOf:
         return self._cache[node]
 
 
-def _setting(nodes: CellNodes) -> tuple[Any, ...]:
-    cell = nodes.cell
-    return (
-        cell.dataset.dataset.digest,
-        cell.dataset.part.label,
-        cell.classifier.label,
-        cell.loss.label,
-        cell.protocol,
-        cell.seed,
-    )
-
-
-def _order(item: SetRecord) -> tuple[Any, ...]:
-    targeted = item.design != "targeted"
-    return item.dataset, item.classifier, item.loss, item.generator, targeted, item.bins, item.seed
+def _setting(cell: Cell) -> str:
+    """Return a key that is equal for a cell and its controls of the same seed."""
+    return cell.without(*GENERATION, *TREATMENT)

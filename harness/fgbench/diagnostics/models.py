@@ -6,14 +6,18 @@ An undefined measure is null, and `undefined` next to it gives the reason.
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AliasChoices, ConfigDict, Field
 
-from fgbench.leaderboard.models import Record
+from fgbench.coordinates import AXES, PARTS
+from fgbench.records import Record
 
 SCHEMA: Literal["fgbench.diagnostics/1"] = "fgbench.diagnostics/1"
 DIAGNOSTICS_FILE = "diagnostics.json"
+
+SAMPLE_PARTS = tuple(name for name in PARTS if AXES[name].role != "treatment")
+"""The parts that a set of synthetic inputs depends on."""
 
 Judge = Literal["baseline", "posterior", "relabeler", "generator"]
 
@@ -171,13 +175,27 @@ class SetRecord(Record):
     samples: str
     """The file of the samples, relative to the run's folder."""
     fidelity: dict[Judge, FidelityRecord] = Field(default_factory=dict)
-    relabelling: RelabelingRecord
+    relabeling: RelabelingRecord = Field(
+        validation_alias=AliasChoices("relabelling", "relabeling"),
+        serialization_alias="relabelling",
+    )
+    """The key in the file has the older spelling."""
     diversity: DiversityRecord | None = None
     shifts: dict[str, list[BinShiftRecord]] = Field(default_factory=dict)
     """By arm: the arms that use these inputs, and the controls that share their bins."""
     influence: InfluenceRecord | None = None
     skipped: dict[str, str] = Field(default_factory=dict)
     """The fields above that are missing, with the reason."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The labels of the parts that the inputs depend on: `SAMPLE_PARTS`."""
+        return tuple(getattr(self, name) for name in SAMPLE_PARTS)
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """The sort key of the file."""
+        return *self.parts, self.design != "targeted", self.bins, self.seed
 
 
 class Diagnostics(Record):

@@ -1,1 +1,1 @@
-"""Run a graph of stages: reuse stored results, isolate failures."""
+"""Run a graph of stages, reusing stored results and isolating failures."""

@@ -1,4 +1,4 @@
-"""Events: what happens in a run, written once and passed to every listener.
+"""Events of a run, each created once and passed to every listener.
 
 The listeners are the run's log (`events.jsonl`), the observers of the caller, and the lifecycle
 hooks of plugins; all of them receive the same `Event`.
@@ -18,7 +18,7 @@ from fgbench.store.atomic import cannot_write
 
 
 def now() -> str:
-    """Return the time in UTC, ISO 8601, to the millisecond."""
+    """Return the current time in UTC as ISO 8601, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -1,4 +1,4 @@
-"""The order in which stages start: first come, first served, but loaded models are reused."""
+"""Queue of stages that are ready to start: first in, first out, except that models are reused."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from itertools import count
 
 
 class StageQueue:
-    """The stages that wait for a slot, by key, each with its affinity (`Node.affinity`) or None.
+    """Keys of stages that wait for a slot, each with its affinity (`Node.affinity`) or None.
 
-    A stage with an affinity is taken only when no other such stage is running. When it is the turn
-    of one, stages with the affinity that was taken last go first, so that a loaded model serves
-    them all. Nothing starves, since a graph is finite; no result depends on the order.
+    A stage with an affinity is taken only if no other such stage is running. Stages with the same
+    affinity as the last one are preferred among them, so that a loaded model is used by all of its
+    stages before it is released. A graph is finite, so no stage starves. Results do not depend on
+    the order.
     """
 
     def __init__(self) -> None:
@@ -20,13 +21,13 @@ class StageQueue:
         self._last: str | None = None
 
     def add(self, key: str, affinity: str | None) -> None:
-        """Append a stage."""
+        """Append the stage with this key."""
         self._queues.setdefault(affinity, deque()).append((next(self._arrivals), key))
 
     def take(self, *, taken: bool) -> str | None:
-        """Remove and return the stage whose turn it is, None if none may start.
+        """Remove and return the key of the next stage; None if none may start.
 
-        `taken` says that a stage with an affinity is running.
+        `taken` is whether a stage with an affinity is running.
         """
         heads = {
             affinity: queue[0]

@@ -1,8 +1,8 @@
-"""Walk a graph of stages through an executor, in any order its arrows allow.
+"""Run the nodes of a graph of stages with an executor, in dependency order.
 
-Each node is resolved once: from the store if its key is there, else by one worker. Nodes whose
-keys turn out equal share one execution. When a node fails, the nodes that depend on it fail with
-it, and no others. An artifact that is missing or corrupt when it is used is rebuilt, once.
+Each node is resolved once: from the store if its key is stored, otherwise by a worker. Nodes with
+equal keys share one execution. If a node fails, only the nodes that depend on it also fail. An
+artifact that is missing or corrupt when it is used is rebuilt, but only once.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class NodeResult:
 
 
 Notify = Callable[[str, "Node", NodeResult | None], None]
-"""Called with "started", "ended" or "rebuilt", the node, and its result if it has one."""
+"""Called with "started", "ended" or "rebuilt", the node, and its result, if there is one."""
 
 
 class Scheduler:
-    """Runs the nodes of one graph; `results` has the outcome of each by node id.
+    """Runs the nodes of one graph; `results` maps node ids to results.
 
     `source` returns the artifact of a source node, storing it if necessary. `stored` holds the
     artifacts that the planner found, by node id; they are not looked up again.
@@ -77,7 +77,7 @@ class Scheduler:
         self._order.prepare()
         self._ready = deque(self._order.get_ready())
         self._nodes_of: dict[str, list[Node]] = {}
-        """By key, what is queued, running or lost: the nodes that share it, first come first."""
+        """The nodes of each key that is queued, running or lost; the first one is executed."""
         self._queue = StageQueue()
         self._running: dict[Future[str], str] = {}
         self._lost: deque[str] = deque()
@@ -86,10 +86,10 @@ class Scheduler:
         self._rebuilt: set[str] = set()
         self._retried: set[str] = set()
         self._blocked: dict[str, list[str]] = {}
-        """By node that is being rebuilt: the nodes that wait for it."""
+        """The nodes that wait for each node that is being rebuilt, by node id."""
 
     def run(self) -> dict[str, NodeResult]:
-        """Resolve every node. Raises `StoreError` when the store cannot be written."""
+        """Resolve every node; raises `StoreError` if the store cannot be written."""
         while self._ready or self._nodes_of:
             while self._ready:
                 self._resolve(self._graph.nodes[self._ready.popleft()])
@@ -104,14 +104,14 @@ class Scheduler:
         return self.results
 
     def rebuild(self, key: str) -> bool:
-        """Run the stage of a lost artifact again; False if that has been tried already."""
+        """Rerun the stage of a lost artifact; return False if it was rebuilt before."""
         if not self._start_rebuild(key, ()):
             return False
         self.run()
         return True
 
     def _resolve(self, node: Node) -> None:
-        """End a node whose inputs are ready, or queue it if it takes work."""
+        """End a node whose inputs are ready, or queue it if it must be run."""
         failed = next(
             (source for source in node.inputs.values() if not self.results[source].ok), None
         )
@@ -163,9 +163,10 @@ class Scheduler:
         return any(self._nodes_of[key][0].resources.whole_host for key in self._running.values())
 
     def _retry_alone(self) -> None:
-        """Run a stage that was lost with a worker once more, with no other beside it.
+        """Rerun a stage that was lost with a worker, without any other stage running.
 
-        A worker's death loses what all workers of a pool were doing; this shows whose fault it was.
+        If a worker dies, the pool loses the stages of all its workers; running them one by one
+        shows which stage is the cause.
         """
         if not self._running:
             self._alone = self._lost.popleft()
@@ -219,9 +220,9 @@ class Scheduler:
             self._share(node, result)
 
     def _start_rebuild(self, key: str, blocked: list[Node] | tuple[()]) -> bool:
-        """Schedule the node that makes `key` again, and the `blocked` nodes after it.
+        """Schedule the node that produces `key`, and the `blocked` nodes after it.
 
-        False if there is no such node, or if `key` was lost again after it was rebuilt.
+        Return False if there is no such node, or if `key` was lost again after it was rebuilt.
         """
         producer = next((node for node, result in self.results.items() if result.key == key), None)
         if producer is None:
@@ -243,7 +244,7 @@ class Scheduler:
         return True
 
     def _share(self, node: Node, result: NodeResult) -> None:
-        """End a node with the result of another one that has the same key."""
+        """End a node with the result of another node with the same key."""
         if not result.ok:
             self._end(node, result)
             return
@@ -263,7 +264,7 @@ class Scheduler:
 
 
 def _is_usable(artifact: Artifact) -> bool:
-    """Return whether the value of an artifact is intact; a corrupt artifact is removed."""
+    """Return whether the value of an artifact is intact; reading a corrupt artifact removes it."""
     try:
         artifact.value  # noqa: B018 - verified on use
     except CorruptArtifactError:

@@ -1,4 +1,4 @@
-"""What crosses a process: the task of one stage, and its outcome, as JSON."""
+"""Messages between the scheduler and workers: the task of a stage and its outcome, as JSON."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Status = Literal["finished", "cached", "failed"]
 
 @dataclass(frozen=True)
 class StageTask:
-    """All that a worker needs to know of a stage.
+    """Everything that a worker needs to run a stage.
 
-    `parts` holds the identity of the part in each role, with all its parameters, local paths
-    included; `inputs` the artifact key of each input role. `affinity` identifies what the stage
-    loads and keeps loaded: see `fgbench.resident`.
+    `parts` maps roles to the identity of a part, with all parameters including local paths.
+    `inputs` maps input roles to artifact keys. `affinity` identifies the model that the stage keeps
+    loaded: see `fgbench.resident`.
     """
 
     key: str
@@ -33,17 +33,17 @@ class StageTask:
 
     @classmethod
     def from_json(cls, text: str) -> StageTask:
-        """Read what `to_json` returned."""
+        """Create a task from the text of `to_json`."""
         return cls(**json.loads(text))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended.
+    """The outcome of a task.
 
-    A task that is `finished` or `cached` has an artifact. One that `failed` has an `error`; then
-    `fatal` marks an unusable store, where continuing is pointless, and `lost_input` is the key of
-    an input artifact that turned out to be missing or corrupt.
+    A `finished` or `cached` task has an artifact. A `failed` task has an `error`. Its `fatal` is
+    true if the store is unusable and the run cannot continue; its `lost_input` is the key of an
+    input artifact that is missing or corrupt, if that is the reason.
     """
 
     status: Status
@@ -61,5 +61,5 @@ class Outcome:
 
     @classmethod
     def from_json(cls, text: str) -> Outcome:
-        """Read what `to_json` returned."""
+        """Create an outcome from the text of `to_json`."""
         return cls(**json.loads(text))

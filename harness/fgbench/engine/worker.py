@@ -1,4 +1,4 @@
-"""Run one stage in whatever process: a JSON text in, a JSON text out, the artifact in the store."""
+"""Run one stage in a worker process: JSON text in, JSON text out, the artifact in the store."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _THREADED_LIBRARIES = {"numpy", "scipy.linalg", "scipy.special", "sklearn.utils"
 def run_stage(setup: WorkerSetup, task: str) -> str:
     """Run the stage that the JSON text `task` describes and return its outcome as a JSON text.
 
-    Every failure is an outcome; nothing is raised but `KeyboardInterrupt`.
+    Failures are returned as outcomes; only `KeyboardInterrupt` is raised.
     """
     outcome = _caught(_run, setup, StageTask.from_json(task))
     if outcome.status == "failed" or not setup.keep_residents:
-        # Only after the stage's parts, and what they refer to, are gone.
+        # Here the parts of the stage, which may refer to the model, no longer exist.
         release = _caught(_release)
         outcome = outcome if outcome.status == "failed" or release is _RELEASED else release
     return outcome.to_json()
@@ -48,14 +48,14 @@ def _release() -> Outcome:
 
 
 def _caught(function: Callable[..., Outcome], *arguments: Any) -> Outcome:
-    """Return the outcome of a function, or the one that says how it failed."""
+    """Return the outcome of a function, or a failed outcome for its exception."""
     try:
         return function(*arguments)
     except CorruptArtifactError as error:
         return _failure(str(error), lost_input=error.key)
     except FgbenchError as error:
         return _failure(str(error), fatal=isinstance(error, StoreError))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a failure is an outcome; so is exit()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - any failure is an outcome, even exit()
         return _failure(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
 
 
@@ -95,7 +95,7 @@ def _parts(plugins: tuple[str, ...], task: StageTask) -> dict[str, Any]:
         name, code = identity["name"], identity.get("code")
         registry = _registry(plugins)
         if registry.find(kind, name).code_digest != code:
-            _registry.cache_clear()  # this process may have served another version before
+            _registry.cache_clear()  # this process may have loaded another version before
             registry = _registry(plugins)
             if registry.find(kind, name).code_digest != code:
                 raise PluginError(

@@ -1,109 +1,83 @@
-"""From evaluations to entries, from entries to a board: baselines, comparisons, Holm."""
+"""Build entries from evaluations, and boards from entries: controls, comparisons, Holm."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fgbench.calibration.statistics import (
     CONFIDENCE,
     REPLICATES,
+    Comparison,
     compare,
     holm,
     summarise,
     undefined_metrics,
 )
+from fgbench.coordinates import Coordinates, entry_id
 from fgbench.errors import LeaderboardError
 from fgbench.leaderboard.checksums import board_checksum, with_checksums
 from fgbench.leaderboard.models import (
     Artifacts,
-    ComparisonRecord,
     Entry,
-    EntryCoordinates,
     Leaderboard,
-    MetricRecord,
     Provenance,
     StatisticsRecord,
     SyntheticRecord,
-    UsageRecord,
-    entry_id,
 )
-from fgbench.leaderboard.serialize import without_collections
+from fgbench.usage import Usage
 
 if TYPE_CHECKING:
     from fgbench.calibration.statistics import Evaluation
 
 EvaluationsOf = Callable[[Entry], "Sequence[Evaluation] | None"]
-"""The evaluations of an entry, one a seed in the order of its seeds; None if they are not there."""
-
-HIGHER_IS_BETTER = ("accuracy", "auroc", "auroc_correctness", "macro_f1")
-"""The built-in metrics that are no errors or losses."""
+"""The evaluations of an entry, one per seed in the order of its seeds; None without predictions."""
 
 _COMPARISONS = (("baseline", "versus_baseline"), ("real", "versus_real"))
 
 
 def build_entry(
-    coordinates: EntryCoordinates,
+    coordinates: Coordinates,
     evaluations: Sequence[Evaluation],
     *,
     provenance: Provenance,
     metric_versions: Mapping[str, str],
-    higher_is_better: Iterable[str] = HIGHER_IS_BETTER,
+    higher_is_better: Iterable[str],
+    neutral: Iterable[str],
     synthetic: SyntheticRecord | None = None,
-    usage: UsageRecord | None = None,
+    usage: Usage | None = None,
     artifacts: Artifacts | None = None,
     bootstrap_seed: int = 0,
     replicates: int = REPLICATES,
 ) -> Entry:
     """Return the entry of one cell over its seeds, not yet compared with any other.
 
-    `evaluations` are those of `coordinates.seeds`, in that order; `metric_versions` may hold more
-    metrics than apply here, and so may `higher_is_better`.
+    `evaluations` are those of `coordinates.seeds`, in that order. `metric_versions` and
+    `higher_is_better` may name more metrics than apply here. `neutral` are the axes on which the
+    entry has a neutral part (`fgbench.parts.Part.is_neutral`).
     """
     if len(evaluations) != len(coordinates.seeds):
         raise LeaderboardError(
-            f"{len(evaluations)} evaluations for the seeds {coordinates.seeds}: one each is needed."
+            f"{len(evaluations)} evaluations for {len(coordinates.seeds)} seeds: need one per seed."
         )
-    metrics = {
-        name: MetricRecord(
-            mean=each.mean,
-            std=each.std,
-            ci95=each.ci95,
-            per_seed=list(each.per_seed),
-            noise_floor=each.noise_floor,
-        )
-        for name, each in summarise(evaluations).items()
-    }
+    metrics = summarise(evaluations)
     entry = Entry(
-        **{name: getattr(coordinates, name) for name in EntryCoordinates.model_fields},
+        **{name: getattr(coordinates, name) for name in Coordinates.model_fields},
         id=entry_id(coordinates),
         metrics=metrics,
         undefined=undefined_metrics(evaluations),
         metric_versions={name: metric_versions[name] for name in metrics},
         higher_is_better=sorted(set(higher_is_better) & set(metrics)),
+        neutral=list(neutral),
         statistics=StatisticsRecord(
             replicates=replicates, confidence=CONFIDENCE, seed=bootstrap_seed
         ),
         synthetic=synthetic,
-        usage=usage or UsageRecord(),
+        usage=usage or Usage(),
         provenance=provenance,
         artifacts=artifacts or Artifacts(),
     )
     return with_checksums(entry)
-
-
-def finish_board(
-    name: str,
-    created: str,
-    entries: Iterable[Entry],
-    evaluations: Mapping[str, Sequence[Evaluation]],
-) -> Leaderboard:
-    """Return the board of a run: each entry compared with its baseline and its `real` control.
-
-    `evaluations` holds, by entry id, one evaluation a seed in the order of the entry's seeds.
-    """
-    return assemble(name, created, entries, lambda entry: evaluations.get(entry.id))
 
 
 def assemble(
@@ -111,27 +85,27 @@ def assemble(
 ) -> Leaderboard:
     """Return a board of distinct entries, with links, comparisons and adjusted p-values.
 
-    A comparison that an entry brings along for the control it has here is kept; a missing one is
-    computed where `evaluations_of` knows both sides. The order of the entries is always the same.
+    An entry's comparison with the control that it has on this board is kept; a missing one is
+    computed if `evaluations_of` has both sides. The entries are sorted.
     """
-    with without_collections():
-        ordered = sorted(entries, key=_order)
-        controls = Controls(ordered)
-        entries = adjusted([compared(entry, controls, evaluations_of) for entry in ordered])
-        return Leaderboard(
-            name=name,
-            created=created,
-            entries=entries,
-            checksum=board_checksum(name, created, entries),
-        )
+    ordered = sorted(entries, key=lambda entry: (*entry.order(), entry.id))
+    controls = Controls(ordered)
+    entries = adjusted([compared(entry, controls, evaluations_of) for entry in ordered])
+    return Leaderboard(
+        name=name,
+        created=created,
+        entries=entries,
+        checksum=board_checksum(name, created, entries),
+    )
 
 
 class Controls:
     """Finds what an entry is compared with: its "baseline", or its matched "real" control.
 
-    Both share data set, classifier, loss, protocol and statistics, and have at least its seeds.
-    The baseline is the one without calibrator, if there is one, else with the entry's; the `real`
-    control always has the entry's calibrator. Published figures have none and are none.
+    Both share its setting (`Coordinates.setting`) and statistics, and have at least its seeds. The
+    baseline is the uncalibrated one, or if there is none, the one with the entry's calibrator. The
+    `real` control always has the entry's calibrator. Published figures neither have nor are
+    controls.
     """
 
     def __init__(self, entries: Iterable[Entry]) -> None:
@@ -143,7 +117,7 @@ class Controls:
 
     def of(self, entry: Entry, kind: str) -> Entry | None:
         """Return the control of that kind, or None."""
-        plain_baseline = entry.arm == "baseline" and entry.calibrator.name == "none"
+        plain_baseline = entry.arm == "baseline" and "calibrator" in entry.neutral
         if kind == "baseline" and plain_baseline:
             return None
         if (kind == "real" and entry.arm in ("baseline", kind)) or entry.published is not None:
@@ -155,54 +129,45 @@ class Controls:
         ]
         same = [other for other in alike if other.calibrator == entry.calibrator]
         if kind == "baseline":
-            same = [other for other in alike if other.calibrator.name == "none"] or same
+            same = [other for other in alike if "calibrator" in other.neutral] or same
         # Prefer the control of exactly these seeds over one of more.
         return min(same, key=lambda other: (len(other.seeds), other.id), default=None)
 
     def _setting(self, entry: Entry) -> tuple[str, ...]:
         if entry.id not in self._settings:
-            parts = (entry.dataset, entry.classifier, entry.loss)
-            self._settings[entry.id] = (
-                *(json.dumps(part.__dict__, sort_keys=True) for part in parts),
-                entry.protocol,
-                entry.statistics.model_dump_json(),
-            )
+            self._settings[entry.id] = (entry.setting(), entry.statistics.model_dump_json())
         return self._settings[entry.id]
 
 
 def compared(entry: Entry, controls: Controls, evaluations_of: EvaluationsOf) -> Entry:
-    """Return the entry with its links, and with the comparisons that it does not bring along."""
+    """Return the entry with links to its controls, and with the comparisons that it lacks."""
     changes: dict[str, Any] = {}
     for kind, comparisons in _COMPARISONS:
         control = controls.of(entry, kind)
-        known = getattr(entry, comparisons)
+        stored = getattr(entry, comparisons)
         if control is None:
-            if known or getattr(entry, kind) is not None:
+            if stored or getattr(entry, kind) is not None:
                 changes |= {kind: None, comparisons: {}}
-        elif getattr(entry, kind) != control.id or not known:
-            found = comparison_records(entry, control, evaluations_of)
-            changes |= {kind: control.id, comparisons: found}
+        elif getattr(entry, kind) != control.id or not stored:
+            records = compare_entries(entry, control, evaluations_of)
+            changes |= {kind: control.id, comparisons: records}
     return entry.model_copy(update=changes) if changes else entry
 
 
-def comparison_records(
+def compare_entries(
     entry: Entry, control: Entry, evaluations_of: EvaluationsOf
-) -> dict[str, ComparisonRecord]:
-    """Compare an entry with a control on the entry's seeds; {} where evaluations are missing."""
+) -> dict[str, Comparison]:
+    """Compare an entry with a control on the entry's seeds; {} if evaluations are missing."""
     mine, theirs = evaluations_of(entry), evaluations_of(control)
     if mine is None or theirs is None:
         return {}
     by_seed = dict(zip(control.seeds, theirs, strict=True))
     comparisons = compare(mine, [by_seed[seed] for seed in entry.seeds])
-    return {
-        name: ComparisonRecord(delta=each.delta, ci95=each.ci95, p_value=each.p_value)
-        for name, each in comparisons.items()
-        if name in entry.metrics
-    }
+    return {name: record for name, record in comparisons.items() if name in entry.metrics}
 
 
 def adjusted(entries: Sequence[Entry]) -> list[Entry]:
-    """Fill in Holm's p-values: one family a metric and kind of comparison, over the board."""
+    """Fill in Holm's p-values: one family per metric and kind of comparison, over the board."""
     updates: list[dict[str, Any]] = [{} for _ in entries]
     for _, comparisons in _COMPARISONS:
         families: dict[str, list[float]] = {}
@@ -212,40 +177,25 @@ def adjusted(entries: Sequence[Entry]) -> list[Entry]:
                     families.setdefault(name, []).append(record.p_value)
         p_values = {name: iter(holm(family)) for name, family in families.items()}
         for entry, update in zip(entries, updates, strict=True):
-            known: dict[str, ComparisonRecord] = getattr(entry, comparisons)
-            found = {
+            stored: dict[str, Comparison] = getattr(entry, comparisons)
+            records = {
                 name: record
                 if record.p_value is None
                 else _with_adjusted(record, next(p_values[name]))
-                for name, record in known.items()
+                for name, record in stored.items()
             }
-            if any(found[name] is not record for name, record in known.items()):
-                update[comparisons] = found
+            if any(records[name] is not record for name, record in stored.items()):
+                update[comparisons] = records
     return [
         entry.model_copy(update=changes) if changes else entry
         for entry, changes in zip(entries, updates, strict=True)
     ]
 
 
-def _with_adjusted(record: ComparisonRecord, p_adjusted: float) -> ComparisonRecord:
-    """Return the record with this adjusted p-value; itself where it has it already."""
+def _with_adjusted(record: Comparison, p_adjusted: float) -> Comparison:
+    """Return the record with this adjusted p-value; itself if it has that already."""
     if record.p_adjusted == p_adjusted:
         return record
-    return ComparisonRecord(
+    return Comparison(
         ci95=record.ci95, delta=record.delta, p_adjusted=p_adjusted, p_value=record.p_value
-    )
-
-
-def _order(entry: Entry) -> tuple[Any, ...]:
-    generator = entry.generator.label if entry.generator else ""
-    return (
-        entry.dataset.name,
-        entry.classifier.label,
-        entry.loss.label,
-        entry.protocol,
-        generator,
-        entry.bins or 0,
-        entry.arm,
-        entry.calibrator.label,
-        entry.id,
     )

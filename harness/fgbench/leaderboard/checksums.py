@@ -1,10 +1,10 @@
-"""Checksums over what cannot be computed again, so that a change of it is found and named.
+"""Checksums over what cannot be recomputed, so that `verify` detects a change of it.
 
-An entry's numbers follow from its predictions, its id from its coordinates. What is left is on
-trust: what generation gave and cost, and provenance; of published figures, the figures themselves.
-Each has a checksum from the moment when the entry was made, and the board has one over its name,
-its date, which entries it has and their checksums. Who changes a field and its checksums is not
-found out by them: they show an accident or a careless hand, not a forger.
+An entry's numbers follow from its predictions, and its id from its coordinates. The rest cannot be
+recomputed: the counts and costs of generation, and provenance; for published figures, the figures
+themselves. Each of these fields has a checksum, computed when the entry is built. The board has one
+over its name, its date, the ids of its entries and their checksums. Checksums detect accidents and
+careless edits. They do not detect somebody who changes a field together with its checksums.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 _DIGITS = 16
 ON_TRUST = ("provenance", "synthetic", "usage")
 PUBLISHED = ("metrics", "metric_versions", "higher_is_better", "undefined", "statistics")
-"""Of published figures there is more that nothing can be computed from."""
+"""Further fields of published figures that cannot be recomputed."""
 
 
 def entry_checksums(entry: Entry) -> dict[str, str]:
-    """Return the checksum of each field that is on trust.
+    """Return the checksum of each field that cannot be recomputed.
 
-    Values that are defaults are left out, so that fields of later versions change no checksum.
+    Default values are left out, so that a field added later changes no checksum.
     """
     fields = ON_TRUST if entry.published is None else ON_TRUST + PUBLISHED
     value = entry.model_dump(mode="json", include=set(fields), exclude_defaults=True)
@@ -35,11 +35,11 @@ def entry_checksums(entry: Entry) -> dict[str, str]:
 
 
 def board_checksum(name: str, created: str, entries: Iterable[Entry]) -> str:
-    """Return the checksum of a board; the order of its entries is nothing."""
-    listed = [[each.id, each.checksums] for each in sorted(entries, key=lambda each: each.id)]
+    """Return the checksum of a board; the order of its entries does not matter."""
+    listed = [[entry.id, entry.checksums] for entry in sorted(entries, key=lambda entry: entry.id)]
     return digest([name, created, listed])[:_DIGITS]
 
 
 def with_checksums(entry: Entry) -> Entry:
-    """Return the entry with its checksums, made now."""
+    """Return the entry with new checksums."""
     return entry.model_copy(update={"checksums": entry_checksums(entry)})

@@ -1,9 +1,12 @@
-"""Reading and writing boards, and the predictions that stand beside them."""
+"""Read and write boards and the predictions next to them."""
 
 from __future__ import annotations
 
+import gc
 import json
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -13,23 +16,41 @@ from pydantic_core import from_json
 
 from fgbench.data import Predictions
 from fgbench.digests import digest_bytes
-from fgbench.errors import LeaderboardError
+from fgbench.errors import LeaderboardError, validation_sentence
 from fgbench.leaderboard.checksums import board_checksum
 from fgbench.leaderboard.migrations import migrated
 from fgbench.leaderboard.models import Entry, Leaderboard
-from fgbench.leaderboard.serialize import without_collections
 from fgbench.store.atomic import write_atomically
 
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import PredictionsFile
 
 BOARD_FILE, REFERENCE_FILE = "leaderboard.json", "reference.json"
-"""In a run's folder, and in the folder of a board that comes with fgbench."""
+"""In the folder of a run, and in the folder of published figures."""
+
+
+@contextmanager
+def without_collections() -> Iterator[None]:
+    """Pause the garbage collector, which would walk the millions of records of a large board.
+
+    Objects created meanwhile count as old afterwards, so that they are not walked at once.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.freeze()
+            gc.unfreeze()
+            gc.enable()
 
 
 def write_board(board: Leaderboard, path: Path) -> None:
     """Write a board, atomically."""
-    write_atomically(path, board.to_bytes())
+    with without_collections():
+        content = board.to_bytes()
+    write_atomically(path, content)
 
 
 def read_board(path: Path) -> Leaderboard:
@@ -43,18 +64,18 @@ def read_board(path: Path) -> Leaderboard:
     except FileNotFoundError:
         if path.is_dir():
             raise LeaderboardError(
-                f"{path}: it holds no {BOARD_FILE}; name the folder of a finished run."
+                f"{path}: no {BOARD_FILE} in this folder; name the folder of a finished run."
             ) from None
-        raise LeaderboardError(f"{path}: there is no such file.") from None
+        raise LeaderboardError(f"{path}: no such file.") from None
     except UnicodeDecodeError as error:
         raise LeaderboardError(f"{file}: not UTF-8 text (byte {error.start}).") from None
     except OSError as error:
-        raise LeaderboardError(f"{file}: cannot be read: {error.strerror}.") from None
+        raise LeaderboardError(f"{file}: cannot read it: {error.strerror}.") from None
     return parse_board(text, str(file))
 
 
 def board_file(path: Path) -> Path:
-    """Return the file of a board: the path itself, or what lies in it if it is a folder."""
+    """Return the file of a board: the path itself, or the board in it if it is a folder."""
     if not path.is_dir():
         return path
     reference = path / REFERENCE_FILE
@@ -66,16 +87,16 @@ def board_file(path: Path) -> Path:
 def parse_board(text: str | bytes, where: str) -> Leaderboard:
     """Read a board's text; `where` names it in errors."""
     with without_collections():
-        board = _quickly(text) or _patiently(text, where)
+        board = _parse_current(text) or _parse_other(text, where)
     seen: set[str] = set()
     for entry in board.entries:
         if entry.id in seen:
-            raise LeaderboardError(f"{where}: the entry id {entry.id} stands twice.")
+            raise LeaderboardError(f"{where}: duplicate entry id {entry.id}.")
         seen.add(entry.id)
     return board
 
 
-def _quickly(text: str | bytes) -> Leaderboard | None:
+def _parse_current(text: str | bytes) -> Leaderboard | None:
     """Read a board of this version in one pass over its text; None for anything else."""
     try:
         board = Leaderboard.model_validate_json(text, by_alias=True, by_name=False)
@@ -84,11 +105,11 @@ def _quickly(text: str | bytes) -> Leaderboard | None:
     return board if "schema_" in board.model_fields_set else None
 
 
-def _patiently(text: str | bytes, where: str) -> Leaderboard:
-    """Read what is no board of this version: an older one, or a single entry; or say what it is."""
+def _parse_other(text: str | bytes, where: str) -> Leaderboard:
+    """Read an older board or a single entry; raise `LeaderboardError` for anything else."""
     value = _json_value(text, where)
     if not isinstance(value, dict):
-        raise LeaderboardError(f"{where}: not a leaderboard: a JSON object is expected.")
+        raise LeaderboardError(f"{where}: not a leaderboard: expected a JSON object.")
     if "entries" not in value and "arm" in value:
         entry: Entry = _validated(Entry, value, where)
         name, created = entry.label, entry.provenance.started or ""
@@ -103,7 +124,7 @@ def _patiently(text: str | bytes, where: str) -> Leaderboard:
 
 
 class PredictionsFolder:
-    """The folder of a board, from which predictions are read; nothing outside of it is touched."""
+    """The folder of a board, to read predictions from; paths that leave it are refused."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -137,24 +158,24 @@ class PredictionsFolder:
         try:
             if not stat.S_ISREG(path.stat().st_mode):
                 raise LeaderboardError(
-                    f"predictions {record.path} of seed {record.seed} cannot be read: it is no "
-                    "file."
+                    f"predictions {record.path} of seed {record.seed} cannot be read: "
+                    "not a regular file."
                 )
             content = path.read_bytes()
         except OSError as error:
             raise LeaderboardError(
                 f"predictions {record.path} of seed {record.seed} cannot be read: {error.strerror}."
             ) from None
-        found = digest_bytes(content)
-        if found != record.sha256:
+        sha256 = digest_bytes(content)
+        if sha256 != record.sha256:
             raise LeaderboardError(
-                f"predictions {record.path} of seed {record.seed} have the digest {found[:12]}…, "
-                f"the board says {record.sha256[:12]}…: the file was changed."
+                f"predictions {record.path} of seed {record.seed}: digest mismatch: {sha256[:12]}…,"
+                f" on the board {record.sha256[:12]}…. The file was changed."
             )
         return content
 
     def read(self, record: PredictionsFile) -> Predictions:
-        """Return predictions whose digest is right; `LeaderboardError` says what is wrong."""
+        """Return predictions, their digest checked; raise `LeaderboardError` if that fails."""
         return Predictions.read(BytesIO(self.content(record)), str(self.folder / record.path))
 
     def _has_no_link(self, folder: PurePosixPath) -> bool:
@@ -166,12 +187,12 @@ class PredictionsFolder:
     def _leaves(self, record: PredictionsFile, how: str = "") -> LeaderboardError:
         return LeaderboardError(
             f"predictions path {record.path!r} {how}leaves the folder of the board, "
-            f"{self.folder}: refused."
+            f"{self.folder}; refused."
         )
 
 
 def read_predictions(folder: Path, record: PredictionsFile) -> Predictions:
-    """Read a predictions file whose digest is right; `LeaderboardError` says what is wrong."""
+    """Read a predictions file, its digest checked; raise `LeaderboardError` if that fails."""
     return PredictionsFolder(folder).read(record)
 
 
@@ -180,12 +201,12 @@ def _json_value(text: str | bytes, where: str) -> Any:
         return from_json(text, allow_inf_nan=False)
     except ValueError as error:
         problem = str(error)
-    try:  # it is slower and says more
+    try:  # slower, with a better message
         json.loads(text, parse_constant=_refuse_constant)
     except ValueError as error:
         problem = str(error)
     except RecursionError:
-        raise LeaderboardError(f"{where}: not a leaderboard: it is nested too deeply.") from None
+        raise LeaderboardError(f"{where}: not a leaderboard: nested too deeply.") from None
     raise LeaderboardError(f"{where}: not JSON: {problem}.")
 
 
@@ -193,17 +214,7 @@ def _validated(model: Any, value: Any, where: str) -> Any:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_input=False)
-        place = _place(errors[0]["loc"])
-        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        raise LeaderboardError(f"{where}: {place}: {errors[0]['msg']}{more}.") from None
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    text = ""
-    for step in location:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}"
-    return text.lstrip(".") or "the board"
+        raise LeaderboardError(f"{where}: {validation_sentence(error)}") from None
 
 
 def _refuse_constant(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Merging boards: the union of their entries, their predictions copied beside the result."""
+"""Merge boards: the union of their entries, with their predictions copied next to it."""
 
 from __future__ import annotations
 
@@ -11,28 +11,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fgbench.coordinates import entry_id
 from fgbench.digests import digest_file
 from fgbench.errors import LeaderboardError
 from fgbench.leaderboard.build import assemble
-from fgbench.leaderboard.files import PredictionsFolder, read_board, write_board
-from fgbench.leaderboard.models import Artifacts, Entry, Leaderboard, entry_id
+from fgbench.leaderboard.files import (
+    PredictionsFolder,
+    read_board,
+    without_collections,
+    write_board,
+)
+from fgbench.leaderboard.models import Artifacts, Entry, Leaderboard
 from fgbench.leaderboard.recompute import Recomputed
-from fgbench.leaderboard.serialize import without_collections
 from fgbench.store.atomic import cannot_write
 
 if TYPE_CHECKING:
     from fgbench.plugins.registry import Registry
 
 _NUMBERS = ("metrics", "undefined", "metric_versions", "statistics", "synthetic")
-"""What two entries of one id must agree in; usage, provenance and paths may differ."""
+"""What entries of one id must agree in; usage, provenance and paths may differ."""
 
-
-_PATIENCE = 600
-"""Seconds that a build waits for another one to end."""
+_TIMEOUT = 600
+"""Seconds to wait for another build of the same board."""
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Source:
     entry: Entry
     folder: PredictionsFolder
     source: str
@@ -48,24 +52,24 @@ def merge_boards(
 ) -> Leaderboard:
     """Merge run folders, boards and single entries into the board `output`, and write it.
 
-    A board that is there already is merged in, unless `replace`; processes that write one board
-    wait for each other, so that none loses another's entries. The predictions are copied to
-    `<stem>.predictions/` beside it, so that the board can be verified wherever the two go. Merging
-    again, in any order, changes nothing. Raises `LeaderboardError` where entries of one id differ
-    in a number, naming both sources; then nothing is overwritten.
+    An existing board is merged in, unless `replace` is set. Processes that write the same board
+    wait for each other, so that no entries are lost. The predictions are copied to
+    `<stem>.predictions/` next to the board, so that it can be verified wherever the two are moved.
+    Merging again, in any order, changes nothing. Raises `LeaderboardError` with both sources if
+    entries of one id differ in a number; then nothing is overwritten.
     """
     if output.is_dir():
-        raise LeaderboardError(f"{output}: it is a folder; name the file to write.")
-    with _alone(output), without_collections():
-        known = [] if replace or not output.exists() else [output]
-        sources = [*known, *(source for source in sources if source not in known)]
+        raise LeaderboardError(f"{output} is a folder; name the file to write.")
+    with _locked(output), without_collections():
+        existing = [] if replace or not output.exists() else [output]
+        sources = [*existing, *(source for source in sources if source not in existing)]
         return _merge(sources, output, registry, name)
 
 
 def _merge(
     sources: Sequence[Path], output: Path, registry: Registry, name: str | None
 ) -> Leaderboard:
-    found: dict[str, _Found] = {}
+    by_id: dict[str, _Source] = {}
     boards = []
     for source in sources:
         board = read_board(source)
@@ -74,33 +78,33 @@ def _merge(
         for entry in board.entries:
             if entry.id != entry_id(entry):
                 raise LeaderboardError(
-                    f"{source}: entry {entry.id} ({entry.label}) does not have the id of its "
-                    f"coordinates, {entry_id(entry)}: it was changed by hand."
+                    f"{source}: entry {entry.id} ({entry.label}): its coordinates have the id "
+                    f"{entry_id(entry)}. The file was edited."
                 )
-            _add(found, _Found(entry, folder, str(source)))
+            _add(by_id, _Source(entry, folder, str(source)))
     created = min((board.created for board in boards), default="")
     names = sorted({board.name for board in boards})
     title = name if name is not None else (names[0] if len(names) == 1 else output.stem)
     copies = _Copies(output)
-    copied = [copies.of(each) for each in found.values()]
+    copied = [copies.of(item) for item in by_id.values()]
     merged = assemble(title, created, copied, _lookup(registry, output.parent))
     write_board(merged, output)
     return merged
 
 
 @contextlib.contextmanager
-def _alone(output: Path) -> Iterator[None]:
-    """Hold a board for this process while it reads, merges and writes it."""
+def _locked(output: Path) -> Iterator[None]:
+    """Lock a board while this process reads, merges and writes it."""
     from filelock import FileLock, Timeout
 
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(output.with_name(f".{output.name}.lock"))
-        lock.acquire(timeout=_PATIENCE)
+        lock.acquire(timeout=_TIMEOUT)
     except Timeout:
         raise LeaderboardError(
-            f"{output}: another process has been writing it for {_PATIENCE // 60} minutes. Wait "
-            "for it, or choose another file."
+            f"{output}: locked by another process for {_TIMEOUT // 60} minutes. Wait for it to "
+            "finish, or choose another file."
         ) from None
     except OSError as error:
         raise cannot_write(output, error) from error
@@ -110,22 +114,22 @@ def _alone(output: Path) -> Iterator[None]:
         lock.release()
 
 
-def _add(found: dict[str, _Found], new: _Found) -> None:
-    old = found.setdefault(new.entry.id, new)
+def _add(by_id: dict[str, _Source], new: _Source) -> None:
+    old = by_id.setdefault(new.entry.id, new)
     if old is new:
         return
     place = difference(old.entry, new.entry)
     if place is not None:
         raise LeaderboardError(
             f"entry {new.entry.id} ({new.entry.label}) differs in {place} between {old.source} and "
-            f"{new.source}: they cannot be one entry. Rerun one, or keep them on separate boards."
+            f"{new.source}. Rerun one of them, or keep them on separate boards."
         )
-    found[new.entry.id] = min(old, new, key=_age)
+    by_id[new.entry.id] = min(old, new, key=_priority)
 
 
-def _age(found: _Found) -> tuple[int, str, str]:
-    """More predictions win, then the earlier entry, then the one whose text comes first."""
-    entry = found.entry
+def _priority(source: _Source) -> tuple[int, str, str]:
+    """Return the sort key of duplicates: most predictions, then earliest, then by provenance."""
+    entry = source.entry
     provenance = entry.provenance.model_dump(mode="json")
     return (
         -len(entry.artifacts.predictions),
@@ -167,38 +171,40 @@ def _difference(one: Any, other: Any, place: str) -> str | None:
 
 
 class _Copies:
-    """Copies predictions beside a board, under names that tell their content."""
+    """Copies predictions next to a board, under names made from their digests."""
 
     def __init__(self, output: Path) -> None:
         self._output = output
         self._folder = output.parent / f"{output.stem}.predictions"
         if self._folder.is_symlink():
             raise LeaderboardError(
-                f"{self._folder}: it is a link, so what is written there would leave the folder of "
-                "the board: remove it."
+                f"{self._folder} is a link, and files written there would leave the folder of the "
+                "board. Remove it."
             )
         present = self._folder.iterdir() if self._folder.is_dir() else ()
         self._here = {path.name for path in present}
 
-    def of(self, found: _Found) -> Entry:
+    def of(self, source: _Source) -> Entry:
         """Copy an entry's predictions, checked; return the entry with their new paths.
 
-        A copy is whole or not there, also when the process is killed, and waits for no disk: what
-        a loss of power takes, the next build copies again.
+        A copy is complete or absent, even if the process is killed. It is not synced to disk: the
+        next build replaces what a power failure destroys.
         """
         records = []
-        for record in found.entry.artifacts.predictions:
+        for record in source.entry.artifacts.predictions:
             try:
-                content = found.folder.content(record)
+                content = source.folder.content(record)
             except LeaderboardError as error:
-                raise LeaderboardError(f"{found.source}: entry {found.entry.id}: {error}") from None
-            name = f"{found.entry.id}-seed{record.seed}-{record.sha256[:12]}.npz"
-            if not self._has(name, record.sha256, found.folder.folder / record.path):
+                raise LeaderboardError(
+                    f"{source.source}: entry {source.entry.id}: {error}"
+                ) from None
+            name = f"{source.entry.id}-seed{record.seed}-{record.sha256[:12]}.npz"
+            if not self._has(name, record.sha256, source.folder.folder / record.path):
                 self._write(self._folder / name, content)
             records.append(record.model_copy(update={"path": f"{self._folder.name}/{name}"}))
-        if records == found.entry.artifacts.predictions:
-            return found.entry
-        return found.entry.model_copy(update={"artifacts": Artifacts(predictions=records)})
+        if records == source.entry.artifacts.predictions:
+            return source.entry
+        return source.entry.model_copy(update={"artifacts": Artifacts(predictions=records)})
 
     def _has(self, name: str, sha256: str, source: Path) -> bool:
         if name not in self._here:
@@ -219,7 +225,7 @@ class _Copies:
 
 
 def _lookup(registry: Registry, folder: Path) -> Callable[[Entry], Any]:
-    """Return the evaluations of an entry, recomputed when a new pair has to be compared."""
+    """Return a function that recomputes the evaluations of an entry, for new comparisons."""
     recomputed = Recomputed(registry, folder)
     return lambda entry: (
         recomputed.evaluations(entry)

@@ -1,4 +1,4 @@
-"""Which entries of a group can be told apart, and between which ranks each of them lies."""
+"""Rank the entries of a group, with confidence intervals of their ranks."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtr
 
+from fgbench.calibration.statistics import SIGNIFICANCE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fgbench.leaderboard.models import Entry, MetricRecord
+    from fgbench.calibration.statistics import MetricSummary
+    from fgbench.leaderboard.models import Entry
 
 Z95 = 1.959963984540054
 """The normal quantile that a 95 % interval reaches to on each side."""
 
-LEVEL = 0.05
-
 _PAIRS = 1_000_000
-"""As many pairs are judged at once: a block of a large group, the whole of a small one."""
+"""Number of pairs compared at once: a block of a large group, or all of a small one."""
 
 
 @dataclass(frozen=True)
 class Rank:
-    """The ranks, from 1 for the best, that an entry may have: `best` to `worst`, of `among`."""
+    """The interval of an entry's rank: `best` (at least 1) to `worst`, of `among` entries."""
 
     best: int
     worst: int
@@ -36,10 +37,10 @@ class Rank:
         return str(self.best) if self.best == self.worst else f"{self.best}–{self.worst}"
 
 
-def half_width(record: MetricRecord) -> float | None:
-    """Return how far a metric's 95 % interval reaches on one side; None without an interval.
+def half_width(record: MetricSummary) -> float | None:
+    """Return the half-width of a metric's 95 % interval; None without an interval.
 
-    An interval that ends at 0, where errors are cut off, counts with its whole width.
+    For an interval that starts at 0, where errors are clipped, it is the whole width.
     """
     if record.ci95 is None:
         return None
@@ -48,15 +49,15 @@ def half_width(record: MetricRecord) -> float | None:
 
 
 def unpaired(
-    old: MetricRecord, new: MetricRecord
+    old: MetricSummary, new: MetricSummary
 ) -> tuple[tuple[float, float] | None, float | None]:
     """Return the 95 % interval and the p-value of `new − old` from two stored intervals.
 
-    The two are taken as independent and normal: entries of one test set are not, and most
-    differences are surer than this says. Where one side has no interval, the other's alone counts;
-    where neither has one, nothing can be said.
+    They are treated as independent and normal. This is conservative for entries of one test set,
+    which are positively correlated. If one side has no interval, only the other's is used; if
+    neither has one, the result is (None, None).
     """
-    widths = [width for each in (old, new) if (width := half_width(each)) is not None]
+    widths = [width for record in (old, new) if (width := half_width(record)) is not None]
     if not widths:
         return None, None
     delta, width = new.mean - old.mean, math.hypot(*widths)
@@ -78,14 +79,14 @@ def ranks(entries: Sequence[Entry], metric: str) -> dict[str, Rank]:
     n = len(ranked)
     if n == 0:
         return {}
-    level = LEVEL / max(1, n - 1)
+    level = SIGNIFICANCE / max(1, n - 1)
     sign = -1.0 if metric in ranked[0].higher_is_better else 1.0
     cost = np.array([sign * entry.metrics[metric].mean for entry in ranked])
-    known = [half_width(entry.metrics[metric]) for entry in ranked]
-    missing = np.array([width is None for width in known])
-    widths = np.array([0.0 if width is None else width for width in known])
-    told = _stored(ranked, metric, sign)
-    found = {}
+    half_widths = [half_width(entry.metrics[metric]) for entry in ranked]
+    missing = np.array([width is None for width in half_widths])
+    widths = np.array([0.0 if width is None else width for width in half_widths])
+    stored = _stored(ranked, metric, sign)
+    intervals = {}
     block = max(1, _PAIRS // n)
     for start in range(0, n, block):
         members = ranked[start : start + block]
@@ -93,14 +94,14 @@ def ranks(entries: Sequence[Entry], metric: str) -> dict[str, Rank]:
         p_values = _unpaired_rows(cost, widths, missing, rows)
         lower = cost < cost[rows, None]
         for row in range(len(members)):
-            for j, (p_value, is_lower) in told.get(start + row, {}).items():
+            for j, (p_value, is_lower) in stored.get(start + row, {}).items():
                 p_values[row, j], lower[row, j] = p_value, is_lower
         apart = p_values < level
         apart[np.arange(len(rows)), rows] = False
         better, worse = (apart & lower).sum(axis=1), (apart & ~lower).sum(axis=1)
         for entry, above, below in zip(members, better.tolist(), worse.tolist(), strict=True):
-            found[entry.id] = Rank(1 + above, n - below, n)
-    return found
+            intervals[entry.id] = Rank(1 + above, n - below, n)
+    return intervals
 
 
 def _unpaired_rows(

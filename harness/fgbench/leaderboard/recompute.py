@@ -1,4 +1,4 @@
-"""An entry's evaluations, computed again from its stored predictions."""
+"""Recompute the evaluations of an entry from its stored predictions."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from fgbench.leaderboard.files import PredictionsFolder
 from fgbench.plugins.references import PartReference
 
 if TYPE_CHECKING:
+    from fgbench.coordinates import PartRecord
     from fgbench.leaderboard.models import Entry, PredictionsFile
     from fgbench.parts.metric import Metric
     from fgbench.plugins.registry import Registry
 
 
-_KEPT = 64
-"""Evaluations are kept for this many entries: a thousand replicates of each metric are large."""
+_CACHED = 64
+"""Number of entries whose evaluations are cached: a thousand replicates per metric are large."""
 
 
 class Recomputed:
-    """Evaluates entries of the board in `folder`; keeps those of the last few that were asked for.
+    """Evaluates entries of the board in `folder`, with a cache of the last few.
 
-    Without `intervals` there are no replicates, so that no interval and no p-value follows.
+    Without `intervals` there are no replicates, and so no intervals and p-values.
     """
 
     def __init__(self, registry: Registry, folder: Path, *, intervals: bool = True) -> None:
@@ -32,28 +33,37 @@ class Recomputed:
         self._registry = registry
         self._folder = PredictionsFolder(folder)
         self._metrics: dict[str, Metric] = {}
+        self._neutral: dict[tuple[str, str], bool] = {}
         self._evaluations: OrderedDict[str, list[Evaluation]] = OrderedDict()
 
     def metric(self, name: str) -> Metric:
-        """Return the metric that a board calls `name`, its parameters included."""
+        """Return the metric of a board's name for it, which includes its parameters."""
         if name not in self._metrics:
             self._metrics[name] = self._registry.create("metric", PartReference.parse(name))
         return self._metrics[name]
 
+    def is_neutral(self, axis: str, part: PartRecord) -> bool:
+        """Return whether the part of an axis is neutral; `FgbenchError` where it is unknown."""
+        key = (axis, part.label)
+        if key not in self._neutral:
+            reference = PartReference(part.name, part.params)
+            self._neutral[key] = self._registry.create(axis, reference).is_neutral
+        return self._neutral[key]
+
     def evaluations(self, entry: Entry) -> list[Evaluation]:
-        """Return one evaluation a seed, in the order of the entry's seeds.
+        """Return one evaluation per seed, in the order of the entry's seeds.
 
         Raises `LeaderboardError` for predictions that are missing, changed or of another size.
         """
         if entry.id not in self._evaluations:
             self._evaluations[entry.id] = [self._evaluate(entry, seed) for seed in entry.seeds]
-            if len(self._evaluations) > _KEPT:
+            if len(self._evaluations) > _CACHED:
                 self._evaluations.popitem(last=False)
         self._evaluations.move_to_end(entry.id)
         return self._evaluations[entry.id]
 
     def check_digests(self, entry: Entry) -> int:
-        """Return the number of an entry's predictions files, of which each is the right one.
+        """Check the digests of an entry's predictions files and return their number.
 
         Raises `LeaderboardError` for one that is missing or changed.
         """
@@ -62,7 +72,7 @@ class Recomputed:
         return len(entry.seeds)
 
     def known_evaluations(self, entry: Entry) -> list[Evaluation] | None:
-        """Return the same, or None where they cannot be had."""
+        """Return the same, or None where they are not available."""
         try:
             return self.evaluations(entry)
         except FgbenchError:
@@ -80,8 +90,8 @@ class Recomputed:
         usable = applicable(metrics, predictions)
         if missing := sorted(set(metrics) - set(usable)):
             raise LeaderboardError(
-                f"metric {missing[0]} cannot be computed from the predictions of seed {seed}: they "
-                f"lack {', '.join(sorted(metrics[missing[0]].needs))}."
+                f"metric {missing[0]} cannot be computed: the predictions of seed {seed} lack "
+                f"{', '.join(sorted(metrics[missing[0]].needs))}."
             )
         return evaluate_metrics(
             predictions,
@@ -94,4 +104,4 @@ class Recomputed:
         for record in entry.artifacts.predictions:
             if record.seed == seed:
                 return record
-        raise LeaderboardError(f"there are no stored predictions of seed {seed}.")
+        raise LeaderboardError(f"no stored predictions of seed {seed}.")

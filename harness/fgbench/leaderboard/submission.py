@@ -1,4 +1,4 @@
-"""What a maintainer asks of a contributed board before it is taken in, check by check."""
+"""The checks that a contributed board must pass before a maintainer accepts it."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fgbench.coordinates import PARTS
 from fgbench.errors import FgbenchError, LeaderboardError
 from fgbench.leaderboard.files import read_board
 from fgbench.leaderboard.merge import difference
-from fgbench.leaderboard.models import SCHEMA
+from fgbench.leaderboard.migrations import SCHEMA
 from fgbench.leaderboard.verify import verify_board
 from fgbench.plugins.references import PartReference
 
 if TYPE_CHECKING:
-    from fgbench.leaderboard.models import Entry, Leaderboard, PartRecord
+    from fgbench.coordinates import PartRecord
+    from fgbench.leaderboard.models import Entry, Leaderboard
     from fgbench.plugins.registry import Registry
 
-_PARTS = ("dataset", "classifier", "loss", "generator", "calibrator")
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check: what was asked, whether it holds, and what was found, one sentence each."""
+    """One check: its name, whether it passed, and its findings, one sentence each."""
 
     name: str
     passed: bool
@@ -32,9 +33,9 @@ class Check:
 
 
 def check_submission(path: Path, registry: Registry, *, against: Path | None = None) -> list[Check]:
-    """Return the checks of a contributed board; `against` is the board that it is to join.
+    """Return the checks of a contributed board; `against` is the board that it will join.
 
-    A file that is no board fails the first check, and no other is made.
+    A file that is not a board fails the first check, and the others are not run.
     """
     try:
         board = read_board(path)
@@ -44,38 +45,38 @@ def check_submission(path: Path, registry: Registry, *, against: Path | None = N
     if not board.entries:
         return [schema, Check("entries", False, [f"{path}: the board has no entries."])]
     try:
-        known = None if against is None else read_board(against)
+        existing = None if against is None else read_board(against)
     except LeaderboardError as error:
         return [schema, Check("duplicates", False, [str(error)])]
     return [
         schema,
-        _check("duplicates", _duplicates(board, known), lambda: "no entry stands twice"),
-        _check("parts", _unknown_parts(board, registry), lambda: "all are known here"),
+        _check("duplicates", _duplicates(board, existing), lambda: "no duplicates"),
+        _check("parts", _unknown_parts(board, registry), lambda: "all are registered here"),
         _verified(path, registry),
         _check("metadata", _lacking(board.entries), lambda: "complete"),
-        _licences(board, registry),
+        _licenses(board, registry),
     ]
 
 
 def _check(name: str, problems: Iterable[str], passed: Callable[[], str]) -> Check:
-    found = list(problems)
-    return Check(name, not found, _some(found) or [passed()])
+    sentences = list(problems)
+    return Check(name, not sentences, _some(sentences) or [passed()])
 
 
-def _some(found: list[str]) -> list[str]:
-    if len(found) <= _SHOWN:
-        return found
-    return [*found[:_SHOWN], f"and {len(found) - _SHOWN} more"]
+def _some(sentences: list[str]) -> list[str]:
+    if len(sentences) <= _SHOWN:
+        return sentences
+    return [*sentences[:_SHOWN], f"and {len(sentences) - _SHOWN} more"]
 
 
-def _duplicates(board: Leaderboard, known: Leaderboard | None) -> Iterator[str]:
-    there = {} if known is None else {entry.id: entry for entry in known.entries}
+def _duplicates(board: Leaderboard, existing: Leaderboard | None) -> Iterator[str]:
+    by_id = {} if existing is None else {entry.id: entry for entry in existing.entries}
     reasons: dict[str, list[Entry]] = {}
     for entry in board.entries:
-        if entry.id in there:
-            place = difference(there[entry.id], entry)
+        if entry.id in by_id:
+            place = difference(by_id[entry.id], entry)
             how = "with the same numbers" if place is None else f"and differs in {place}"
-            reasons.setdefault(f"on the board already, {how}", []).append(entry)
+            reasons.setdefault(f"already on the board, {how}", []).append(entry)
     yield from _by_reason(reasons)
 
 
@@ -86,12 +87,11 @@ def _by_reason(reasons: dict[str, list[Entry]]) -> Iterator[str]:
 
 
 def _unknown_parts(board: Leaderboard, registry: Registry) -> Iterator[str]:
-    for kind in _PARTS:
+    for kind in PARTS:
         for name in sorted(_names(board, kind)):
             if name not in registry.names(kind):
                 yield (
-                    f"{kind} {name!r} is no part of this fgbench: install its plugin, or name its "
-                    "file with --plugin, so that others can run it."
+                    f"unknown {kind} {name!r}: install its plugin, or load its file with --plugin."
                 )
 
 
@@ -117,10 +117,10 @@ def _lacking(entries: Iterable[Entry]) -> Iterator[str]:
 
 def _missing(entry: Entry) -> Iterator[str]:
     if not entry.checksums:
-        yield "checksums are missing: it was written by an old version"
+        yield "checksums are missing: it was written by an old version of fgbench"
     if entry.published is not None:
         if not (entry.published.place or entry.published.url):
-            yield "published figures say neither the table or page nor a link"
+            yield "published figures have neither a table or page nor a link"
         return
     facts = entry.provenance
     for name in ("fgbench", "python", "packages", "platform", "started"):
@@ -134,20 +134,20 @@ def _missing(entry: Entry) -> Iterator[str]:
         yield "predictions are missing"
 
 
-def _licences(board: Leaderboard, registry: Registry) -> Check:
-    """Check that each data set says under which licence it comes: its labels are published."""
-    said, missing = [], []
+def _licenses(board: Leaderboard, registry: Registry) -> Check:
+    """Check that each data set has a license: its labels are published."""
+    licenses, missing = [], []
     for name in sorted(_names(board, "dataset")):
-        licence = _licence(board, name, registry)
-        if licence is None:
-            missing.append(f"data set {name!r} has no card that says its licence.")
+        license_ = _license(board, name, registry)
+        if license_ is None:
+            missing.append(f"data set {name!r} has no card with a license.")
         else:
-            said.append(f"{name}: {licence}")
-    return Check("licence", not missing, missing or said or ["no data are published"])
+            licenses.append(f"{name}: {license_}")
+    return Check("licence", not missing, missing or licenses or ["no data are published"])
 
 
-def _licence(board: Leaderboard, name: str, registry: Registry) -> str | None:
-    """Return what a data set's card says, or that it is drawn; None where nothing is said."""
+def _license(board: Leaderboard, name: str, registry: Registry) -> str | None:
+    """Return the license on a data set's card, or that it is synthetic; None without either."""
     record = next(entry.dataset for entry in board.entries if entry.dataset.name == name)
     try:
         loader = registry.create("dataset", PartReference(name, record.params))
@@ -156,4 +156,4 @@ def _licence(board: Leaderboard, name: str, registry: Registry) -> str | None:
         return None
     if card is not None:
         return str(card.licence).strip() or None
-    return "drawn by its loader" if "posterior" in loader.provides else None
+    return "generated by its loader" if "posterior" in loader.provides else None

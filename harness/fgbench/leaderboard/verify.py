@@ -1,4 +1,4 @@
-"""Verification: everything on a board that can be computed is computed again and compared."""
+"""Verify a board: recompute everything that follows from its predictions, and compare."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fgbench.coordinates import entry_id
 from fgbench.errors import FgbenchError
 from fgbench.leaderboard.build import Controls, adjusted, build_entry, compared
 from fgbench.leaderboard.checksums import board_checksum, entry_checksums
 from fgbench.leaderboard.files import read_board
-from fgbench.leaderboard.models import entry_id
 from fgbench.leaderboard.recompute import Recomputed
 
 if TYPE_CHECKING:
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 RELATIVE_TOLERANCE = 1e-7
 ABSOLUTE_TOLERANCE = 1e-9
-"""Other machines round exponentials and sums differently; a tampered number is farther off."""
+"""Machines differ in the rounding of exponentials and sums; a tampered number differs by more."""
 
 
 @dataclass
 class Verification:
-    """What was checked, and each thing that is wrong, one sentence each.
+    """The counts of what was checked, and the problems, one sentence each.
 
-    `published` counts the entries that are figures of a publication: nothing follows from anything
-    there. `on_trust` counts those of before there were checksums.
+    `published` counts the entries with figures of a publication, which cannot be recomputed;
+    `on_trust` those of older versions, which have no checksums.
     """
 
     entries: int = 0
@@ -41,16 +41,16 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there are no problems."""
         return not self.problems
 
     def summary(self) -> str:
-        """Say what was checked, and what could not be."""
+        """Return in one line what was checked, and what could not be."""
         text = f"{self.entries} entries, {self.files} prediction files, {self.numbers} numbers"
         if self.published:
-            text += f"; published figures only, nothing to recompute: {self.published} entries"
+            text += f"; {self.published} entries are published figures, which cannot be recomputed"
         if self.on_trust:
-            text += f"; without checksums, their provenance and costs on trust: {self.on_trust}"
+            text += f"; {self.on_trust} entries without checksums: provenance and costs unverified"
         return text
 
 
@@ -59,10 +59,9 @@ def verify_board(
 ) -> Verification:
     """Verify a board: schema, ids, digests, and every number against the stored predictions.
 
-    Without `intervals`, the bootstrap is left out: of intervals and p-values nothing is said then,
-    and the rest takes a small part of the time. Without `numbers`, nothing is computed but digests,
-    as fast as files can be read. Raises `LeaderboardError` for a file that is no
-    board at all; everything else that is wrong stands in the result.
+    Without `intervals`, the bootstrap is skipped: intervals and p-values are not checked, which
+    takes a small part of the time. Without `numbers`, only digests are checked. Raises
+    `LeaderboardError` for a file that is not a board; all other problems are in the result.
     """
     board = read_board(path)
     folder = path if path.is_dir() else path.parent
@@ -83,12 +82,12 @@ class _Verifier:
         self._result = Verification(entries=len(board.entries))
 
     def run(self) -> Verification:
-        """Check entry by entry; p-values are adjusted over the board at the end."""
+        """Check each entry; p-values are adjusted over the board at the end."""
         self._check_board()
         expected: list[Entry] = []
         for entry in self._board.entries:
             for problem in _problems(entry, self._recomputed):
-                self._say(entry, problem)
+                self._report(entry, problem)
             self._result.published += entry.published is not None
             self._result.on_trust += not entry.checksums
             rebuilt = None if entry.published is not None else self._rebuilt(entry)
@@ -97,7 +96,7 @@ class _Verifier:
             self._compare(entry, computed)
         return self._result
 
-    def _say(self, entry: Entry, problem: str) -> None:
+    def _report(self, entry: Entry, problem: str) -> None:
         self._result.problems.append(f"entry {entry.id} ({entry.label}): {problem}")
 
     def _check_board(self) -> None:
@@ -105,24 +104,24 @@ class _Verifier:
         if board.checksum is None:
             if any(entry.checksums for entry in board.entries):
                 self._result.problems.append(
-                    "the board has no checksum, but its entries have: it was removed, or this is a "
+                    "the board has no checksum, but its entries do: it was removed, or this is a "
                     "selection of another board's entries."
                 )
         elif board.checksum != board_checksum(board.name, board.created, board.entries):
             self._result.problems.append(
-                "the board's checksum does not hold: its name or date, the list of its entries, or "
-                "a checksum of theirs was changed."
+                "board checksum mismatch: its name, its date, the list of its entries or one of "
+                "their checksums was changed."
             )
 
     def _rebuilt(self, entry: Entry) -> Entry | None:
-        """Return the entry as it must be, built again from its predictions; None without them."""
+        """Return the entry rebuilt from its predictions; None without them."""
         try:
             if not self._numbers:
                 self._result.files += self._recomputed.check_digests(entry)
                 return None
             evaluations = self._recomputed.evaluations(entry)
         except FgbenchError as error:
-            self._say(entry, str(error))
+            self._report(entry, str(error))
             return None
         self._result.files += len(entry.seeds)
         fresh = build_entry(
@@ -131,19 +130,20 @@ class _Verifier:
             provenance=entry.provenance,
             metric_versions=dict.fromkeys(evaluations[0].values, "") | entry.metric_versions,
             higher_is_better=entry.higher_is_better,
+            neutral=entry.neutral,
             bootstrap_seed=entry.statistics.seed,
             replicates=entry.statistics.replicates,
         )
         fresh = compared(fresh, self._controls, self._recomputed.known_evaluations)
-        # What cannot be computed again stays as it is stored: its own problem is known.
-        kept: dict[str, Any] = {"id": entry.id}
+        # What cannot be recomputed stays as it is: its problem is reported elsewhere.
+        stored: dict[str, Any] = {"id": entry.id}
         for kind in ("baseline", "real"):
             control, versus = getattr(fresh, kind), f"versus_{kind}"
             if control is not None and not getattr(fresh, versus):
                 known = self._recomputed.known_evaluations(self._by_id[control])
                 if known is None and getattr(entry, kind) == control:
-                    kept[versus] = getattr(entry, versus)
-        return fresh.model_copy(update=kept)
+                    stored[versus] = getattr(entry, versus)
+        return fresh.model_copy(update=stored)
 
     def _compare(self, entry: Entry, computed: Entry) -> None:
         if computed is entry:
@@ -153,9 +153,10 @@ class _Verifier:
                 continue
             self._result.numbers += 1
             if not _same(stored, number):
-                self._say(
+                self._report(
                     entry,
-                    f"{place} is {_say(stored)} on the board and {_say(number)} recomputed.",
+                    f"{place} is {_value_text(stored)} on the board, {_value_text(number)} "
+                    "recomputed.",
                 )
 
 
@@ -163,33 +164,49 @@ _BOOTSTRAPPED = (".ci95", ".p_value", ".p_adjusted")
 
 
 def _problems(entry: Entry, recomputed: Recomputed) -> Iterator[str]:
-    """Yield what is wrong with an entry that needs no predictions to be seen."""
+    """Yield the problems of an entry that can be found without its predictions."""
     if entry.id != entry_id(entry):
-        yield f"its coordinates have the id {entry_id(entry)}: they or the id were changed."
+        yield f"id mismatch: its coordinates have the id {entry_id(entry)}."
     if entry.checksums:
         for name, checksum in (entry.checksums | entry_checksums(entry)).items():
             if entry.checksums.get(name) != checksum:
-                yield f"{name} was changed after the entry was made: its checksum does not hold."
+                yield f"checksum mismatch: {name} was changed."
     if entry.published is not None:
         if entry.artifacts.predictions or entry.versus_baseline or entry.versus_real:
-            yield "published figures can have no predictions and no comparisons."
+            yield "published figures cannot have predictions or comparisons."
         return
+    if "neutral" in entry.model_fields_set:
+        yield from _neutral_problems(entry, recomputed)
     for name in sorted(set(entry.metric_versions) - set(entry.metrics)):
-        yield f"metric_versions names {name}, which is no metric of the entry."
+        yield f"metric_versions names {name}, which is not a metric of the entry."
     for name in entry.metrics:
         try:
             metric = recomputed.metric(name)
         except FgbenchError:
-            continue  # said when the entry is evaluated
+            continue  # reported when the entry is evaluated
         if entry.metric_versions.get(name) != metric.version:
             yield (
                 f"metric {name} has version {entry.metric_versions.get(name)} on the board, and "
-                f"{metric.version} in this fgbench: its numbers cannot be compared."
+                f"{metric.version} here: its numbers cannot be compared."
             )
         if (name in entry.higher_is_better) == metric.lower_is_better:
-            yield f"metric {name} is not better when it is as the board says (higher_is_better)."
+            yield f"higher_is_better is wrong about the metric {name}."
 
 
+def _neutral_problems(entry: Entry, recomputed: Recomputed) -> Iterator[str]:
+    for axis in sorted(set(entry.neutral) - set(_CAN_BE_NEUTRAL)):
+        yield f"neutral names {axis!r}, which is none of {', '.join(_CAN_BE_NEUTRAL)}."
+    for axis in _CAN_BE_NEUTRAL:
+        part = entry.parts()[axis]
+        try:
+            is_neutral = recomputed.is_neutral(axis, part)
+        except FgbenchError:
+            continue  # its plugin is not installed here
+        if is_neutral != (axis in entry.neutral):
+            yield f"neutral is wrong about the {axis} {part.label}."
+
+
+_CAN_BE_NEUTRAL = ("loss", "calibrator")
 _COMPARED = (
     "metrics",
     "undefined",
@@ -205,7 +222,7 @@ def _differences(entry: Entry, computed: Entry, is_old: bool) -> Iterator[tuple[
     """Yield each leaf as (place, stored, recomputed), `_MISSING` on the side that lacks it."""
     stored = entry.model_dump(mode="json", include=set(_COMPARED))
     wanted = computed.model_dump(mode="json", include=set(_COMPARED))
-    if is_old:  # boards of before did not have it
+    if is_old:  # older boards do not have it
         for name, record in entry.metrics.items():
             if "noise_floor" not in record.model_fields_set and name in wanted["metrics"]:
                 wanted["metrics"][name]["noise_floor"] = None
@@ -239,5 +256,5 @@ def _same(stored: Any, computed: Any) -> bool:
     return bool(stored == computed)
 
 
-def _say(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return "missing" if value is _MISSING else repr(value)

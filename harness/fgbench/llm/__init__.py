@@ -1,1 +1,1 @@
-"""Language models: what parts ask, what is answered, and where answers and budgets are kept."""
+"""Language models: requests of parts, stored answers, and budgets."""

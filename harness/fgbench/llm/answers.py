@@ -1,11 +1,11 @@
-"""The store of language models' answers: one SQLite file that any number of processes share.
+"""Store for the answers of language models: one SQLite file that several processes can share.
 
-Each answer is one commit, and each request is answered once: the first good answer stays, and is
-what every reader gets; until there is one, a refusal counts for more than a failure.
+Each answer is written in its own transaction. The first good answer to a request is final; until
+there is one, a refusal replaces a failure.
 
-Requests are long and begin alike (instructions, few-shot examples), so each is compressed against
-one that stands in the file in full: an answer to 3 KB of prompt takes some 360 bytes
-(docs/benchmarks.md).
+Requests are long and share their beginning (instructions, few-shot examples). Each is therefore
+compressed with an earlier request, stored in full, as its dictionary: an answer to a prompt of 3 KB
+takes about 360 bytes (docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ _ANSWER = (
 )
 
 
-class Standing(IntEnum):
-    """What a record is worth; a higher one replaces a lower one, a newer one its equal."""
+class AnswerStatus(IntEnum):
+    """Status of a stored record: a higher status replaces a lower one, a newer record its equal."""
 
     UNANSWERED = 0
-    """A failure that may pass: asking again may help."""
+    """A temporary failure: a new request may succeed."""
     FAILED = 1
     REFUSED = 2
     ANSWERED = 3
 
     @classmethod
-    def of(cls, answer: ChatAnswer) -> Standing:
-        """Return the standing of an answer."""
+    def of(cls, answer: ChatAnswer) -> AnswerStatus:
+        """Return the status of an answer."""
         if answer.ok:
             return cls.ANSWERED
         if answer.failure == "refusal":
@@ -67,10 +67,10 @@ class Record:
 
 
 class AnswerStore:
-    """The answers in one file, made when it is first used; None keeps them in memory.
+    """The answers in one file, which is created on first use; without a path, answers in memory.
 
-    It may be used from any thread. Raises `StoreError` when the file cannot be read or written;
-    what was stored before stays.
+    Thread-safe. Raises `StoreError` if the file cannot be read or written; stored answers are not
+    affected.
     """
 
     def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
@@ -81,26 +81,26 @@ class AnswerStore:
         self._models: dict[str, int] = {}
         self._base: tuple[int, bytes] | None = None
 
-    def standing(self, key: bytes) -> Standing | None:
-        """Return the standing of what is stored under a key, or None."""
+    def status(self, key: bytes) -> AnswerStatus | None:
+        """Return the status of the answer stored under a key, or None."""
         with self.reading() as connection:
             row = connection.execute(
                 "SELECT standing FROM answers WHERE key = ?", (key,)
             ).fetchone()
-        return None if row is None else Standing(row[0])
+        return None if row is None else AnswerStatus(row[0])
 
     def answered(self, keys: Sequence[bytes]) -> set[bytes]:
-        """Return those of up to 900 keys that have a good answer."""
+        """Return the keys, of at most 900, that have a good answer."""
         marks = ", ".join("?" * len(keys))
         with self.reading() as connection:
             rows = connection.execute(
                 f"SELECT key FROM answers WHERE standing = ? AND key IN ({marks})",
-                (Standing.ANSWERED, *keys),
+                (AnswerStatus.ANSWERED, *keys),
             ).fetchall()
         return {key for (key,) in rows}
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, ChatAnswer]:
-        """Return what is stored under up to 900 keys, its cost not yet reckoned."""
+        """Return the answers stored under at most 900 keys, without their cost."""
         marks = ", ".join("?" * len(keys))
         with self.reading() as connection:
             rows = connection.execute(
@@ -118,9 +118,9 @@ class AnswerStore:
         at: float | None = None,
         also: Callable[[sqlite3.Connection], None] | None = None,
     ) -> bool:
-        """Store an answer unless a better one, or a good one, is there; return whether it was.
+        """Store an answer unless a good or better one exists; return whether it was stored.
 
-        `also` writes in the same transaction.
+        `also` is called in the same transaction.
         """
         with self.writing() as connection:
             stored = self._put(connection, Record(key, model, request, answer, at or time.time()))
@@ -129,7 +129,7 @@ class AnswerStore:
         return stored
 
     def put_all(self, records: Iterator[Record]) -> tuple[int, int]:
-        """Store records, all or (if the iterator raises) none; return how many were new, of all."""
+        """Store all records, or none if the iterator raises; return the number of new and all."""
         new = total = 0
         with self.writing() as connection:
             for record in records:
@@ -138,7 +138,7 @@ class AnswerStore:
         return new, total
 
     def records(self) -> Iterator[Record]:
-        """Yield every record, by key."""
+        """Yield every record, sorted by key."""
         with self.reading() as connection:
             cursor = connection.execute(
                 f"SELECT key, identity, base, request, {_ANSWER} FROM answers "
@@ -155,7 +155,7 @@ class AnswerStore:
             return int(connection.execute("SELECT count(*) FROM answers").fetchone()[0])
 
     def totals(self) -> list[dict[str, Any]]:
-        """Return for each model how many answers, refusals and failures there are, and tokens."""
+        """Return the number of answers, refusals, failures, requests and tokens of each model."""
         with self.reading() as connection:
             rows = connection.execute(
                 "SELECT identity, sum(standing = 3), sum(standing = 2), sum(standing < 2), "
@@ -169,14 +169,14 @@ class AnswerStore:
         ]
 
     def size(self) -> int:
-        """Return how many bytes the file takes on the disk."""
+        """Return the size of the file on disk, in bytes."""
         if self.path is None:
             return 0
         files = (self.path, *(self.path.with_name(self.path.name + end) for end in SIDE_FILES))
         return sum(file.stat().st_size for file in files if file.exists())
 
     def close(self) -> None:
-        """Close the file; using the store again opens it again."""
+        """Close the file; it is reopened when the store is used again."""
         with self._lock:
             if self._open is not None and self.path is not None:
                 self._open.close()
@@ -185,13 +185,13 @@ class AnswerStore:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection to one thread, with its errors made `StoreError`s."""
+        """Lock the connection for this thread and convert its errors to `StoreError`."""
         with self._lock, self._explained():
             yield self._connection()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection within one transaction that nobody else writes beside."""
+        """Open a transaction that locks the database for other writers."""
         with self._lock, self._explained():
             connection = self._connection()
             connection.execute("BEGIN IMMEDIATE")
@@ -199,7 +199,7 @@ class AnswerStore:
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
-                # What this transaction said of models and bases is undone with it.
+                # The models and bases inserted by this transaction are rolled back, too.
                 self._base = None
                 self._models.clear()
                 if connection.in_transaction:
@@ -217,7 +217,7 @@ class AnswerStore:
         tokens = None if answer.tokens is None else token_values(answer.tokens)
         row = (
             record.key,
-            Standing.of(answer),
+            AnswerStatus.of(answer),
             self._model(connection, record.model),
             base,
             request,
@@ -238,7 +238,7 @@ class AnswerStore:
             "prompt_tokens = excluded.prompt_tokens, "
             "completion_tokens = excluded.completion_tokens, tokens = excluded.tokens, "
             "notes = excluded.notes, time = excluded.time "
-            f"WHERE standing < {Standing.ANSWERED} "
+            f"WHERE standing < {AnswerStatus.ANSWERED} "
             "AND (excluded.standing, excluded.time) > (answers.standing, answers.time) "
             "RETURNING id, base",
             row,
@@ -250,12 +250,15 @@ class AnswerStore:
     def _model(self, connection: sqlite3.Connection, identity: str) -> int:
         if identity not in self._models:
             connection.execute("INSERT OR IGNORE INTO models (identity) VALUES (?)", (identity,))
-            found = connection.execute("SELECT id FROM models WHERE identity = ?", (identity,))
-            self._models[identity] = found.fetchone()[0]
+            rows = connection.execute("SELECT id FROM models WHERE identity = ?", (identity,))
+            self._models[identity] = rows.fetchone()[0]
         return self._models[identity]
 
     def _packed(self, request: bytes) -> tuple[int | None, bytes]:
-        """Return a request compressed, against the last that is stored in full if that helps."""
+        """Return the id of the base, if one is used, and the compressed request.
+
+        The base is the last request that was stored in full.
+        """
         if self._base is not None:
             number, content = self._base
             packer = zlib.compressobj(6, zdict=content)
@@ -266,16 +269,16 @@ class AnswerStore:
 
     @staticmethod
     def _base_content(
-        connection: sqlite3.Connection, base: int | None, known: dict[int, bytes]
+        connection: sqlite3.Connection, base: int | None, cache: dict[int, bytes]
     ) -> bytes | None:
         if base is None:
             return None
-        if base not in known:
-            if len(known) >= 64:
-                known.clear()
+        if base not in cache:
+            if len(cache) >= 64:
+                cache.clear()
             row = connection.execute("SELECT request FROM answers WHERE id = ?", (base,)).fetchone()
-            known[base] = zlib.decompress(row[0])
-        return known[base]
+            cache[base] = zlib.decompress(row[0])
+        return cache[base]
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -293,11 +296,11 @@ def _unpacked(packed: bytes, base: bytes | None) -> bytes:
 
 
 def _answer(row: Sequence[Any]) -> ChatAnswer:
-    standing, text, failure, served, finish, requests, prompt, completion, tokens, notes, _ = row
+    status, text, failure, served, finish, requests, prompt, completion, tokens, notes, _ = row
     return ChatAnswer(
         text=text,
         failure=failure,
-        transient=standing == Standing.UNANSWERED,
+        transient=status == AnswerStatus.UNANSWERED,
         served_model=served,
         finish_reason=finish,
         usage=Usage(requests, prompt, completion),

@@ -1,8 +1,8 @@
-"""How parts ask language models: every answer is stored, counted, and replayed.
+"""Interface through which parts ask language models: answers are stored, counted and replayed.
 
-A part calls `Answers.ask` with a model and its requests, and reads one answer a request. What is
-stored already is not asked again; the rest goes to the model, and each answer is stored as it
-comes, so that whatever ends a run, nothing is asked twice. In a replay nothing is asked at all.
+A part calls `Answers.ask` with a model and requests, and gets one answer per request. Only requests
+without a stored answer are sent to the model. Each answer is stored as soon as it arrives, so an
+interrupted run does not repeat answered requests. A replay sends no requests.
 """
 
 from __future__ import annotations
@@ -16,43 +16,43 @@ from typing import Any
 
 from fgbench.digests import canonical_json
 from fgbench.errors import BudgetError, ConfigurationError, PluginError, UnansweredError
-from fgbench.llm.answers import AnswerStore, Standing
+from fgbench.llm.answers import AnswerStatus, AnswerStore
 from fgbench.llm.budget import Caps, Ledger
 from fgbench.llm.chat import ChatAnswer, ChatModel, ChatRequest
-from fgbench.llm.keys import KEY_BYTES, Keyer, request_keys
+from fgbench.llm.keys import KEY_BYTES, RequestHasher, request_keys
 
 IsRefusal = Callable[[str], bool]
 
 _CHUNK = 200
-_FRUITLESS_ROUNDS = 3
+_MOST_IDLE_ROUNDS = 3
 
 
 class Answers:
-    """Answers of language models, from a store and, unless it is a replay, from the models.
+    """Answers of language models: from a store and, except in a replay, from the models.
 
-    One object serves one process, from any thread. `part.answers` is one; outside of a run, in a
-    notebook say, use `Answers.in_memory()`.
+    Thread-safe; each process has its own object, `part.answers`. Outside a run, for example in a
+    notebook, use `Answers.in_memory()`.
     """
 
     def __init__(
         self, store: AnswerStore, *, ledger: Ledger | None = None, replay: str | None = None
     ) -> None:
-        """Answer from a store; with `replay`, the name of what it is from, nothing is asked."""
+        """Use a store; `replay` names its origin for error messages and disables all requests."""
         self._store = store
         self._ledger = ledger or Ledger(store)
         self._replay = replay
 
     @classmethod
     def in_memory(cls) -> Answers:
-        """Return one that forgets everything when the process ends, and has no caps."""
+        """Return an object without caps whose answers are lost when the process ends."""
         return cls(AnswerStore(None))
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Answers:
-        """Return one from JSON values, as `WorkerSetup.answers` has them.
+        """Return an object for JSON settings (`WorkerSetup.answers`).
 
-        `{"file": path, "run": run id, "caps": {"requests": …, "tokens": …, "cost_usd": …}}`, for a
-        replay `{"file": path, "replay": its name}`; with nothing at all, one in memory.
+        `{"file": path, "run": run id, "caps": {"requests": …, "tokens": …, "cost_usd": …}}` for a
+        run, `{"file": path, "replay": name}` for a replay, `{}` for answers in memory.
         """
         if not settings:
             return cls.in_memory()
@@ -69,16 +69,16 @@ class Answers:
         *,
         is_refusal: IsRefusal | None = None,
     ) -> Iterator[ChatAnswer]:
-        """Have the model answer what is not stored, then yield the answer to each request.
+        """Send the requests that have no stored answer, then yield the answer to each request.
 
-        The answers come in the order of the requests, equal requests share one, and what is
-        yielded does not depend on what was stored before. `is_refusal` tells from the text of an
-        answer whether the model refused: such an answer has the failure "refusal", and is asked for
-        anew in another run. An answer with another failure is one that asking again would not mend.
+        Answers are in the order of the requests. Equal requests share one answer. The result does
+        not depend on which answers were stored before. `is_refusal` decides from the text of an
+        answer whether the model refused; the answer then has the failure "refusal", and another run
+        sends the request again. All other failures that are yielded are permanent.
 
-        Raises `UnansweredError` where requests are left without an answer that asking again may
-        bring, or a replay does not hold; `BudgetError` at a cap; `PluginError` for a model that
-        breaks its contract. What was answered until then is stored.
+        Raises `UnansweredError` if requests failed temporarily or the replay lacks answers,
+        `BudgetError` if a cap is reached, and `PluginError` if the model violates its contract. The
+        answers received until then are stored.
         """
         keys = request_keys(model.identity, requests)
         if self._replay is not None:
@@ -86,25 +86,25 @@ class Answers:
         else:
             if self._ledger.caps.cost_usd is not None and model.price is None:
                 raise ConfigurationError(
-                    f"{_model_name(model.identity)}: --max-cost needs to know what its tokens "
-                    "cost: give its prices, or cap with --max-tokens."
+                    f"{_model_name(model.identity)}: --max-cost needs the model's prices. Set "
+                    "them, or use --max-tokens instead."
                 )
             _Sending(self._store, self._ledger, model, requests, keys, is_refusal).run()
         return self._read(model, keys, is_refusal)
 
     def close(self) -> None:
-        """Let go of the file; asking again opens it again."""
+        """Close the file; it is reopened when it is needed again."""
         self._store.close()
 
     def _read(
         self, model: ChatModel, keys: bytes, is_refusal: IsRefusal | None
     ) -> Iterator[ChatAnswer]:
         for chunk in _chunks(keys):
-            found = self._store.get(chunk)
+            answers = self._store.get(chunk)
             for key in chunk:
-                if key not in found:
-                    raise UnansweredError("an answer left the store while it was used: ask again.")
-                answer = found[key]
+                if key not in answers:
+                    raise UnansweredError("a stored answer was deleted while in use; rerun.")
+                answer = answers[key]
                 usage = answer.usage
                 if model.price is not None:
                     cost = model.price.cost(usage.prompt_tokens, usage.completion_tokens)
@@ -114,30 +114,30 @@ class Answers:
                 yield answer
 
     def _require(self, model: ChatModel, requests: Sequence[ChatRequest], keys: bytes) -> None:
-        """Raise `UnansweredError` unless the replay holds every answer."""
+        """Raise `UnansweredError` unless the replay has all answers."""
         missing: list[int] = []
         for start, chunk in enumerate(_chunks(keys)):
-            found = self._store.get(chunk)
+            answers = self._store.get(chunk)
             missing += (
-                start * _CHUNK + at
-                for at, key in enumerate(chunk)
-                if key not in found or found[key].transient
+                start * _CHUNK + index
+                for index, key in enumerate(chunk)
+                if key not in answers or answers[key].transient
             )
         if missing:
-            said = requests[missing[0]].messages[-1].content
+            prompt = requests[missing[0]].messages[-1].content
             raise UnansweredError(
                 f"the replay {self._replay} has no answer to {len(missing):,} of "
-                f"{len(requests):,} requests to {_model_name(model.identity)}, the first of which "
-                f"says {said[:120]!r}…: replay with the suite, data and versions that it was "
+                f"{len(requests):,} requests to {_model_name(model.identity)}; the first prompt "
+                f"begins with {prompt[:120]!r}. Use the suite, data and versions that it was "
                 "exported from, or run without --replay."
             )
 
 
 class _Sending:
-    """One ask: what is not stored goes to the model, what comes back goes to the store.
+    """One call of `Answers.ask`: sends the requests without an answer and stores the answers.
 
-    Memory does not grow with the requests but for what the engine holds itself: who is asked for
-    is found in the store, and only what is under way or failed is remembered here.
+    Only requests in flight and failed requests are held in memory; all others are looked up in the
+    store.
     """
 
     def __init__(
@@ -155,31 +155,31 @@ class _Sending:
         self._requests = requests
         self._keys = keys
         self._is_refusal = is_refusal
-        self._keyer = Keyer(model.identity)
+        self._hasher = RequestHasher(model.identity)
         self._lock = threading.Lock()
-        self._under_way: set[bytes] = set()
-        self._unusable: dict[bytes, ChatAnswer] = {}
+        self._in_flight: set[bytes] = set()
+        self._failed: dict[bytes, ChatAnswer] = {}
         self._delivered = 0
-        self._fault: Exception | None = None
+        self._error: Exception | None = None
 
     def run(self) -> None:
-        """Send until every request has an outcome; raises as `Answers.ask` does."""
-        fruitless = 0
+        """Send until every request has an outcome; raises the errors of `Answers.ask`."""
+        idle_rounds = 0
         while True:
             before = self._delivered
             try:
                 self._round()
                 break
             except BudgetError:
-                # Requests set aside more than they used: there may be room for further ones.
-                fruitless = fruitless + 1 if self._delivered == before else 0
-                if fruitless >= _FRUITLESS_ROUNDS or not self._ledger.has_room_again():
+                # Requests reserve more than they use, so further ones may fit after settlement.
+                idle_rounds = idle_rounds + 1 if self._delivered == before else 0
+                if idle_rounds >= _MOST_IDLE_ROUNDS or not self._ledger.has_room_again():
                     raise
         self._check_answered()
 
     def _round(self) -> None:
-        """Have the model answer what has no outcome yet."""
-        self._under_way.clear()
+        """Have the model answer the requests that have no outcome yet."""
+        self._in_flight.clear()
         waiting = self._waiting()
         first = next(waiting, None)
         if first is None:
@@ -189,19 +189,19 @@ class _Sending:
         try:
             self._model.answer(stream, self._ledger.account(self._model.price), self._deliver)
         except Exception as error:
-            if self._fault is not None and self._fault is not error:
-                raise self._fault from error
+            if self._error is not None and self._error is not error:
+                raise self._error from error
             raise
         finally:
             self._ledger.flush()
-        if self._fault is not None:
-            raise self._fault
-        left = len(self._under_way) + sum(1 for _ in stream)
-        if left:
-            raise PluginError(f"{name}: answer left {left:,} requests without an outcome.")
+        if self._error is not None:
+            raise self._error
+        count = len(self._in_flight) + sum(1 for _ in stream)
+        if count:
+            raise PluginError(f"{name}: answer() left {count:,} requests without an outcome.")
 
     def _waiting(self) -> Iterator[ChatRequest]:
-        """Yield each request that has no outcome, as the engine takes them."""
+        """Yield the requests that have no outcome, lazily, as the engine takes them."""
         position = -1
         for chunk in _chunks(self._keys):
             answered = self._store.answered(chunk)
@@ -211,67 +211,66 @@ class _Sending:
                     yield self._requests[position]
 
     def _is_open(self, key: bytes) -> bool:
-        """Return whether a request is to be sent now, and count it as under way."""
+        """Return whether to send a request now; it then counts as in flight."""
         with self._lock:
-            if self._fault is not None or key in self._under_way or key in self._unusable:
+            if self._error is not None or key in self._in_flight or key in self._failed:
                 return False
-        # It may have been answered since: by another process, or as an equal request of this ask.
-        if self._store.standing(key) == Standing.ANSWERED:
+        # Another process, or an equal request of this call, may have been answered meanwhile.
+        if self._store.status(key) == AnswerStatus.ANSWERED:
             return False
         with self._lock:
-            self._under_way.add(key)
+            self._in_flight.add(key)
         return True
 
     def _deliver(self, request: ChatRequest, answer: ChatAnswer) -> None:
-        """Store one answer; whatever is wrong with it ends the ask."""
+        """Store one answer; an error ends the call."""
         try:
             self._take(request, answer)
         except Exception as error:
-            self._fault = self._fault or error
+            self._error = self._error or error
             raise
 
     def _take(self, request: ChatRequest, answer: ChatAnswer) -> None:
         name = type(self._model).__name__
         if answer.text is None and answer.failure is None:
-            raise PluginError(f"{name}: it delivered an answer without a text and without failure.")
-        key, text = self._keyer.key_and_text(request)
+            raise PluginError(f"{name}: delivered an answer with neither text nor failure.")
+        key, text = self._hasher.key_and_text(request)
         with self._lock:
-            if key not in self._under_way:
+            if key not in self._in_flight:
                 raise PluginError(
-                    f"{name}: it delivered an answer twice, or one that was not asked for: "
+                    f"{name}: delivered an answer twice, or one that was not requested: "
                     f"{request.messages[-1].content[:60]!r}…"
                 )
-            self._under_way.remove(key)
+            self._in_flight.remove(key)
             self._delivered += 1
         if answer.ok and self._is_refusal is not None and self._is_refusal(answer.text or ""):
             answer = replace(answer, failure="refusal")
         if not answer.ok:
             with self._lock:
-                self._unusable[key] = replace(answer, text=None, tokens=None)
-        self._store.put(key, self._keyer.model, text, answer, also=self._ledger.write)
+                self._failed[key] = replace(answer, text=None, tokens=None)
+        self._store.put(key, self._hasher.model, text, answer, also=self._ledger.write)
 
     def _check_answered(self) -> None:
         reasons = Counter(
             str(answer.failure)
-            for key, answer in self._unusable.items()
-            if answer.transient and self._store.standing(key) == Standing.UNANSWERED
+            for key, answer in self._failed.items()
+            if answer.transient and self._store.status(key) == AnswerStatus.UNANSWERED
         )
         if reasons:
-            listed = ", ".join(f"{reason} ({n:,})" for reason, n in reasons.most_common(5))
-            none = reasons.total() == len(self._requests)
-            mend = (
-                "Is it there, and is its address right? Then run the same command again."
-                if none
-                else "What was answered is stored: run the same command again to ask for the rest."
+            listed = ", ".join(f"{reason} ×{n:,}" for reason, n in reasons.most_common(5))
+            advice = (
+                "Is the server running at this address? Rerun to try again."
+                if reasons.total() == len(self._requests)
+                else "The answers received are stored; rerun to request the rest."
             )
             raise UnansweredError(
-                f"{_model_name(self._model.identity)} left {reasons.total():,} of "
-                f"{len(self._requests):,} requests unanswered: {listed}. {mend}"
+                f"{_model_name(self._model.identity)}: {reasons.total():,} of "
+                f"{len(self._requests):,} requests got no answer ({listed}). {advice}"
             )
 
 
 class _Prefixed(Iterator[ChatRequest]):
-    """An iterator with one item put back in front of it; it may be pulled from any thread."""
+    """An iterator with one item put back in front; thread-safe."""
 
     def __init__(self, first: ChatRequest, rest: Iterator[ChatRequest]) -> None:
         self._first: ChatRequest | None = first
@@ -285,11 +284,11 @@ class _Prefixed(Iterator[ChatRequest]):
 
 
 def _chunks(keys: bytes) -> Iterator[list[bytes]]:
-    """Yield keys a few hundred at a time, as the store looks them up."""
+    """Yield keys in chunks of the size that the store looks up at once."""
     size = _CHUNK * KEY_BYTES
     for start in range(0, len(keys), size):
         stop = min(start + size, len(keys))
-        yield [keys[at : at + KEY_BYTES] for at in range(start, stop, KEY_BYTES)]
+        yield [keys[offset : offset + KEY_BYTES] for offset in range(start, stop, KEY_BYTES)]
 
 
 def _model_name(identity: Mapping[str, Any]) -> str:

@@ -1,10 +1,10 @@
-"""The ledger: what the requests of a run have used, and the caps that they may not pass.
+"""Usage of language models by a run, and the caps on it.
 
-It stands in the file of answers, a row for each run id, so that it holds across processes and
-resumes. With caps, what a request may use at most is set aside in a transaction of its own before
-it is sent, and replaced by what it did use when its answer is stored. What a killed process had set
-aside stays counted: its requests may have been answered. Without caps, usage is only counted, in
-the transaction that stores the answer.
+The ledger is a table in the answer database with one row per run id, so it holds across processes
+and resumes. If the run has caps, the most that a request may use is reserved in a transaction of
+its own before the request is sent, and replaced by the actual usage when the answer is stored.
+Reservations of a killed process count as used, because its requests may have been answered.
+Without caps, usage is only counted, in the transaction that stores the answer.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from fgbench.errors import BudgetError, ConfigurationError
 from fgbench.llm.answers import AnswerStore
 from fgbench.llm.chat import Price
 
-_PATIENCE = 30.0
-"""Seconds to wait for other processes' requests while none of them ends."""
+_STALL_SECONDS = 30.0
+"""How long to wait, in seconds, for other processes' requests while none of them ends."""
 
 
 @dataclass(frozen=True)
 class Caps:
-    """The most that one run may use, whatever its processes and resumes; None for no cap."""
+    """Maximum usage of a run, across its processes and resumes; None for no cap."""
 
     requests: int | None = None
     tokens: int | None = None
@@ -37,14 +37,14 @@ class Caps:
     def __post_init__(self) -> None:
         for name, cap in asdict(self).items():
             if cap is not None and not 0 <= cap < math.inf:
-                raise ConfigurationError(f"a cap on {name} must be a number from 0, not {cap}.")
+                raise ConfigurationError(f"the cap on {name} must be at least 0, not {cap}.")
 
     def __bool__(self) -> bool:
         return (self.requests, self.tokens, self.cost_usd) != (None, None, None)
 
 
 class Spent(NamedTuple):
-    """What a run has used, and what is set aside for requests under way."""
+    """Usage of a run, and the reservations for its requests in flight."""
 
     requests: int = 0
     prompt_tokens: int = 0
@@ -55,17 +55,17 @@ class Spent(NamedTuple):
 
     @property
     def tokens(self) -> int:
-        """Prompt and completion tokens."""
+        """Prompt and completion tokens together."""
         return self.prompt_tokens + self.completion_tokens
 
 
-class _Receipt(NamedTuple):
+class _Reservation(NamedTuple):
     tokens: int
     cost: float
 
 
 class Ledger:
-    """The spending of one run; one object a process, used from any thread."""
+    """The spending of one run; thread-safe, with one object per process."""
 
     def __init__(self, store: AnswerStore, run: str = "", caps: Caps | None = None) -> None:
         self.caps = caps or Caps()
@@ -73,54 +73,54 @@ class Ledger:
         self._run = run
         self._lock = threading.Lock()
         self._pending = Spent()
-        self._refused = _Receipt(0, 0.0)
+        self._refused = _Reservation(0, 0.0)
 
     def account(self, price: Price | None) -> Account:
-        """Return the budget as an engine with this price sees it."""
+        """Return the budget for an engine with this price."""
         return Account(self, price)
 
     def total(self) -> Spent:
-        """Return what the run has used so far, but for what `write` has still to write."""
+        """Return the usage of the run so far, except settlements that are not yet written."""
         with self._store.reading() as connection:
             return _read(connection, self._run)
 
     def write(self, connection: sqlite3.Connection) -> None:
-        """Write what has been settled since, within a transaction of the store."""
+        """Write the pending settlements, in an open transaction of the store."""
         with self._lock:
             pending, self._pending = self._pending, Spent()
         if any(pending):
             _add(connection, self._run, pending)
 
     def flush(self) -> None:
-        """Write what has been settled, if anything is left."""
+        """Write the pending settlements, if there are any."""
         if any(self._pending):
             with self._store.writing() as connection:
                 self.write(connection)
 
-    def reserve(self, most: _Receipt) -> _Receipt:
-        """Set aside what a request may use; raises `BudgetError` where a cap could be passed."""
+    def reserve(self, most: _Reservation) -> _Reservation:
+        """Reserve the most that a request may use; raises `BudgetError` if that exceeds a cap."""
         if not self.caps:
             self._settle_later(Spent(requests=1))
-            return _Receipt(0, 0.0)
+            return _Reservation(0, 0.0)
         with self._store.writing() as connection:
             self.write(connection)
             spent = _read(connection, self._run)
-            full = self._full(spent, most)
-            if full is None:
-                aside = Spent(1, reserved_tokens=most.tokens, reserved_cost=most.cost)
-                _add(connection, self._run, aside)
+            problem = self._exceeded(spent, most)
+            if problem is None:
+                reserved = Spent(1, reserved_tokens=most.tokens, reserved_cost=most.cost)
+                _add(connection, self._run, reserved)
                 return most
         self._refused = most
-        raise BudgetError(full)
+        raise BudgetError(problem)
 
-    def settle(self, receipt: _Receipt, used: Spent) -> None:
-        """Replace what was set aside by what was used, with the next write."""
+    def settle(self, receipt: _Reservation, used: Spent) -> None:
+        """Replace a reservation by the actual usage, with the next write."""
         self._settle_later(
             used._replace(reserved_tokens=-receipt.tokens, reserved_cost=-receipt.cost)
         )
 
     def count_lost(self) -> None:
-        """Count as used what killed processes had set aside; to be called while none is at work."""
+        """Count reservations of killed processes as used; call it while no process is running."""
         with self._store.writing() as connection:
             lost = _read(connection, self._run)
             _add(
@@ -135,21 +135,21 @@ class Ledger:
             )
 
     def has_room_again(self) -> bool:
-        """Return whether the request that was refused last would be let through now.
+        """Return whether the request that was refused last would be allowed now.
 
-        Where only other processes' requests under way stand against it, wait for these.
+        If only the requests in flight of other processes prevent it, wait for them.
         """
         self.flush()
         before, deadline = None, 0.0
         while True:
             spent = self.total()
-            if self._full(spent, self._refused) is None:
+            if self._exceeded(spent, self._refused) is None:
                 return True
             settled = spent._replace(reserved_tokens=0, reserved_cost=0.0)
-            if self._full(settled, self._refused) is not None:
+            if self._exceeded(settled, self._refused) is not None:
                 return False
             if spent != before:
-                before, deadline = spent, time.monotonic() + _PATIENCE
+                before, deadline = spent, time.monotonic() + _STALL_SECONDS
             elif time.monotonic() > deadline:
                 return False
             time.sleep(0.1)
@@ -158,33 +158,27 @@ class Ledger:
         with self._lock:
             self._pending = _sum(self._pending, change)
 
-    def _full(self, spent: Spent, most: _Receipt) -> str | None:
-        """Return the sentence on the first cap that `most` more could pass, or None."""
+    def _exceeded(self, spent: Spent, most: _Reservation) -> str | None:
+        """Return an error message for the first cap that `most` could exceed, or None."""
         caps = self.caps
         if caps.requests is not None and spent.requests + 1 > caps.requests:
-            return self._sentence(
-                f"{caps.requests:,} requests (--max-requests)", f"{spent.requests:,} are sent"
-            )
+            return self._message(f"--max-requests {caps.requests:,}", f"{spent.requests:,} sent")
         tokens = spent.tokens + spent.reserved_tokens
         if caps.tokens is not None and tokens + most.tokens > caps.tokens:
-            return self._sentence(
-                f"{caps.tokens:,} tokens (--max-tokens)",
-                f"{tokens:,} are used or set aside, and the next request may take {most.tokens:,}",
+            return self._message(
+                f"--max-tokens {caps.tokens:,}",
+                f"{tokens:,} used or reserved; the next request may use {most.tokens:,}",
             )
         cost = spent.cost_usd + spent.reserved_cost
         if caps.cost_usd is not None and cost + most.cost > caps.cost_usd * (1 + 1e-12):
-            return self._sentence(
-                f"${caps.cost_usd:,.2f} (--max-cost)",
-                f"${cost:,.4f} are spent or set aside, and the next request may cost "
-                f"${most.cost:,.4f}",
+            return self._message(
+                f"--max-cost ${caps.cost_usd:,.2f}",
+                f"${cost:,.4f} spent or reserved; the next request may cost ${most.cost:,.4f}",
             )
         return None
 
-    def _sentence(self, cap: str, state: str) -> str:
-        return (
-            f"the budget of {cap} of run {self._run} is used up: {state}. The same command with a "
-            "higher cap goes on where it stopped."
-        )
+    def _message(self, cap: str, state: str) -> str:
+        return f"run {self._run} reached {cap} ({state}). Raise the limit to resume."
 
 
 class Account:
@@ -195,18 +189,18 @@ class Account:
         self._price = price or Price()
 
     def reserve(self, prompt_tokens: int, completion_tokens: int) -> Any:
-        """Set aside what one request may use at most; raises `BudgetError`."""
+        """Reserve the most that one request may use; raises `BudgetError`."""
         cost = self._price.cost(prompt_tokens, completion_tokens)
-        return self._ledger.reserve(_Receipt(prompt_tokens + completion_tokens, cost))
+        return self._ledger.reserve(_Reservation(prompt_tokens + completion_tokens, cost))
 
     def settle(self, receipt: Any, prompt_tokens: int, completion_tokens: int) -> None:
-        """Replace what was set aside by what was used."""
+        """Replace a reservation by the actual usage."""
         cost = self._price.cost(prompt_tokens, completion_tokens)
         self._ledger.settle(receipt, Spent(0, prompt_tokens, completion_tokens, cost))
 
 
 def spent_so_far(file: Path, run: str) -> Spent:
-    """Return what a run has used by now, from a file of answers that others write."""
+    """Return the usage of a run so far, from an answer file that other processes write."""
     if not file.exists():
         return Spent()
     with contextlib.closing(AnswerStore(file, read_only=True)) as store:

@@ -1,8 +1,8 @@
-"""What a part asks of a language model, and what comes back.
+"""Chat requests, chat answers, and the interface of chat models.
 
-A part that works with a language model writes `ChatRequest`s and reads `ChatAnswer`s; a `ChatModel`
-is the engine that answers them: an endpoint, or a model in this process. Between the two stand the
-harness's `Answers`, which store every answer, replay it, and hold the budget: see
+A part that works with a language model creates `ChatRequest`s and reads `ChatAnswer`s. A
+`ChatModel` is the engine that answers them: an endpoint, or a model in this process. Between the
+two are the harness's `Answers`, which store and replay answers and enforce the budget: see
 `fgbench.llm.asking`.
 """
 
@@ -27,25 +27,25 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How an answer is drawn; part of the key under which it is stored."""
+    """Sampling parameters of an answer; part of its key."""
 
     temperature: float = 0.0
     top_p: float = 1.0
     max_tokens: int = 256
     stop: tuple[str, ...] = ()
     schema: Mapping[str, Any] | None = None
-    """A JSON Schema for the answer, where the engine can hold a model to it; a wish, not a promise:
-    an answer that did not follow it says so in its `notes`."""
+    """A JSON Schema for the answer, if the engine can enforce one. It is not guaranteed: `notes` of
+    the answer says if it was not enforced."""
     top_logprobs: int = 0
-    """How many alternatives of each token are wanted with their log-probabilities; 0 for none."""
+    """Number of alternative tokens to return with their log-probabilities; 0 for none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChatRequest:
-    """One chat to be continued by one answer.
+    """A chat to be continued by one answer.
 
-    `seed` is the run's; `draw` numbers the answers to the same messages, from 0, so that repeats at
-    a temperature above 0 are answers of their own.
+    `seed` is the seed of the run. `draw` numbers the answers to the same messages, from 0, so that
+    repeated requests at a temperature above 0 get different answers.
     """
 
     messages: tuple[Message, ...]
@@ -55,11 +55,11 @@ class ChatRequest:
 
     @property
     def sampling_seed(self) -> int:
-        """The seed for an engine that takes one, below 2³¹."""
+        """The seed for engines that accept one, below 2³¹."""
         return seed_for("chat", self.seed, self.draw) % 2**31
 
     def to_value(self) -> dict[str, Any]:
-        """Return it as JSON values: with the model's identity, the key of its answer."""
+        """Return the request as JSON values; the key of the answer is computed from them."""
         return {
             "messages": [message._asdict() for message in self.messages],
             "sampling": asdict(self.sampling),
@@ -79,35 +79,35 @@ class TokenChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class ChatAnswer:
-    """What a model said, or why it said nothing.
+    """An answer of a model, or the reason why there is none.
 
-    `text` is None where there is no answer; `failure` then says why, in a few words that are the
-    same for the same reason ("timeout", "HTTP 503", "prompt too long"). A failure is `transient` if
-    asking again later may help. A refusal has both: the text of it, and the failure "refusal".
+    Without an answer, `text` is None and `failure` is the reason, in a few words that are always
+    the same for the same reason ("timeout", "HTTP 503", "prompt too long"). A failure is
+    `transient` if a later request may succeed. A refusal has both a text and the failure "refusal".
     """
 
     text: str | None
     failure: str | None = None
     transient: bool = False
     served_model: str | None = None
-    """What the server says that it ran, with its fingerprint where it gives one."""
+    """The model that the server reports, with its fingerprint if there is one."""
     finish_reason: str | None = None
     usage: Usage = field(default_factory=Usage)
-    """Tokens and requests, retries included; the cost is reckoned when the answer is used."""
+    """Tokens and requests, including retries; the cost is computed when the answer is read."""
     tokens: tuple[TokenChoice, ...] | None = None
-    """With `top_logprobs`, the tokens of the text; None where the engine gives none."""
+    """With `top_logprobs`, the tokens of the text; None if the engine returns none."""
     notes: tuple[str, ...] = ()
-    """What was not as asked for: "no structured output", "usage estimated", …"""
+    """Deviations from the request: "no structured output", "usage estimated", …"""
 
     @property
     def ok(self) -> bool:
-        """Whether there is an answer to use."""
+        """Whether there is a usable answer."""
         return self.text is not None and self.failure is None
 
 
 @dataclass(frozen=True)
 class Price:
-    """What tokens cost, in US dollars a million."""
+    """Prices in US dollars per million tokens."""
 
     prompt: float = 0.0
     completion: float = 0.0
@@ -118,18 +118,18 @@ class Price:
 
 
 class Spending(Protocol):
-    """The budget, as an engine sees it."""
+    """The budget that an engine must respect."""
 
     def reserve(self, prompt_tokens: int, completion_tokens: int) -> Any:
-        """Set aside what one request may cost at most, and return a receipt for `settle`.
+        """Reserve the most that one request may use, and return a receipt for `settle`.
 
-        Called right before each request is sent, a retry included. Raises `BudgetError` where a cap
-        would be passed: the engine then sends nothing more, delivers what is still under way, and
-        lets the error pass.
+        Call it right before each request is sent, including retries. Raises `BudgetError` if a cap
+        could be exceeded: the engine must then send no further requests, deliver those in flight,
+        and propagate the error.
         """
 
     def settle(self, receipt: Any, prompt_tokens: int, completion_tokens: int) -> None:
-        """Replace what was set aside by what was used; 0 and 0 for what never reached a model."""
+        """Replace a reservation by the actual usage: 0 and 0 if the request reached no model."""
 
 
 Deliver: TypeAlias = Callable[[ChatRequest, ChatAnswer], None]
@@ -139,30 +139,30 @@ class ChatModel(ABC):
     """An engine that continues chats."""
 
     price: Price | None = Price()
-    """What it charges; None where it charges and was not told how much."""
+    """The prices; None if the engine charges and its prices are unknown."""
 
     @property
     @abstractmethod
     def identity(self) -> Mapping[str, Any]:
-        """JSON values that decide its answers: engine, endpoint, model, revision; never a key."""
+        """JSON values that determine the answers: engine, endpoint, model, revision; no API key."""
 
     @abstractmethod
     def answer(self, requests: Iterator[ChatRequest], spending: Spending, deliver: Deliver) -> None:
-        """Answer each request once, in any order, by calling `deliver` as soon as it is answered.
+        """Answer each request once, in any order; call `deliver` as soon as an answer is complete.
 
-        An endpoint pulls from `requests` as it has room, so that their number does not matter; an
-        engine that computes in batches takes them all at once. Answers that fail are delivered too,
-        with their `failure`, and the rest goes on; only what no other request can do better (a
-        wrong key, an unknown model) is raised, as `ConfigurationError`.
+        An endpoint takes requests from the iterator as it has capacity, so their number does not
+        matter; an engine that computes in batches takes them all at once. A failed request is
+        delivered, too, with its `failure`, and the others continue. Only errors that affect every
+        request (a wrong API key, an unknown model) are raised, as `ConfigurationError`.
         """
 
     def count_tokens(self, messages: tuple[Message, ...]) -> int:
-        """Return how many tokens a prompt has, at least nearly: for budgets and estimates."""
-        # Four bytes a token are usual for English; three are on the safe side.
+        """Return the number of tokens of a prompt, or an estimate, for budgets and plans."""
+        # English has about four bytes per token; three are on the safe side.
         return sum(
             4 + -(-len(message.content.encode("utf-8", "surrogatepass")) // 3)
             for message in messages
         )
 
-    def close(self) -> None:  # noqa: B027 - most have nothing to let go of
-        """Let go of connections and of the model."""
+    def close(self) -> None:  # noqa: B027 - most models have nothing to release
+        """Release connections and the model."""

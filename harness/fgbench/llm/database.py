@@ -1,4 +1,4 @@
-"""The SQLite database of answers: its tables, how it is opened, what its errors mean."""
+"""The SQLite database of answers: its schema, connections and error messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from fgbench.errors import StoreError
 
 SIDE_FILES = ("-wal", "-shm")
-"""What stands beside the file while it is in use, by the ends of the names."""
+"""Suffixes of the files that SQLite creates next to the database while it is in use."""
 
 _APPLICATION = 0x46474241  # "FGBA": tells the file from any other SQLite database
 _VERSION = 1
@@ -37,9 +37,9 @@ CREATE TABLE spending (
 
 
 def connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
-    """Open a file of answers, or a database in memory for None; a missing file is made.
+    """Open the answer database at `path`, creating it if necessary; None opens one in memory.
 
-    Raises `sqlite3.Error` (see `explain`), or `StoreError` for a database of something else.
+    Raises `sqlite3.Error` (see `explain`), or `StoreError` for a database of another program.
     """
     if path is None:
         connection = _configured(":memory:")
@@ -56,7 +56,7 @@ def connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
         if _is_new(connection, path):
             _use_write_ahead_log(connection)
             connection.execute("BEGIN IMMEDIATE")
-            if _is_new(connection, path):  # another process may have been faster
+            if _is_new(connection, path):  # another process may have created it meanwhile
                 _make_tables(connection)
             connection.execute("COMMIT")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -67,16 +67,16 @@ def connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
 
 
 def _connect_reading(path: Path) -> sqlite3.Connection:
-    """Open a file that may lie where nothing can be written."""
+    """Open a file read-only; its folder need not be writable."""
     if not path.is_file():
-        raise StoreError(f"{path}: there is no such file.")
-    # A log beside it holds newer answers; without one, the file says it all and nothing is locked.
+        raise StoreError(f"{path}: no such file.")
+    # Newer answers are in the write-ahead log; without one, the file is complete and needs no lock.
     log = path.with_name(path.name + SIDE_FILES[0])
     mode = "mode=ro" if log.exists() else "immutable=1"
     connection = _configured(f"{path.resolve().as_uri()}?{mode}", uri=True)
     try:
         if _is_new(connection, path):
-            raise StoreError(f"{path}: it holds no answers.")
+            raise StoreError(f"{path}: the database is empty.")
     except BaseException:
         connection.close()
         raise
@@ -97,7 +97,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """Switch the file to WAL; SQLite does not wait by itself where another process is at it."""
+    """Switch the file to WAL, waiting for other processes, which SQLite does not do here."""
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:
         try:
@@ -111,37 +111,40 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
 
 
 def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
-    """Return whether a database is empty; one of another making, or a newer one, is an error."""
+    """Return whether a database is empty.
+
+    Raises `StoreError` for a database of another program or of a newer version.
+    """
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if not tables:
         return True
     if application != _APPLICATION:
-        raise StoreError(f"{path}: a database, but not one of answers: move it out of the way.")
+        raise StoreError(f"{path}: not an fgbench answer database; move it aside.")
     if version > _VERSION:
         raise StoreError(
-            f"{path}: written by a newer fgbench (its version is {version}, this one knows "
-            f"{_VERSION}): update fgbench, or use another store."
+            f"{path}: written by a newer fgbench (format {version}, supported up to {_VERSION}). "
+            "Update fgbench or use another store."
         )
     return False
 
 
 def explain(path: Path | None, error: Exception) -> StoreError:
-    """Return what an error of SQLite means for the user."""
-    where = path or "the answers in memory"
+    """Convert an error of SQLite to a `StoreError` that says what to do."""
+    where = path or "answers in memory"
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if isinstance(error, zlib.error) or code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
         return StoreError(
-            f"{where}: not a file of answers, or a damaged one ({error}): move it out of the way, "
-            "and import an export of it if there is one."
+            f"{where}: not an answer database, or corrupt ({error}). Move it aside; if you have an "
+            "export, import it."
         )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreError(
-            f"{where}: another process has held it for {_BUSY_SECONDS:.0f} seconds: end that one, "
-            "and run the same command again."
+            f"{where}: locked by another process for {_BUSY_SECONDS:.0f} seconds. Stop that "
+            "process and rerun."
         )
     return StoreError(
-        f"{where} cannot be used: {error}. Free space, or choose another folder with --store; what "
-        "was answered before is kept, and the same command goes on from there."
+        f"{where} cannot be used: {error}. Free some space or choose another folder with --store, "
+        "then rerun to resume; stored answers are kept."
     )

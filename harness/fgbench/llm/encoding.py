@@ -1,4 +1,4 @@
-"""What of an answer needs another form in a file: its tokens, and text that is no Unicode."""
+"""Convert tokens and invalid Unicode of answers to values that can be stored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fgbench.llm.chat import TokenChoice
 
 
 def clean(text: str | None) -> str | None:
-    """Replace halves of surrogate pairs, which no file can hold as text."""
+    """Replace unpaired surrogates, which cannot be encoded in a file."""
     if text is None or text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -25,14 +25,14 @@ def token_values(tokens: Sequence[TokenChoice]) -> list[Any]:
     ]  # fmt: skip
 
 
-def token_choices(value: Sequence[Any]) -> tuple[TokenChoice, ...]:
+def token_choices(values: Sequence[Any]) -> tuple[TokenChoice, ...]:
     """Return tokens from their JSON values."""
     return tuple(
-        TokenChoice(token, logprob, tuple((each, other) for each, other in alternatives))
-        for token, logprob, alternatives in value
+        TokenChoice(token, logprob, tuple((name, value) for name, value in alternatives))
+        for token, logprob, alternatives in values
     )
 
 
 def _finite(logprob: float) -> float:
-    """Return a log-probability as JSON has it: what a server calls −∞ is −9999, as others say."""
+    """Return a log-probability as a JSON number: −∞ becomes −9999, the usual substitute."""
     return logprob if math.isfinite(logprob) else -9999.0

@@ -1,8 +1,8 @@
-"""Answers as a portable file: JSON Lines, compressed if its name ends in .gz.
+"""Export and import of answers: JSON Lines, compressed if the file name ends in .gz.
 
-The first line names the format and counts the rest, which stand in the order of their keys, each as
-canonical JSON with its own digest: the same answers give the same bytes, and a line that was
-changed, lost or cut is found.
+The first line has the format and the number of answers. Each further line is one answer as
+canonical JSON with a digest, sorted by key. The same answers therefore give the same bytes, and
+changed, missing and truncated lines are detected.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import IO, Any, cast
 
 from fgbench.digests import canonical_json, digest
 from fgbench.errors import StoreError
-from fgbench.llm.answers import AnswerStore, Record, Standing
+from fgbench.llm.answers import AnswerStatus, AnswerStore, Record
 from fgbench.llm.chat import ChatAnswer
 from fgbench.llm.encoding import token_choices, token_values
 from fgbench.store.atomic import cannot_read, open_atomically
@@ -28,11 +28,11 @@ _SQLITE = b"SQLite format 3\0"
 
 
 def export_answers(store: AnswerStore, path: Path) -> int:
-    """Write every record of a store to `path`, whole or not at all; return their number."""
+    """Write every record of a store to `path`, atomically; return their number."""
     with contextlib.ExitStack() as stack:
         stream = cast("IO[bytes]", stack.enter_context(open_atomically(path)))
         if path.name.endswith(".gz"):
-            # No name and no time in it: the bytes tell of the answers alone.
+            # Without name and time, the bytes depend on the answers only.
             packed = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
             stream = cast("IO[bytes]", stack.enter_context(packed))
         count = len(store)
@@ -42,15 +42,15 @@ def export_answers(store: AnswerStore, path: Path) -> int:
             stream.write(_line(_to_value(record)))
             written += 1
         if written != count:
-            raise StoreError(f"{store.path}: answers came in while it was exported: export again.")
+            raise StoreError(f"{store.path}: answers were added during the export; export again.")
     return count
 
 
 def import_answers(store: AnswerStore, path: Path) -> tuple[int, int]:
-    """Add the answers of a file to a store, all or none; return how many were new, and of how many.
+    """Add the answers of a file to a store, all or none; return the number of new and of all.
 
-    A good answer that is there stays. Raises `StoreError` that names the line where the file is not
-    what was exported.
+    Good answers in the store are kept. Raises `StoreError` that names the line if the file differs
+    from what was exported.
     """
     if is_database(path):
         other = AnswerStore(path, read_only=True)
@@ -63,7 +63,7 @@ def import_answers(store: AnswerStore, path: Path) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def as_database(path: Path, scratch: Path) -> Iterator[Path]:
-    """Give a file of answers as a database that many processes can read, unpacked in `scratch`."""
+    """Provide a file of answers as a database, created in `scratch` if it is an export."""
     if is_database(path):
         yield path
         return
@@ -81,7 +81,7 @@ def is_database(path: Path) -> bool:
         with path.open("rb") as stream:
             return stream.read(len(_SQLITE)) == _SQLITE
     except FileNotFoundError:
-        raise StoreError(f"{path}: there is no such file.") from None
+        raise StoreError(f"{path}: no such file.") from None
     except OSError as error:
         raise cannot_read(path, error) from error
 
@@ -98,16 +98,16 @@ def _read(path: Path) -> Iterator[Record]:
                     yield _from_line(line, f"{path} line {number}")
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise StoreError(
-            f"{path}: not compressed as its name says, or cut off after line {number}: {error}."
+            f"{path}: not a gzip file, or truncated after line {number}: {error}."
         ) from error
     except OSError as error:
         raise cannot_read(path, error) from error
     if expected is None:
-        raise StoreError(f"{path}: it is empty.")
+        raise StoreError(f"{path}: the file is empty.")
     if number - 1 != expected:
         raise StoreError(
-            f"{path}: it has {number - 1:,} answers, and its first line says {expected:,}: it was "
-            "cut off or edited; export it again."
+            f"{path}: {number - 1:,} answers, but its first line says {expected:,}. The file was "
+            "truncated or edited; export it again."
         )
 
 
@@ -119,13 +119,13 @@ def _read_header(path: Path, line: bytes) -> int:
         schema, count = None, None
     if schema != SCHEMA or not isinstance(count, int):
         raise StoreError(
-            f"{path} line 1: not a file of answers: {SCHEMA} with their count is expected there."
+            f"{path} line 1: not a file of answers: expected the schema {SCHEMA} and a count."
         )
     return count
 
 
 def _from_line(line: bytes, where: str) -> Record:
-    """Return the record that a line holds; its key and its digest must be those of its content."""
+    """Return the record of a line; its key and digest must match its content."""
     try:
         value = json.loads(line)
         stated = value.pop("digest")
@@ -133,12 +133,11 @@ def _from_line(line: bytes, where: str) -> Record:
         key = digest({"model": value["model"], **value["request"]})
         if stated != content or value["key"] != key:
             raise StoreError(
-                f"{where}: its digest is not that of its content: the line was changed after the "
-                "export; export it again."
+                f"{where}: digest mismatch: the line was changed after the export; export it again."
             )
         return _record(value)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{where}: not an answer as fgbench exports them ({error!r}).") from error
+        raise StoreError(f"{where}: not an answer exported by fgbench ({error!r}).") from error
 
 
 def _to_value(record: Record) -> dict[str, Any]:
@@ -147,7 +146,7 @@ def _to_value(record: Record) -> dict[str, Any]:
         "key": record.key.hex(),
         "model": json.loads(record.model),
         "request": json.loads(record.request),
-        "status": Standing.of(answer).name.lower(),
+        "status": AnswerStatus.of(answer).name.lower(),
         "text": answer.text,
         "failure": answer.failure,
         "served_model": answer.served_model,
@@ -166,7 +165,7 @@ def _record(value: dict[str, Any]) -> Record:
     answer = ChatAnswer(
         text=value["text"],
         failure=value["failure"],
-        transient=value["status"] == Standing.UNANSWERED.name.lower(),
+        transient=value["status"] == AnswerStatus.UNANSWERED.name.lower(),
         served_model=value["served_model"],
         finish_reason=value["finish_reason"],
         usage=Usage(value["requests"], value["prompt_tokens"], value["completion_tokens"]),

@@ -1,4 +1,4 @@
-"""The keys under which answers are stored: digests of the model and of what it is asked."""
+"""Keys of stored answers: digests of the model's identity and the request."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ KEY_BYTES = 32
 
 
 def request_keys(identity: Mapping[str, Any], requests: Sequence[ChatRequest]) -> bytes:
-    """Return the keys of requests to one model, 32 bytes each, one after the other."""
-    keyer = Keyer(identity)
+    """Return the concatenated keys of requests to one model, 32 bytes each."""
+    hasher = RequestHasher(identity)
     keys = bytearray()
     for request in requests:
-        keys += keyer.key_and_text(request)[0]
+        keys += hasher.key_and_text(request)[0]
     return bytes(keys)
 
 
-class Keyer:
-    """Keys of requests to one model: digest({"model": identity, **request.to_value()}).
+class RequestHasher:
+    """Hashes requests to one model: the key is digest({"model": identity, **request.to_value()}).
 
-    The canonical JSON is put together from parts, of which those of the model and of the sampling
-    are made once: a key is asked for thousands of times in a row.
+    The canonical JSON is assembled from parts. Those of the model and of the sampling parameters
+    are computed only once, because thousands of keys are computed in a row.
     """
 
     def __init__(self, identity: Mapping[str, Any]) -> None:
@@ -36,9 +36,9 @@ class Keyer:
         self._sampling: tuple[Sampling | None, str] = (None, "")
 
     def key_and_text(self, request: ChatRequest) -> tuple[bytes, str]:
-        """Return the key of a request, and its own canonical JSON."""
-        known, sampling = self._sampling
-        if request.sampling is not known:
+        """Return the key of a request, and the canonical JSON of the request without the model."""
+        previous, sampling = self._sampling
+        if request.sampling is not previous:
             sampling = canonical_json(asdict(request.sampling))
             self._sampling = request.sampling, sampling
         messages = ",".join(

@@ -1,4 +1,4 @@
-"""The parts of the loop: one interface per module, and what crosses it."""
+"""Interfaces of parts and the values that they exchange with the loop, one module per kind."""
 
 from fgbench.parts.base import Part
 from fgbench.parts.calibrator import MEMBERS, Calibrator

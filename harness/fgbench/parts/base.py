@@ -1,13 +1,13 @@
-"""What every part has in common: a name, a version, needs, and declared parameters.
+"""Base class of parts: version, capabilities and declared parameters.
 
 A part is a class whose annotated attributes are its parameters:
 
     class HistogramBinning(Calibrator):
         bins: int = 15                      # a parameter: histogram:bins=30
-        needs = frozenset({"logits"})       # not annotated: a property of the class
+        needs = frozenset({"logits"})       # not annotated: a class attribute
 
-Parameters are checked by pydantic when a part is created from a reference, so
-`Annotated[int, Field(gt=0)]` and the like work. pydantic is imported then, not before.
+Parameters are validated by pydantic when a part is created from a reference, so constraints such as
+`Annotated[int, Field(gt=0)]` work. pydantic is not imported before that.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
-from fgbench.errors import ConfigurationError, did_you_mean
+from fgbench.errors import ConfigurationError, did_you_mean, validation_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,44 +31,53 @@ if TYPE_CHECKING:
 
 @dataclass_transform(kw_only_default=True, eq_default=False)
 class Part:
-    """Base of all parts; subclass one of the interfaces below it instead."""
+    """Base class of all parts; plugins subclass one of its interfaces instead."""
 
     kind: ClassVar[str] = "part"
     version: ClassVar[str] = "1"
-    """Part of every stage key: change it when the part's results change."""
+    """Part of every stage key; change it when the results of the part change."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """Capabilities that the other parts of a cell must provide."""
     provides: ClassVar[frozenset[str]] = frozenset()
     """Capabilities that this part adds to its cell."""
     paths: ClassVar[frozenset[str]] = frozenset()
-    """Parameters that are paths on this machine: of these, just the file's name is published."""
+    """Parameters that are paths on this machine; keys and boards contain only the file name."""
     operational: ClassVar[frozenset[str]] = frozenset()
-    """Parameters that decide how work is done and not what comes out (concurrency, timeouts): no
-    part of keys or of results."""
+    """Names of parameters that change how the part works, but never its results.
+
+    Examples are batch sizes, numbers of threads, devices, timeouts, retries and the name of the
+    variable with an API key. They are neither part of stage keys nor published on leaderboards:
+    changing one reuses stored results. A parameter that can change a result, even slightly, must
+    not be listed."""
     answers: ClassVar[Answers | None] = None
-    """Set by the harness before a part is used: how it asks language models, so that each answer is
-    stored, counted and replayed."""
+    """Access to language models, set by the harness before a part is used: it stores, counts and
+    replays each answer."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for name in inspect.get_annotations(cls):
             default = cls.__dict__.get(name)
-            if isinstance(default, list | dict | set):  # each part gets a copy of its own
+            if isinstance(default, list | dict | set):  # each part gets its own copy
                 setattr(cls, name, field(default_factory=partial(copy, default)))
         dataclass(kw_only=True, eq=False)(cls)
 
     @property
-    def exclusive(self) -> bool:
-        """Whether it takes the machine whole while it works: all its cores, or a GPU's memory.
+    def is_neutral(self) -> bool:
+        """Whether it changes nothing: entries with it count as having no part of its kind."""
+        return False
 
-        Stages with such a part take turns, whatever the number of jobs; those without one fill the
-        other slots. No result and no stage key depends on it.
+    @property
+    def exclusive(self) -> bool:
+        """Whether the part needs the whole machine while it works: all cores, or a GPU's memory.
+
+        Stages with exclusive parts run one at a time, regardless of the number of jobs; other
+        stages use the remaining slots. Results and stage keys do not depend on it.
         """
         return False
 
     @classmethod
     def parameter_names(cls) -> list[str]:
-        """Return the names of the declared parameters, in their order."""
+        """Return the names of the declared parameters, in order of declaration."""
         return [item.name for item in fields(cls)]  # type: ignore[arg-type]
 
     @classmethod
@@ -82,43 +91,43 @@ class Part:
 
     @classmethod
     def create(cls, parameters: Mapping[str, Any], *, name: str, where: str | None = None) -> Self:
-        """Build the part called `name` from unchecked parameters; errors call it `where`, if given.
+        """Create the part registered as `name` from unvalidated parameters.
 
-        Raises `ConfigurationError` with the nearest valid name for an unknown parameter, and with
-        the reason for a value of the wrong type or range.
+        `where` is the place that errors name (default: kind and name). Raises `ConfigurationError`
+        for an unknown parameter, with the nearest valid name, and for a value of the wrong type or
+        range.
         """
         from pydantic import ValidationError
 
         where = where or f"{cls.kind} {name!r}"
-        known = cls.parameter_names()
+        names = cls.parameter_names()
         for key in parameters:
-            if key not in known:
+            if key not in names:
                 raise ConfigurationError(
-                    f"{where} has no parameter {key!r}. {did_you_mean(key, known)}"
+                    f"{where} has no parameter {key!r}. {did_you_mean(key, names)}"
                 )
         try:
             part = cls._adapter().validate_python(dict(parameters))
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(str(item) for item in first["loc"])
             if first["type"].startswith("missing"):
+                missing = first["loc"][0]
                 raise ConfigurationError(
-                    f"{where} needs the parameter {place!r}: {name}:{place}=…"
+                    f"{where} needs the parameter {missing!r}: {name}:{missing}=…"
                 ) from None
-            message = first["msg"].removeprefix("Value error, ")
-            if not place:
-                raise ConfigurationError(f"{where}: {message}") from None
-            raise ConfigurationError(
-                f"{where}: parameter {place}={first['input']!r}: {message}."
-            ) from None
+            what = "parameter " if first["loc"] else ""
+            raise ConfigurationError(f"{where}: {what}{validation_sentence(error)}") from None
         return part
 
     def parameters(self) -> dict[str, Any]:
-        """Return the resolved parameters as JSON values: part of the stage key."""
+        """Return all parameters, including defaults, as JSON values."""
         return dict(self._adapter().dump_python(self, mode="json"))
 
     def published_parameters(self) -> dict[str, Any]:
-        """Return the parameters that results are known by: the same on every machine."""
+        """Return the parameters that are part of keys and boards: the same on every machine.
+
+        Operational parameters are left out, and paths are reduced to file names.
+        """
         published = {
             name: value for name, value in self.parameters().items() if name not in self.operational
         }
@@ -128,9 +137,9 @@ class Part:
         return published
 
     def identity(self, name: str, code: str | None = None) -> dict[str, Any]:
-        """Return what the part, registered as `name`, adds to a stage key, as JSON values.
+        """Return the JSON values that the part, registered as `name`, contributes to a stage key.
 
-        `code` is the digest of the plugin file that defines it, for a local plugin.
+        For a part of a local plugin, `code` is the digest of the plugin file.
         """
         identity = {
             "name": name,
@@ -142,17 +151,18 @@ class Part:
         return identity | {key: value for key, value in optional.items() if value is not None}
 
     def content_digest(self) -> str | None:
-        """Return a digest of the files that the part's results depend on, a local model's say.
+        """Return a digest of files that the results depend on, such as a local model.
 
-        It becomes part of the stage key; None, the default, where the parameters say it all.
+        It becomes part of the stage key. The default, None, is for parts without such files.
         """
         return None
 
     def preflight(self) -> None:
-        """Check that the part can work on this machine: a GPU, an extra, a model's weights.
+        """Check that this machine has what the part requires: a GPU, an extra, a model's weights.
 
-        Called once before a run's first stage if a stage with the part is left to do, and not for
-        a replay, which asks no model. Raises `ConfigurationError` or `PluginError` with the mend.
+        Called once before the first stage of a run if a stage that uses the part is not stored, but
+        not in a replay, which uses no model. Raises `ConfigurationError` or `PluginError` that says
+        how to fix the problem.
         """
 
     @classmethod

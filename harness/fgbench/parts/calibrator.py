@@ -1,4 +1,4 @@
-"""Post-hoc calibrators: what a calibrator plugin implements."""
+"""Interface of post-hoc calibrators."""
 
 from __future__ import annotations
 
@@ -11,23 +11,31 @@ if TYPE_CHECKING:
     from fgbench.data import Predictions
 
 MEMBERS = "members"
-"""A calibrator that needs this is given the test logits of all seeds' models, (s, n, K), as
-`stochastic_logits`: an ensemble."""
+"""Capability for ensembles: the calibrator gets the test logits of the models of all s seeds,
+(s, n, K), as `stochastic_logits`."""
 
 
 class Calibrator(Part, ABC):
-    """Maps predictions to better calibrated ones, after training."""
+    """Maps predictions of a trained classifier to better calibrated ones."""
 
     kind = "calibrator"
     needs = frozenset({"logits"})
     preserves_accuracy: ClassVar[bool] = False
-    """Whether the predicted class never changes; the harness checks the promise."""
+    """Whether the predicted class never changes; the harness checks this."""
     learns: ClassVar[bool] = True
-    """Whether `fit` looks at the held-out rows; one that does not needs none."""
+    """Whether `fit` uses the held-out rows; otherwise none are needed."""
+    is_identity: ClassVar[bool] = False
+    """Whether it leaves predictions as they are: entries with it are the uncalibrated ones, which
+    others are compared with."""
+
+    @property
+    def is_neutral(self) -> bool:
+        """Whether it leaves predictions as they are."""
+        return self.is_identity
 
     @abstractmethod
     def fit(self, held_out: Predictions) -> None:
-        """Fit on labelled predictions of rows that the classifier was not trained on."""
+        """Fit on labeled predictions of rows that the classifier was not trained on."""
 
     @abstractmethod
     def transform(self, predictions: Predictions) -> Predictions:

@@ -1,4 +1,4 @@
-"""Classifiers: what a classifier plugin implements, is trained on, and returns."""
+"""Interface of classifiers, with their training set and outputs."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from fgbench.parts.loss import Loss
 
 CAPABILITY_OUTPUTS = {"features": "features", "stochastic_forward": "stochastic_logits"}
-"""What a classifier that provides a capability computes where a cell needs it."""
+"""The output of `predict` that belongs to a capability; computed if a cell needs it."""
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a classifier is trained on.
+    """The rows that a classifier is trained on.
 
-    `inputs` holds n texts or a float array (n, d), `labels` (n,) the hard labels, and `synthetic`
-    (n,) marks the generated rows, whose asked probabilities stand in `soft_labels` (n, K); rows of
-    real data have their one-hot label there.
+    `inputs` has n texts or is a float array (n, d). `labels` (n,) are the hard labels. `synthetic`
+    (n,) marks generated rows. `soft_labels` (n, K) are the requested probabilities of synthetic
+    rows and the one-hot labels of real rows.
     """
 
     inputs: Any
@@ -35,7 +35,7 @@ class TrainingSet:
     soft_labels: FloatArray
     synthetic: Any
     task: str = ""
-    """What the task is, for classifiers that read: the data set's task, names and descriptions."""
+    """Description of the task, for language models, like the names and descriptions below."""
     label_names: tuple[str, ...] = ()
     label_descriptions: tuple[str, ...] = ()
 
@@ -44,80 +44,79 @@ class TrainingSet:
 
 
 class Outputs(NamedTuple):
-    """What a classifier computes for n inputs; see `Predictions` for shapes."""
+    """The outputs of a classifier for n inputs; see `Predictions` for shapes."""
 
     logits: FloatArray
     features: FloatArray | None = None
     stochastic_logits: FloatArray | None = None
     head: FloatArray | None = None
-    """Goes with features that a linear layer maps to logits: its weights, the bias last."""
+    """The weights of the linear layer that maps `features` to logits, with the bias last."""
 
 
 class Head(NamedTuple):
-    """What the linear softmax head of a classifier sees of n inputs, and makes of them."""
+    """Features and logits of n inputs at the linear softmax head of a classifier."""
 
     features: Any
-    """(n, d), a float array or a scipy sparse matrix; logits are linear in them."""
+    """(n, d), a float array or a scipy sparse matrix; the logits are linear in them."""
     logits: FloatArray
     """(n, K), as `Classifier.predict` returns them."""
     penalty: float | None
-    """λ, where the head minimises the summed cross-entropy of its training rows + λ/2 ‖W‖² with W
-    the (K, d) weights of the softmax, biases free; None where it does not."""
+    """λ, if the head minimizes the sum of its training rows' cross-entropy + λ/2 ‖W‖², where W are
+    the (K, d) weights of the softmax without biases; otherwise None."""
 
 
 class Classifier(Part, ABC):
-    """A probabilistic classifier; `provides` names the outputs that it has beyond logits."""
+    """A probabilistic classifier; `provides` names its outputs in addition to logits."""
 
     kind = "classifier"
     learns: ClassVar[bool] = True
-    """Whether `fit` trains on the rows that it is given. A model that only reads a few of them as
-    examples does not: it has a baseline, and nothing that an arm could retrain."""
+    """Whether `fit` trains on the training rows. A model that uses only a few of them as few-shot
+    examples does not; it has a baseline, but no arm can retrain it."""
     model_revision: ClassVar[str | None] = None
-    """Set by `fit` where there is a pretrained model: its commit or digest, for the provenance."""
+    """Commit or digest of the pretrained model, for the provenance; set by `fit`."""
     notes: ClassVar[Sequence[str]] = ()
-    """Set by `fit` and `predict`: sentences that a user should read, such as a batch that had to be
-    cut, or how many rows a model did not answer."""
+    """Sentences for the user, set by `fit` and `predict`: for example that a batch was reduced, or
+    how many rows a model did not answer."""
     usage: ClassVar[Usage] = Usage()
-    """Set by `predict` where it asks a language model: what that took, of all calls together."""
+    """Usage of a language model by all calls of `predict` together, set by `predict`."""
 
     @abstractmethod
     def fit(self, training: TrainingSet, *, loss: Loss, seed: int) -> None:
-        """Train from scratch: the same training set, loss and seed give the same classifier.
+        """Train from scratch; the same training set, loss and seed must give the same classifier.
 
-        The seed is below 2³², as numpy's, scikit-learn's and torch's generators take it.
+        The seed is below 2³², as required by the generators of numpy, scikit-learn and torch.
         """
 
     @abstractmethod
     def predict(self, inputs: Inputs, outputs: frozenset[str]) -> Outputs:
-        """Return the logits (n, K) of n inputs, and those of `outputs` that the matrix needs."""
+        """Return the logits (n, K) of n inputs, and the additional `outputs`."""
 
     def head(self, inputs: Inputs) -> Head:
-        """Return the head's view of n inputs.
+        """Return features and logits of n inputs at the linear head.
 
-        Asked of classifiers whose `provides` has "linear_head". Where the head is the last layer of
-        a network, its features are the "features" of `predict`; a classifier that has others, or a
-        penalty, overrides this.
+        Called if `provides` has "linear_head". The default is for a head that is the last layer of
+        a network: its features are the "features" of `predict`. Override it for other features, or
+        for a head with a penalty.
         """
         outputs = self.predict(inputs, frozenset({"features"}))
         return Head(outputs.features, outputs.logits, penalty=None)
 
     def expected_usage(self, training: TrainingSet, inputs: Inputs, *, seed: int) -> Usage:
-        """Return about what it takes to predict `inputs` once after `fit`: for plans.
+        """Estimate the usage of predicting `inputs` once after `fit`, for plans.
 
-        Asked of classifiers with `learns = False`, without `fit` and before any work; it must
-        neither load a model nor ask one.
+        Called for classifiers with `learns = False`, before `fit` and any other work. It must
+        neither load a model nor send requests.
         """
         return Usage()
 
     def save(self, folder: Path) -> None:
-        """Write the trained weights into an empty folder, as safetensors, npz or JSON.
+        """Write the trained weights to an empty folder, as safetensors, npz or JSON.
 
-        Implemented by classifiers whose `provides` has "weights": their models are stored, so that
-        they can classify new text. Nothing is ever pickled, for whoever loads it need not trust
-        whoever trained it.
+        Implement it if `provides` has "weights": the model is then stored and can classify new
+        inputs. Never use pickle, because a model must be safe to load without trusting its origin.
         """
         raise TypeError(f"{type(self).__name__} cannot save its weights.")
 
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote; after it, `predict` answers as before."""
+        """Read the files of `save`; `predict` must then return the same outputs as before."""
         raise TypeError(f"{type(self).__name__} cannot load weights.")

@@ -1,4 +1,4 @@
-"""Data set loaders: what a data set plugin implements."""
+"""Interface of data set loaders."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ if TYPE_CHECKING:
 
 
 class DatasetLoader(Part, ABC):
-    """Loads a data set, always the same one for the same parameters and files.
+    """Loads a data set; the same parameters and files must give the same data set.
 
-    A loader whose `provides` has "sampling" knows the process that its data come from: it
-    implements `posterior` and `sample`.
+    A loader whose `provides` has "sampling" knows the generating process of its data and implements
+    `posterior` and `sample`.
     """
 
     kind = "dataset"
-    default_classifier: ClassVar[str] = "tfidf-logreg"
-    default_generator: ClassVar[str] = "ngram"
+    default_classifier: ClassVar[str | None] = None
+    default_generator: ClassVar[str | None] = None
+    """The parts of a suite that names none; None: those of `fgbench_defaults`."""
 
     @classmethod
     def card(cls) -> Card | None:
-        """Return the data set's card, if it has one."""
+        """Return the card of the data set, if it has one."""
         return None
 
     @abstractmethod
     def load(self, folder: DataFolder) -> Dataset:
-        """Return the data set, with its three splits; files are found through `folder`.
+        """Return the data set with its three splits; `folder` locates its files.
 
-        Raises `DataError` that names file and line for a malformed row.
+        Raises `DataError` that names file and line if a row is malformed.
         """
 
     def posterior(self, inputs: Inputs) -> FloatArray:
@@ -45,5 +46,5 @@ class DatasetLoader(Part, ABC):
     def sample(
         self, probabilities: Sequence[FloatArray], rng: np.random.Generator
     ) -> Sequence[Input]:
-        """Return for each asked posterior (K,) a new input that has it, as nearly as can be."""
+        """Return a new input for each requested posterior (K,), as close to it as possible."""
         raise TypeError(f"{type(self).__name__} cannot sample at a posterior.")

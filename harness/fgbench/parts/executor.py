@@ -1,4 +1,4 @@
-"""Executors: what an executor plugin implements."""
+"""Interface of executors."""
 
 from __future__ import annotations
 
@@ -13,41 +13,38 @@ if TYPE_CHECKING:
 
 
 class WorkerSetup(NamedTuple):
-    """What a worker process needs to know: the store's folder and the local plugins.
+    """Settings of a worker process: the folder of the store and the local plugins.
 
-    `keep_residents` is set by an executor of one process: what a stage loaded may then stay for the
-    next (`fgbench.resident`), and the executor calls `fgbench.release_resident` when it closes.
+    An executor that runs all stages in one process sets `keep_residents`: a model loaded by a stage
+    then stays loaded for the next (`fgbench.resident`), and the executor must call
+    `fgbench.release_resident` when it closes.
     """
 
     store: str
     plugins: tuple[str, ...]
     keep_residents: bool = False
     answers: Mapping[str, Any] | None = None
-    """How parts ask language models, as JSON values: see `Answers.from_settings`."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values, for executors that start workers by command."""
-        return self._asdict() | {"plugins": list(self.plugins)}
+    """Settings for the use of language models, as JSON values: see `Answers.from_settings`."""
 
 
 class Executor(Part, ABC):
-    """Runs stages somewhere. A stage is opaque: a JSON text in, a JSON text out."""
+    """Runs stages. A stage is opaque to it: JSON text in, JSON text out."""
 
     kind = "executor"
 
     @abstractmethod
     def open(self, worker: WorkerSetup) -> None:
-        """Start whatever runs the stages."""
+        """Start the workers."""
 
     @abstractmethod
     def submit(self, stage: str) -> Future[str]:
-        """Run `fgbench.run_stage(worker, stage)` somewhere and return its answer."""
+        """Submit `fgbench.run_stage(worker, stage)` and return a future of its result."""
 
     @abstractmethod
     def close(self, *, cancel: bool) -> None:
-        """Stop; with `cancel`, at once, dropping what has not finished."""
+        """Stop the workers; with `cancel`, stop at once and discard unfinished stages."""
 
     @property
     @abstractmethod
     def slots(self) -> int:
-        """How many stages can run at once."""
+        """Number of stages that can run at the same time."""

@@ -1,8 +1,9 @@
-"""Generators: what a generator plugin implements, and what it exchanges with the loop.
+"""Interface of generators, with their requests and results.
 
-The loop sends one `GenerationRequest` a source, all of a round in one call, so that a generator
-can batch them; each gets a `GenerationResult` with any number of `Candidate`s. Candidates that
-survive the filters go back to `relabel`, again all in one call, and each gets a `Relabeling`.
+The loop sends one `GenerationRequest` per source, all requests of a round in one call, so that a
+generator can batch them. Each request gets a `GenerationResult` with any number of `Candidate`s.
+Candidates that pass the filters are sent to `relabel`, again in one call, and each gets a
+`Relabeling`.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GenerationTask:
-    """What a generator may know of the task: never a row of the calibration or test split.
+    """The task as a generator sees it, without any row of the calibration or test split.
 
-    `training` is the real training split; `examples` holds the few-shot examples, a tuple of
-    inputs for each class, drawn from it by seed; `dataset` is the loader, for generators that need
-    its generative process.
+    `training` is the real training split. `examples` are few-shot examples drawn from it by seed, a
+    tuple of inputs per class. `dataset` is the loader, for generators that use its generating
+    process.
     """
 
     dataset_name: str
@@ -46,12 +47,12 @@ class GenerationTask:
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """Ask for inputs like `source`, but at another class probability.
+    """Request for inputs that are similar to `source`, but have other class probabilities.
 
-    `label` is the source's true class; `bin_probabilities` (K,) what the classifier says of the
-    source's bin on average, and `asked_probabilities` (K,) what the new inputs should have: each
-    value belongs to the class at its position. `bin_inputs` are the inputs of the whole bin.
-    `draw` counts the requests for one source, from 0: with the seed it makes a request unique.
+    `label` is the true class of the source. `bin_probabilities` (K,) are the classifier's mean
+    probabilities in the source's bin, `asked_probabilities` (K,) those requested of the new inputs;
+    both are in the order of the classes. `bin_inputs` are all inputs of the bin. `draw` numbers the
+    requests for a source, from 0; together with the seed it makes a request unique.
     """
 
     source: Input
@@ -66,9 +67,9 @@ class GenerationRequest:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One new input; `raw` is what the generator really said, `claimed` the probability it claims.
+    """A new input, with the raw reply and the probabilities that the generator claims for it.
 
-    An unusable answer has `input` None and says in `rejection` why.
+    For an unusable reply, `input` is None and `rejection` is the reason.
     """
 
     input: Input | None
@@ -79,19 +80,19 @@ class Candidate:
 
 @dataclass(frozen=True)
 class GenerationResult:
-    """The answer to one request, in the order of the requests."""
+    """The result of one request."""
 
     candidates: Sequence[Candidate]
     messages: Sequence[Mapping[str, str]] = ()
-    """The exact prompt, as chat messages, for generators that have one."""
+    """The exact prompt as chat messages, for generators with prompts."""
     usage: Usage = field(default_factory=Usage)
     notes: tuple[str, ...] = ()
-    """What was not as asked for in the replies, one entry a reply: "no structured output", …"""
+    """Deviations of replies from the request, one entry per reply: "no structured output", …"""
 
 
 @dataclass(frozen=True)
 class RelabelRequest:
-    """Ask for the class of `input`, which was generated for `request`."""
+    """Request for the class of `input`, which was generated for `request`."""
 
     input: Input
     request: GenerationRequest
@@ -99,7 +100,7 @@ class RelabelRequest:
 
 @dataclass(frozen=True)
 class Relabeling:
-    """The class that the generator gives to a candidate; None, with a `rejection`, if unusable."""
+    """The class that a generator assigns to a candidate; None with a `rejection` if unusable."""
 
     label: int | None
     probabilities: tuple[float, ...] | None = None
@@ -107,45 +108,45 @@ class Relabeling:
     rejection: str | None = None
     usage: Usage = field(default_factory=Usage)
     notes: tuple[str, ...] = ()
-    """What was not as asked for in the reply."""
+    """Deviations of the reply from the request."""
 
 
 class Generator(Part, ABC):
-    """Writes new inputs at an asked class probability, and labels them."""
+    """Generates inputs with requested class probabilities, and labels them."""
 
     kind = "generator"
     relabeler: ClassVar[str] = ""
-    """A reference to another generator that labels the candidates instead of this one; a generator
-    that offers the choice declares it as a parameter, `relabeler: str = ""`."""
+    """A reference to another generator that labels the candidates instead of this one. A generator
+    that supports this declares it as a parameter: `relabeler: str = ""`."""
 
     @abstractmethod
     def prepare(self, task: GenerationTask) -> None:
-        """Get ready for one task; called once, before anything else."""
+        """Prepare for a task; called once, before all other methods."""
 
     @abstractmethod
     def generate(self, requests: Sequence[GenerationRequest]) -> Sequence[GenerationResult]:
-        """Answer each request, in order. The answer depends on the request and the seed alone."""
+        """Return the result of each request, in order; it depends on request and seed only."""
 
     @abstractmethod
     def relabel(self, requests: Sequence[RelabelRequest]) -> Sequence[Relabeling]:
-        """Label each candidate, in order, without looking at the label that it is meant to have."""
+        """Label each candidate, in order, without using the label that it was requested for."""
 
     def close(self) -> None:
-        """Let go of models and connections; called once, at the end, also after an error."""
+        """Release models and connections; called once at the end, also after an error."""
 
     @property
     def candidates_per_request(self) -> int:
-        """About how many candidates a request brings: for plans."""
+        """Estimated number of candidates per request, for plans."""
         return 1
 
     def expected_usage(self, task: GenerationTask, requests: Sequence[GenerationRequest]) -> Usage:
-        """Return about what it takes to answer `requests` once: for plans.
+        """Estimate the usage of answering `requests` once, for plans.
 
-        Labelling the candidates is in it, unless `relabeler` names another one for that. Called
-        without `prepare`, before any work; it must neither load a model nor ask one.
+        Includes labeling the candidates, unless another generator does (`relabeler`). Called
+        without `prepare`, before any work. It must neither load a model nor send requests.
         """
         return Usage(requests=len(requests))
 
     def expected_relabeling(self, task: GenerationTask, inputs: Sequence[Input]) -> Usage:
-        """Return about what it takes to label `inputs`; as `expected_usage`, for plans."""
+        """Estimate the usage of labeling `inputs`, for plans; see `expected_usage`."""
         return Usage()

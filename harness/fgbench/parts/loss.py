@@ -1,4 +1,4 @@
-"""Training losses: what a loss plugin implements."""
+"""Interface of training losses."""
 
 from __future__ import annotations
 
@@ -12,33 +12,37 @@ if TYPE_CHECKING:
     import numpy as np
 
 Tensor: TypeAlias = Any
-"""A tensor of the framework that the classifier trains with: for the built-in ones, torch's."""
+"""A tensor of the framework that the classifier uses; torch for the built-in classifiers."""
 
 
 class LossBatch(NamedTuple):
-    """What a loss knows of the b rows of a batch, beside their logits; tensors on one device."""
+    """The b rows of a batch, without their logits; all tensors are on one device."""
 
     labels: Tensor
     """int64 (b,): the hard labels."""
     soft_labels: Tensor
-    """float32 (b, K): asked probabilities of synthetic rows, the one-hot label of real ones."""
+    """float32 (b, K): requested probabilities of synthetic rows, one-hot labels of real rows."""
     synthetic: Tensor
-    """bool (b,): which rows were generated."""
+    """bool (b,): whether a row was generated."""
 
 
 class Loss(Part, ABC):
-    """What a classifier minimises.
+    """The objective that a classifier minimizes.
 
-    `needs` has "gradient" for any loss that a classifier must be able to differentiate; without
-    it, the loss is the one that every probabilistic classifier minimises by itself, and is never
-    called.
+    `needs` must have "gradient" if the classifier has to differentiate the loss. A loss without it
+    is the one that every probabilistic classifier minimizes anyway, and is never called.
     """
 
     kind = "loss"
 
+    @property
+    def is_neutral(self) -> bool:
+        """Whether it is the loss that every probabilistic classifier minimises by itself."""
+        return "gradient" not in self.needs
+
     def __call__(self, logits: Tensor, batch: LossBatch) -> Tensor:
         """Return the mean loss of a batch, a differentiable scalar, from float32 logits (b, K)."""
-        raise TypeError(f"{type(self).__name__} has no value: a classifier minimises it by itself.")
+        raise TypeError(f"{type(self).__name__} has no value; classifiers minimize it natively.")
 
     def of_features(
         self,
@@ -49,7 +53,7 @@ class Loss(Part, ABC):
     ) -> Tensor:
         """Return the mean loss from penultimate features (b, d), which `head` maps to logits.
 
-        This is what a classifier calls. Override it for a loss that acts on the features, as mixup
-        does; what is random in it is drawn from `rng`.
+        Classifiers call this method. Override it for a loss that acts on the features, such as
+        mixup; `rng` is the source of all randomness.
         """
         return self(head(features), batch)

@@ -1,4 +1,4 @@
-"""Metrics: what a metric plugin implements."""
+"""Interface of metrics."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ if TYPE_CHECKING:
 
 
 class Metric(Part, ABC):
-    """A number that says how good predictions are.
+    """A measure of the quality of predictions.
 
-    `evaluate` is given one row of weights per replicate, so that the bootstrap is a matter of
-    weights and each metric can share the work between replicates.
+    `evaluate` gets one row of weights per bootstrap replicate, so a metric can share work between
+    replicates.
     """
 
     kind = "metric"
     lower_is_better: ClassVar[bool] = True
     undefined_when: ClassVar[str] = "the metric is undefined for these predictions"
-    """Why `evaluate` gives NaN; a board says it instead of a number."""
+    """The reason for NaN; boards show it instead of a number."""
 
     @abstractmethod
     def evaluate(self, predictions: Predictions, weights: FloatArray) -> FloatArray:
-        """Return the metric for each row of `weights`, (R,), from n predictions.
+        """Return the metric of n predictions for each row of `weights`, as an array (R,).
 
-        `weights` is (R, n): how often each prediction counts in each replicate, all ones for the
-        metric itself. NaN stands for "undefined in this replicate" (one class only, say).
+        `weights` (R, n) is the number of times that each prediction counts in each replicate; the
+        row for the metric itself has ones only. NaN means undefined in this replicate, for example
+        if only one class occurs.
         """
 
     def noise_floor(self, predictions: Predictions) -> float | None:
-        """Return what chance alone gives a perfectly calibrated classifier with these predictions.
+        """Return the expected value for a perfectly calibrated classifier with these predictions.
 
-        Their labels play no part. None, the default, where there is no such floor.
+        The labels are not used. The default, None, is for metrics without a noise floor.
         """
         return None

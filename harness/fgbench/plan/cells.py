@@ -1,18 +1,20 @@
-"""Cells: one path through the loop each, and the check that it can be walked."""
+"""Cells: the paths through the loop that a suite spans, and the check that each can work."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from fgbench.coordinates import NAMED, PARTS, Coordinates, axes_label
 from fgbench.digests import digest
 from fgbench.errors import IncompatiblePartsError
 from fgbench.loop.arms import GENERATING_ARMS, Arm
 from fgbench.parts.calibrator import MEMBERS
+from fgbench.plan.resolve import ResolvedDataset, ResolvedPart
 
 if TYPE_CHECKING:
-    from fgbench.plan.resolve import ResolvedDataset, ResolvedPart, ResolvedSuite
+    from fgbench.plan.resolve import ResolvedSuite
     from fgbench.plan.suite import Suite
 
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 class Cell:
     """Dataset × classifier × loss × generator × arm × bins × calibrator × protocol × seed.
 
-    An arm that uses no generator and no bins has None there: it is one cell, however many
+    Generator and bins are None for an arm that uses neither: it is one cell, however many
     generators and bin counts the matrix has.
     """
 
@@ -35,45 +37,70 @@ class Cell:
     seed: int
 
     def coordinates(self) -> dict[str, Any]:
-        """Return what tells this cell from the others of its run, as JSON values."""
-        return {
-            "dataset": dict(self.dataset.part.identity) | {"digest": self.dataset.dataset.digest},
-            "classifier": dict(self.classifier.identity),
-            "loss": dict(self.loss.identity),
-            "arm": self.arm,
-            "generator": None if self.generator is None else dict(self.generator.identity),
-            "bins": self.bins,
-            "calibrator": dict(self.calibrator.identity),
-            "protocol": self.protocol,
-            "seed": self.seed,
-        }
+        """Return what distinguishes this cell from the others of its run, as JSON values."""
+        return {axis.name: _json_value(getattr(self, axis.name)) for axis in fields(self)}
+
+    def without(self, *names: str) -> str:
+        """Return a key that is equal for cells which differ in these axes at most."""
+        coordinates = self.coordinates()
+        return digest({name: coordinates[name] for name in coordinates if name not in names})
 
     @property
     def group(self) -> str:
-        """Identify the cells that differ in nothing but their seed: one leaderboard entry."""
-        coordinates = self.coordinates()
-        del coordinates["seed"]
-        return digest(coordinates)
+        """The digest of the coordinates without the seed: cells with the same one are one entry."""
+        return self.without("seed")
 
     @property
     def label(self) -> str:
-        """Say which cell this is, for people."""
-        parts = [self.dataset.part.label, self.classifier.label, self.arm]
-        if self.generator is not None:
-            parts.append(f"{self.generator.label}/{self.bins} bins")
-        return " · ".join([*parts, self.calibrator.label, f"seed {self.seed}"])
+        """The cell for people, in one line."""
+        values = {axis.name: getattr(self, axis.name) for axis in fields(self)}
+        names = {name: getattr(value, "label", value) for name, value in values.items()}
+        return axes_label(names, f"seed {self.seed}")
+
+    @property
+    def neutral(self) -> list[str]:
+        """The axes on which it has a neutral part: no calibration, the classifier's own loss."""
+        parts = {name: getattr(self, name) for name in PARTS}
+        return [name for name, part in parts.items() if getattr(part, "neutral", False)]
+
+    def entry(self, suite: Suite, seeds: Iterable[int]) -> Coordinates:
+        """Return the coordinates of the entry that this cell is part of, over `seeds`."""
+        generating = self.generator is not None
+        settings: dict[str, Any] = {} if suite.limit is None else {"limit": suite.limit}
+        if generating:
+            settings |= {
+                "examples_per_class": suite.examples_per_class,
+                "retries": suite.retries,
+                "drop_near_duplicates": suite.drop_near_duplicates,
+            }
+        return Coordinates(
+            **{name: _record(getattr(self, name)) for name in NAMED},
+            seeds=list(seeds),
+            threshold=suite.threshold if generating else None,
+            selector=suite.selector if generating else None,
+            alpha=suite.alpha if generating and suite.selector == "significant" else None,
+            settings=settings,
+        )
+
+
+def _json_value(value: Any) -> Any:
+    return dict(value.identity) if isinstance(value, ResolvedPart | ResolvedDataset) else value
+
+
+def _record(value: Any) -> Any:
+    return value.record() if isinstance(value, ResolvedPart | ResolvedDataset) else value
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A combination that cannot work, and why."""
+    """A combination that cannot work, with the reason."""
 
     label: str
     reason: str
 
 
 def expand(resolved: ResolvedSuite) -> tuple[list[Cell], list[Refusal]]:
-    """Return the cells of a suite, each once, and what was refused.
+    """Return the distinct cells of a suite, and the refused combinations.
 
     With `incompatible = "refuse"`, the first refusal is an `IncompatiblePartsError`.
     """
@@ -89,7 +116,7 @@ def expand(resolved: ResolvedSuite) -> tuple[list[Cell], list[Refusal]]:
     refused = list(refusals.values())
     if refused and (resolved.suite.incompatible == "refuse" or not cells):
         more = f" (and {len(refused) - 1} more combinations)" if len(refused) > 1 else ""
-        hint = "" if not cells else " Or leave such cells out with --skip-incompatible."
+        hint = "" if not cells else " Use --skip-incompatible to skip such cells."
         raise IncompatiblePartsError(f"{refused[0].label}: {refused[0].reason}{more}.{hint}")
     return list(cells.values()), refused
 
@@ -122,8 +149,8 @@ def _refusal(cell: Cell, seeds: int) -> str | None:
     """Return why a cell cannot work, or None."""
     if MEMBERS in cell.calibrator.needs and seeds < 2:
         return (
-            f"calibrator {cell.calibrator.name!r} joins the models of several seeds, and the suite "
-            "has one; give it more with --seed"
+            f"calibrator {cell.calibrator.name!r} combines the models of several seeds, and the "
+            "suite has one; add more with --seed"
         )
     available = cell.dataset.provides | {"logits", MEMBERS} | cell.classifier.provides
     relabeler = cell.generator.relabeler if cell.generator is not None else None
@@ -133,29 +160,25 @@ def _refusal(cell: Cell, seeds: int) -> str | None:
         missing = sorted(part.needs - available - _machine())
         if missing:
             return (
-                f"{part.kind} {part.name!r} needs {_say(missing)}, which dataset "
+                f"{part.kind} {part.name!r} needs {' and '.join(missing)}, which dataset "
                 f"{cell.dataset.part.name!r} and classifier {cell.classifier.name!r} do not provide"
             )
     if cell.arm != "baseline" and not cell.classifier.learns:
         return (
-            f"classifier {cell.classifier.name!r} is never trained, so the arm {cell.arm!r} has "
-            "nothing to retrain; give it the arm 'baseline' only"
+            f"classifier {cell.classifier.name!r} is not trainable, so the arm {cell.arm!r} cannot "
+            "retrain it; use only the arm 'baseline'"
         )
     if cell.protocol == "paper" and cell.arm != "baseline" and cell.calibrator.learns:
         return (
             f"under the paper protocol the arm {cell.arm!r} trains on the validation split, so "
             f"calibrator {cell.calibrator.name!r} cannot be fitted on it; use --protocol strict "
-            "or the calibrator 'none'"
+            "or a calibrator that is not fitted"
         )
     return None
 
 
 def _machine() -> frozenset[str]:
-    """Return what this machine provides to any part: "gpu" where an NVIDIA device is visible."""
+    """Return what this machine provides to all parts: "gpu" if an NVIDIA device is visible."""
     from pathlib import Path
 
     return frozenset({"gpu"}) if Path("/dev/nvidia0").exists() else frozenset()
-
-
-def _say(names: list[str]) -> str:
-    return " and ".join(names)

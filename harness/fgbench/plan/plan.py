@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fgbench.coordinates import AXES
 from fgbench.digests import digest
 from fgbench.plan.cells import Cell, Refusal, expand
 from fgbench.plan.graph import Graph, build_graph
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from fgbench.plugins.registry import Registry
     from fgbench.store import Artifact, Store
 
-_AXES = {"datasets", "classifiers", "losses", "generators", "calibrators", "arms", "bins", "seeds"}
+_AXES = {axis.suite for axis in AXES.values() if axis.spans}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
-"""Make a suite's references into checked parts and loaded data sets, before any work.
+"""Resolve a suite: create and check its parts, and load its data sets, before any work.
 
-Whatever can be wrong with a suite is found here: unknown parts and parameters, missing or unusable
-data, combinations that cannot work.
+All errors of a suite are raised here: unknown parts and parameters, missing or unusable data.
 """
 
 from __future__ import annotations
@@ -10,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fgbench.coordinates import DatasetRecord, PartRecord
+from fgbench.data import SPLITS
 from fgbench.digests import digest
 from fgbench.errors import ConfigurationError, FgbenchError
 from fgbench.parts.calibrator import Calibrator
@@ -42,9 +43,11 @@ class ResolvedPart:
     learns: bool = False
     """Of a calibrator: whether it is fitted on held-out rows; of a classifier: on training rows."""
     exclusive: bool = False
-    """Whether it takes the machine whole while it works."""
+    """Whether it occupies the whole machine while it works."""
+    neutral: bool = False
+    """See `Part.is_neutral`."""
     relabeler: ResolvedPart | None = None
-    """Of a generator: the other generator that labels instead of it."""
+    """Of a generator: the other generator that relabels for it."""
 
     def table(self) -> dict[str, Any]:
         """Return it as a suite's table."""
@@ -55,10 +58,14 @@ class ResolvedPart:
         """Its registered name."""
         return str(self.identity["name"])
 
+    def record(self) -> PartRecord:
+        """Return it as boards record it."""
+        return PartRecord.of(self.identity)
+
 
 @dataclass(frozen=True)
 class ResolvedDataset:
-    """A data set of the suite, loaded, with the parts that its matrix has by default."""
+    """A loaded data set of the suite, with its classifiers and generators."""
 
     part: ResolvedPart
     dataset: Dataset
@@ -69,6 +76,22 @@ class ResolvedDataset:
     def provides(self) -> frozenset[str]:
         """What the data and the loader offer to the other parts."""
         return self.part.provides | self.dataset.provides
+
+    @property
+    def label(self) -> str:
+        """The loader's name, and those parameters that differ from their defaults."""
+        return self.part.label
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The loader's identity, and the digest of the data."""
+        return dict(self.part.identity) | {"digest": self.dataset.digest}
+
+    def record(self) -> DatasetRecord:
+        """Return it as boards record it."""
+        sizes = {f"n_{name}": len(self.dataset.splits[name]) for name in SPLITS}
+        names = list(self.dataset.label_names)
+        return DatasetRecord.of(self.identity, **sizes, label_names=names)
 
 
 @dataclass(frozen=True)
@@ -81,7 +104,7 @@ class ResolvedSuite:
     calibrators: tuple[ResolvedPart, ...]
     metrics: tuple[ResolvedPart, ...]
     higher_is_better: frozenset[str]
-    """The labels of the metrics of which more is better."""
+    """The labels of the metrics for which larger is better."""
 
 
 def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSuite:
@@ -89,8 +112,8 @@ def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSui
 
     Raises `ConfigurationError`, `DataError` or `PluginError` with one sentence on what is wrong.
     """
-    losses = _parts(registry, "loss", suite.losses)
-    calibrators = _parts(registry, "calibrator", suite.calibrators)
+    losses = _parts(registry, "loss", suite.losses or _defaults(registry, "loss"))
+    calibrators = _calibrators(registry, suite)
     measured = (
         [_part(registry, "metric", PartReference.parse(table)) for table in suite.metrics]
         if suite.metrics
@@ -102,7 +125,7 @@ def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSui
     generators = _parts(registry, "generator", suite.generators)
     datasets = tuple(
         _dataset(table, suite, registry, folder, classifiers, generators)
-        for table in suite.datasets
+        for table in suite.datasets or _defaults(registry, "dataset")
     )
     resolved = suite.model_copy(
         update={
@@ -118,12 +141,30 @@ def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSui
 
 
 def all_metrics(registry: Registry) -> Iterator[tuple[ResolvedPart, Any]]:
-    """Yield every metric on offer; one that cannot be had was not asked for, and is only noted."""
+    """Yield every registered metric; one that fails to load is skipped and noted."""
     for name in registry.names("metric"):
         try:
             yield _part(registry, "metric", PartReference(name))
         except FgbenchError as error:
             registry.failures.append(PluginFailure(f"metric {name}", str(error)))
+
+
+def _defaults(registry: Registry, kind: str) -> list[dict[str, Any]]:
+    return [{"name": name} for name in registry.defaults(kind)]
+
+
+def _calibrators(registry: Registry, suite: Suite) -> tuple[ResolvedPart, ...]:
+    if suite.calibrators:
+        return _parts(registry, "calibrator", suite.calibrators)
+    calibrators = _parts(registry, "calibrator", _defaults(registry, "calibrator"))
+    if suite.protocol == "paper":
+        # Retrained on the whole validation split, no arm leaves a row to fit a calibrator on.
+        calibrators = tuple(part for part in calibrators if not part.learns)
+        if not calibrators:
+            raise ConfigurationError(
+                "there is no default calibrator for the paper protocol: name one with --calibrator."
+            )
+    return calibrators
 
 
 def _parts(
@@ -143,7 +184,7 @@ def _part(registry: Registry, kind: str, reference: PartReference) -> tuple[Reso
     relabeler = None
     if isinstance(part, Generator) and part.relabeler:
         relabeler, published = _relabeler(registry, part.relabeler, reference.name)
-        # What labels decides what comes out, so it is known by its content as much as by its name.
+        # The relabeler affects the results, so its content belongs to the identity.
         identity["content"] = digest([identity.get("content"), dict(relabeler.identity)])
         for known_by in (identity["parameters"], shown):
             if "relabeler" in known_by:
@@ -157,18 +198,19 @@ def _part(registry: Registry, kind: str, reference: PartReference) -> tuple[Reso
         part.provides,
         learns=learns,
         exclusive=part.exclusive,
+        neutral=part.is_neutral,
         relabeler=relabeler,
     )
     return resolved, part
 
 
 def _relabeler(registry: Registry, text: str, generator: str) -> tuple[ResolvedPart, str]:
-    """Return the generator that labels for another one, and how results name it."""
+    """Return the generator that relabels for another one, and its label in results."""
     try:
         reference = PartReference.parse(text)
         part: Generator = registry.create("generator", reference)
         if part.relabeler:
-            raise ConfigurationError("it has a relabeler of its own; name the one that labels.")
+            raise ConfigurationError("it has a relabeler itself; name that one instead.")
         resolved, _ = _part(registry, "generator", reference)
     except FgbenchError as error:
         raise type(error)(f"generator {generator!r}, relabeler {text!r}: {error}") from None
@@ -203,19 +245,23 @@ def _dataset(
     dataset.validate()
     card = loader.card()
     if not classifiers:
-        named = card.default_classifier if card is not None else loader.default_classifier
-        classifiers = (_default(registry, "classifier", named, part.name),)
+        named = (card and card.default_classifier) or loader.default_classifier
+        classifiers = _default(registry, "classifier", named, part.name)
     if not generators:
-        generators = (_default(registry, "generator", loader.default_generator, part.name),)
+        generators = _default(registry, "generator", loader.default_generator, part.name)
     return ResolvedDataset(part, dataset, classifiers, generators)
 
 
-def _default(registry: Registry, kind: str, name: str, dataset: str) -> ResolvedPart:
+def _default(
+    registry: Registry, kind: str, named: str | None, dataset: str
+) -> tuple[ResolvedPart, ...]:
+    """Return the parts of that kind for a data set, which may name one, in a suite without any."""
+    names = registry.defaults(kind) if named is None else [named]
     try:
-        return _part(registry, kind, PartReference.parse(name))[0]
+        return _parts(registry, kind, [PartReference.parse(name).to_table() for name in names])
     except FgbenchError as error:
-        others = ", ".join(item for item in registry.names(kind) if item != name)
+        others = ", ".join(item for item in registry.names(kind) if item not in names)
         raise ConfigurationError(
-            f"dataset {dataset!r} uses the {kind} {name!r} by default: {error} "
+            f"dataset {dataset!r} uses the {kind} {names[0]!r} by default: {error} "
             f"Or choose another with --{kind}: {others}."
         ) from error

@@ -45,6 +45,13 @@ class RegisterLeaderboard(Protocol):
         """
 
 
+class Default(Protocol):
+    """The callback that `fgbench_defaults` is given."""
+
+    def __call__(self, kind: str, *names: str) -> None:
+        """Set the parts of `kind` in a suite that names none."""
+
+
 @hookspec
 def fgbench_datasets(register: Register) -> None:
     """Register `DatasetLoader` classes."""
@@ -78,6 +85,14 @@ def fgbench_metrics(register: Register) -> None:
 @hookspec
 def fgbench_executors(register: Register) -> None:
     """Register `Executor` classes."""
+
+
+@hookspec
+def fgbench_defaults(default: Default) -> None:
+    """Name the parts of a suite that names none: `default("loss", "cross-entropy")`.
+
+    Of several plugins with defaults for a kind, the one loaded last wins; local files come last.
+    """
 
 
 @hookspec

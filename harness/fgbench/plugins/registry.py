@@ -76,6 +76,7 @@ class Registry:
     def __init__(self) -> None:
         self.local_plugins: tuple[str, ...] = ()
         self._host = PluginHost()
+        self._defaults: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
         self._claims: dict[str, dict[str, list[Registration]]] = {
             kind: {} for kind in (*KINDS, COMMAND, LEADERBOARD)
         }
@@ -169,6 +170,15 @@ class Registry:
         part = self.part_class(kind, reference.name)
         return part.create(reference.parameters, name=reference.name)
 
+    def defaults(self, kind: str) -> list[str]:
+        """Return the parts of that kind in a suite that names none: see `fgbench_defaults`."""
+        for plugin, names in self._defaults.get(kind, ()):  # the plugin loaded last comes first
+            if self._host.is_loaded(plugin):
+                return list(names)
+        raise ConfigurationError(
+            f"there is no default {kind}: name one with --{kind}." + self._failure_note()
+        )
+
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call a lifecycle hook of every plugin; one that raises is reported and left out."""
         self._host.call(hook, **arguments)
@@ -178,6 +188,7 @@ class Registry:
         claims: list[Registration] = []
         for kind, plural in (*KINDS.items(), (COMMAND, "commands")):
             self._host.call(f"fgbench_{plural}", register=partial(self._register, claims, kind))
+        self._host.call("fgbench_defaults", default=self._set_default)
         self._host.call("fgbench_leaderboards", register=partial(self._register_board, claims))
         for claim in reversed(claims):  # pluggy calls the plugin that was loaded last first
             if not self._host.is_loaded(claim.plugin):
@@ -190,6 +201,11 @@ class Registry:
                 claimed.append(claim)
                 if len(claimed) > 1:
                     self.failures.append(PluginFailure(claim.plugin, _clash(claimed)))
+
+    def _set_default(self, kind: str, *names: str) -> None:
+        if kind not in KINDS:
+            raise ValueError(f"{kind!r} is not a kind of part. {did_you_mean(kind, KINDS)}")
+        self._defaults.setdefault(kind, []).append((self._host.current, names))
 
     def _register(
         self,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fgbench.calibration.bounds import bounds_sentences
+from fgbench.coordinates import PARTS
 from fgbench.leaderboard.ranking import ranks
 from fgbench.loop.arms import ARMS
 from fgbench.report.notes import notes_of
@@ -32,7 +33,8 @@ from fgbench.report.view import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fgbench.leaderboard.models import ComparisonRecord, Entry, Leaderboard, Provenance
+    from fgbench.calibration.statistics import Comparison
+    from fgbench.leaderboard.models import Entry, Leaderboard, Provenance
     from fgbench.leaderboard.ranking import Rank
     from fgbench.report.reliability import EntryDiagrams
 
@@ -40,7 +42,6 @@ DIGITS = 4
 """Decimals of a stored number; the page shows three."""
 
 _FIRST_METRICS = 4
-_SHORT_NAMES = ("dataset", "classifier", "loss", "generator", "calibrator", "settings")
 _COMPRESSION = 6
 """Level of gzip: 9 takes eight times as long and saves 5 %."""
 
@@ -84,7 +85,11 @@ def _entries(
 ) -> dict[str, Any]:
     """Return identity and cost of the entries, one column per field."""
     entries = [entry for group in groups for entry in group.entries]
-    short_names = [_short_names(entry, group) for group in groups for entry in group.entries]
+    short_names = [
+        {**group.names.all(entry), "settings": group.distinguishing_settings(entry)}
+        for group in groups
+        for entry in group.entries
+    ]
     texts: dict[str, Callable[[Entry], str | None]] = {
         "arm": lambda entry: entry.arm,
         "protocol": lambda entry: entry.protocol,
@@ -115,29 +120,15 @@ def _entries(
     }
     return {
         "group": [index for index, group in enumerate(groups) for _ in group.entries],
-        **{name: _coded([names[name] for names in short_names]) for name in _SHORT_NAMES},
+        **{name: _coded([names[name] for names in short_names]) for name in (*PARTS, "settings")},
         **{name: _coded([of(entry) for entry in entries]) for name, of in texts.items()},
         **{name: [of(entry) for entry in entries] for name, of in values.items()},
     }
 
 
-def _short_names(entry: Entry, group: Group) -> dict[str, str | None]:
-    """Return the short names of an entry's parts, by `_SHORT_NAMES`."""
-    names = group.names
-    return {
-        "dataset": names.dataset(entry.dataset),
-        "classifier": names.short("classifier", entry.classifier),
-        "loss": names.short("loss", entry.loss),
-        "generator": None if entry.generator is None else names.short("generator", entry.generator),
-        "calibrator": names.short("calibrator", entry.calibrator),
-        "settings": group.telling_settings(entry),
-    }
-
-
 def _parts(entry: Entry) -> str:
     """Return all parts of an entry with all their parameters, one per line."""
-    parts = [entry.dataset, entry.classifier, entry.loss, entry.generator, entry.calibrator]
-    return "\n".join(part.label for part in parts if part is not None)
+    return "\n".join(part.label for part in entry.parts().values())
 
 
 def _rejected(entry: Entry) -> str | None:
@@ -212,9 +203,7 @@ def _metric(name: str, groups: Sequence[Group], entries: Sequence[Entry]) -> dic
     }
 
 
-def _differences(
-    records: Sequence[ComparisonRecord | None], higher_is_better: bool
-) -> dict[str, Column]:
+def _differences(records: Sequence[Comparison | None], higher_is_better: bool) -> dict[str, Column]:
     return _without_empty(
         {
             "delta": [record and _rounded(record.delta) for record in records],

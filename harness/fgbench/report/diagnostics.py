@@ -77,8 +77,7 @@ def read_summaries(folder: Path) -> list[GeneratorSummary]:
         ) from None
     groups: dict[tuple[str, ...], list[SetRecord]] = {}
     for item in diagnostics.sets:
-        key = (item.dataset, item.classifier, item.loss, item.generator)
-        groups.setdefault(key, []).append(item)
+        groups.setdefault(item.parts, []).append(item)
     return [_summary(items) for items in groups.values()]
 
 
@@ -94,7 +93,7 @@ def _summary(items: Sequence[SetRecord]) -> GeneratorSummary:
         sections.append((title, tuple(row for row in rows if row is not None)))
     notes = {f"{what}: {why}" for item in items for what, why in item.skipped.items()}
     return GeneratorSummary(
-        title=f"{first.dataset} · {first.classifier} · {first.loss} · {first.generator}",
+        title=" · ".join(first.parts),
         columns=tuple(names),
         sections=tuple((title, rows) for title, rows in sections if rows),
         shifts=tuple(

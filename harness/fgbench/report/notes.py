@@ -1,4 +1,4 @@
-"""What a reader of a board should know beside its numbers, in lines for people."""
+"""Notes on the entries of a board, one line each."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
 
 
 def noted(entries: Iterable[Entry]) -> list[str]:
-    """Return what generators and classifiers note, each line once, with the entries that it is of.
+    """Return the distinct notes of generators and classifiers, each with its entries.
 
-    Entries that differ in their calibrator only share their notes.
+    Entries that differ only in their calibrator share their notes.
     """
-    found: dict[str, list[str]] = {}
+    places_of: dict[str, list[str]] = {}
     for entry in entries:
         where = f"{entry.dataset.name} · {entry.classifier.name} · {entry.arm}"
         for note in notes_of(entry):
-            if where not in (places := found.setdefault(note, [])):
+            if where not in (places := places_of.setdefault(note, [])):
                 places.append(where)
-    return [f"{'; '.join(places)}: {note}" for note, places in found.items()]
+    return [f"{'; '.join(places)}: {note}" for note, places in places_of.items()]
 
 
 def notes_of(entry: Entry) -> Iterator[str]:
-    """Yield what the generator and the classifier of one entry note."""
+    """Yield the notes of one entry's generator and classifier."""
     if entry.synthetic is not None:
         for note, count in entry.synthetic.notes.items():
             yield f"{note} ({count:,} replies to the generator)"

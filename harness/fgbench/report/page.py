@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fgbench._version import __version__
-from fgbench.digests import digest
-from fgbench.leaderboard.models import identity
 from fgbench.report.columns import board_columns, packed
 from fgbench.report.fidelity import fidelity_columns
 from fgbench.report.notes import noted
@@ -136,9 +134,8 @@ def _generations(board: Leaderboard, names: Names) -> list[tuple[str, Entry]]:
     generations: dict[str, tuple[str, Entry]] = {}
     for entry in board.entries:
         if entry.synthetic is not None:
-            coordinates = identity(entry)
-            del coordinates["calibrator"]
-            generations.setdefault(digest(coordinates), (_generation_title(entry, names), entry))
+            key = entry.without("calibrator")
+            generations.setdefault(key, (_generation_title(entry, names), entry))
     return list(generations.values())
 
 

@@ -47,11 +47,11 @@ def results_table(
     width: int = 80,
     sort: str | None = None,
 ) -> RenderableType:
-    """Return the board as rich tables, one a group: arms × calibrators against metrics.
+    """Return the board as rich tables, one per group: arms × calibrators against metrics.
 
-    `width` is the terminal's, in columns: it decides how many metrics there is room for, and
-    whether a difference and its interval stand on one line. With `sort`, a metric, the best entry
-    of each group is the first, and a column says between which ranks each may lie.
+    `width`, that of the terminal in columns, limits the number of metrics and decides whether a
+    difference and its interval are on one line. With `sort`, a metric, the best entry of each group
+    comes first, and a column shows the interval of each rank.
     """
     from rich.console import Group as Stack
     from rich.text import Text

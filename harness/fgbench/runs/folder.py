@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fgbench.coordinates import Coordinates, entry_id
 from fgbench.diagnostics.collect import (
     SAMPLE_INDEX,
     design,
@@ -19,18 +20,13 @@ from fgbench.diagnostics.collect import (
 from fgbench.diagnostics.models import DIAGNOSTICS_FILE
 from fgbench.digests import digest_bytes
 from fgbench.errors import CorruptArtifactError
-from fgbench.leaderboard.build import build_entry, finish_board
+from fgbench.leaderboard.build import assemble, build_entry
 from fgbench.leaderboard.models import (
     Artifacts,
-    DatasetRecord,
     Entry,
-    EntryCoordinates,
     Leaderboard,
-    PartRecord,
     PredictionsFile,
     SyntheticRecord,
-    UsageRecord,
-    entry_id,
 )
 from fgbench.plan.graph import BOOTSTRAP_SEED, CellNodes
 from fgbench.report import write_report
@@ -40,6 +36,7 @@ from fgbench.stages.diagnose import stored_influences, stored_probabilities
 from fgbench.stages.evaluate import stored_evaluation
 from fgbench.stages.synthesise import stored_samples
 from fgbench.store.atomic import write_atomically
+from fgbench.usage import Usage
 
 if TYPE_CHECKING:
     from fgbench.calibration.statistics import Evaluation
@@ -89,7 +86,12 @@ class FinishedRun:
             evaluations[name] = seeds
         self._write_models()
         self._write_sample_index()
-        board = finish_board(self._suite.name, str(self._facts.started), entries, evaluations)
+        board = assemble(
+            self._suite.name,
+            str(self._facts.started),
+            entries,
+            lambda entry: evaluations[entry.id],
+        )
         write_atomically(self._folder / "leaderboard.json", board.to_json())
         diagnostics = diagnose(self._plan.graph, self._find, self._folder)
         write_atomically(self._folder / DIAGNOSTICS_FILE, diagnostics.to_json())
@@ -130,6 +132,7 @@ class FinishedRun:
                 part.label: str(part.identity["version"]) for part in self._plan.resolved.metrics
             },
             higher_is_better=self._plan.resolved.higher_is_better,
+            neutral=cells[0].cell.neutral,
             bootstrap_seed=BOOTSTRAP_SEED,
             replicates=self._suite.replicates,
             synthetic=self._synthetic(cells),
@@ -144,42 +147,8 @@ class FinishedRun:
             artifacts=Artifacts(predictions=files),
         )
 
-    def _coordinates(self, cells: list[CellNodes]) -> EntryCoordinates:
-        cell, suite = cells[0].cell, self._suite
-        generating = cell.generator is not None
-        dataset = cell.dataset.dataset
-        part = PartRecord.of(cell.dataset.part.identity)
-        settings: dict[str, Any] = {}
-        if suite.limit is not None:
-            settings["limit"] = suite.limit
-        if generating:
-            settings |= {
-                "examples_per_class": suite.examples_per_class,
-                "retries": suite.retries,
-                "drop_near_duplicates": suite.drop_near_duplicates,
-            }
-        return EntryCoordinates(
-            dataset=DatasetRecord(
-                **part.model_dump(),
-                digest=dataset.digest,
-                n_train=len(dataset.splits["train"]),
-                n_validation=len(dataset.splits["validation"]),
-                n_test=len(dataset.splits["test"]),
-                label_names=list(dataset.label_names),
-            ),
-            classifier=PartRecord.of(cell.classifier.identity),
-            loss=PartRecord.of(cell.loss.identity),
-            generator=None if cell.generator is None else PartRecord.of(cell.generator.identity),
-            calibrator=PartRecord.of(cell.calibrator.identity),
-            arm=cell.arm,
-            bins=cell.bins,
-            threshold=suite.threshold if generating else None,
-            selector=suite.selector if generating else None,
-            alpha=suite.alpha if generating and suite.selector == "significant" else None,
-            protocol=suite.protocol,
-            seeds=sorted(nodes.cell.seed for nodes in cells),
-            settings=settings,
-        )
+    def _coordinates(self, cells: list[CellNodes]) -> Coordinates:
+        return cells[0].cell.entry(self._suite, sorted(nodes.cell.seed for nodes in cells))
 
     def _synthetic(self, cells: list[CellNodes]) -> SyntheticRecord | None:
         """Sum the counts of an entry's generation stages."""
@@ -206,15 +175,13 @@ class FinishedRun:
             return list(first)
         return [f"seed {seed}: {note}" for seed, notes in notes_of.items() for note in notes]
 
-    def _usage(self, cells: list[CellNodes]) -> UsageRecord:
+    def _usage(self, cells: list[CellNodes]) -> Usage:
         """Sum the cost of generation, and of classification by language models; resumed or not."""
         stages = [
             node for nodes in cells for node in (nodes.samples, nodes.train) if node is not None
         ]
         usages = [self._value(node)["usage"] for node in stages if "usage" in self._value(node)]
-        return UsageRecord(
-            **{name: sum(usage[name] for usage in usages) for name in UsageRecord.model_fields}
-        )
+        return sum((Usage(**usage) for usage in usages), Usage())
 
     def _ancestors(self, cells: list[CellNodes]) -> set[str]:
         """Return all stages that an entry depends on."""

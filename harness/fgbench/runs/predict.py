@@ -1,4 +1,4 @@
-"""Classify new inputs with the model of a finished run, calibrated as its entry is."""
+"""Classify new inputs with the model and the calibrator of an entry of a finished run."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 class Predictor:
-    """The trained classifier and the fitted calibrator of one entry and seed.
+    """The trained classifier and the fitted calibrator of a leaderboard entry and seed.
 
-    `label_names` holds the K classes; `entry` is the line of the board that it belongs to.
+    `label_names` has the names of the K classes; `entry` is the leaderboard entry.
     """
 
     def __init__(self, entry: Entry, seed: int, model: Artifact, registry: Registry) -> None:
@@ -41,40 +41,40 @@ class Predictor:
 
     @property
     def is_text(self) -> bool:
-        """Whether its inputs are texts rather than numbers."""
+        """Whether the inputs are texts rather than numbers."""
         return "numeric" not in self._classifier.needs
 
     @classmethod
     def of_run(
         cls, run: Path, cell: str, seed: int | None, store: Store, registry: Registry
     ) -> Predictor:
-        """Return the predictor of the entry whose id begins with `cell`, by default its first seed.
+        """Return the predictor of the entry whose id begins with `cell` (default: its first seed).
 
-        Raises `ConfigurationError` for an unknown entry or seed and for a classifier that keeps no
-        weights, `StoreError` where the model is no longer in the store.
+        Raises `ConfigurationError` for an unknown entry or seed and for a classifier without stored
+        weights, and `StoreError` if the model is not in the store.
         """
         entry = _entry(read_board(run), cell)
         chosen = entry.seeds[0] if seed is None else seed
         if chosen not in entry.seeds:
-            known = ", ".join(map(str, entry.seeds))
-            raise ConfigurationError(f"entry {entry.id} has no seed {chosen}: it has {known}.")
+            seeds = ", ".join(map(str, entry.seeds))
+            raise ConfigurationError(f"entry {entry.id} has no seed {chosen}. It has: {seeds}.")
         try:
             models = json.loads((run / MODELS).read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise ConfigurationError(
-                f"{run / MODELS}: it cannot be read ({error}). Run the suite again to have it."
+                f"{run / MODELS}: cannot be read ({error}). Rerun the suite to create it."
             ) from error
         key = models.get(entry.id, {}).get(str(chosen))
         if key is None:
             raise ConfigurationError(
-                f"{entry.label}: classifier {entry.classifier.name!r} keeps no weights, so it "
+                f"{entry.label}: classifier {entry.classifier.name!r} stores no weights, so it "
                 "cannot classify new inputs."
             )
         model = store.find(key)
         if model is None:
             raise StoreError(
-                f"{store.root}: the model of {entry.label} is not in this store. Name the run's "
-                "own with --store, or run the suite again."
+                f"{store.root}: the model of {entry.label} is not in this store. Select the run's "
+                "store with --store, or rerun the suite."
             )
         return cls(entry, chosen, model, registry)
 
@@ -83,22 +83,22 @@ class Predictor:
         import numpy as np
 
         outputs = frozenset(_outputs(self._calibrator.needs))
-        answer = self._classifier.predict(inputs, outputs)
-        withheld = np.full(len(answer.logits), -1, dtype=np.int64)
+        computed = self._classifier.predict(inputs, outputs)
+        withheld_labels = np.full(len(computed.logits), -1, dtype=np.int64)
         predictions = Predictions(
-            answer.logits,
-            withheld,
-            features=answer.features,
-            stochastic_logits=answer.stochastic_logits,
+            computed.logits,
+            withheld_labels,
+            features=computed.features,
+            stochastic_logits=computed.stochastic_logits,
         )
         calibrated: Predictions = self._calibrator.transform(predictions)
         return calibrated.probabilities()
 
 
 def parse_inputs(lines: Sequence[str], *, is_text: bool, first_line: int) -> Inputs:
-    """Return lines as inputs: texts, or numbers with commas between them.
+    """Convert lines to inputs: texts, or comma-separated numbers.
 
-    Raises `ConfigurationError` with the line for what is no number.
+    Raises `ConfigurationError` that names the line if it is malformed.
     """
     if is_text:
         return list(lines)
@@ -110,25 +110,28 @@ def parse_inputs(lines: Sequence[str], *, is_text: bool, first_line: int) -> Inp
             rows.append([float(item) for item in line.split(",")])
         except ValueError:
             raise ConfigurationError(
-                f"standard input, line {number}: {line!r} is not numbers with commas between them."
+                f"standard input, line {number}: {line!r} is not a list of comma-separated numbers."
             ) from None
         if len(rows[-1]) != len(rows[0]):
             raise ConfigurationError(
-                f"standard input, line {number}: {len(rows[-1])} numbers, the lines before it "
-                f"have {len(rows[0])}."
+                f"standard input, line {number}: {len(rows[-1])} numbers, expected {len(rows[0])} "
+                "as in the lines before."
             )
     return np.array(rows, dtype=np.float64)
 
 
 def _entry(board: Leaderboard, cell: str) -> Entry:
-    found = [entry for entry in board.entries if entry.id.startswith(cell)]
-    if len(found) == 1:
-        return found[0]
-    shown = "; ".join(f"{entry.id} ({entry.label})" for entry in (found or board.entries)[:4])
-    problem = "is the beginning of several ids" if found else "is no entry"
+    matches = [entry for entry in board.entries if entry.id.startswith(cell)]
+    if len(matches) == 1:
+        return matches[0]
+    examples = "; ".join(f"{entry.id} ({entry.label})" for entry in (matches or board.entries)[:4])
+    problem = (
+        "matches several entries of this run, such as"
+        if matches
+        else "matches no entry of this run, which has"
+    )
     raise ConfigurationError(
-        f"{cell!r} {problem} of this run. There are, for instance: {shown}. "
-        "`fgbench leaderboard show RUN --json` has all ids."
+        f"{cell!r} {problem} {examples}. `fgbench leaderboard show RUN --json` lists all ids."
     )
 
 

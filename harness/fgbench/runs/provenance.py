@@ -1,4 +1,4 @@
-"""With what, where and when results were made."""
+"""Provenance of results: versions, platform, commit and start time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "transformers", "vllm", 
 
 
 def provenance(started: str) -> Provenance:
-    """Return the provenance of results that are made here and now."""
+    """Return the provenance of results of this process; `started` is the time of their start."""
     commit, dirty = _git()
     return Provenance(
         fgbench=__version__,
@@ -29,36 +29,39 @@ def provenance(started: str) -> Provenance:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in _PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 @lru_cache(maxsize=1)
 def _git() -> tuple[str | None, bool | None]:
-    """Return commit and dirtiness of the checkout that fgbench runs from, if it runs from one."""
-    here = Path(__file__).resolve().parent
-    if not any((folder / ".git").exists() for folder in here.parents):
+    """Return the commit of the checkout that fgbench runs from, and whether it is modified.
+
+    Both are None if fgbench does not run from a checkout.
+    """
+    folder = Path(__file__).resolve().parent
+    if not any((parent / ".git").exists() for parent in folder.parents):
         return None, None
     try:
-        # An installation inside somebody's repository is not a checkout of fgbench.
-        _ask_git(here, "ls-files", "--error-unmatch", Path(__file__).name)
-        commit = _ask_git(here, "rev-parse", "HEAD")
-        return commit, bool(_ask_git(here, "status", "--porcelain", "--untracked-files=no"))
+        # fgbench may be installed inside another repository, which does not track this file.
+        _run_git(folder, "ls-files", "--error-unmatch", Path(__file__).name)
+        commit = _run_git(folder, "rev-parse", "HEAD")
+        return commit, bool(_run_git(folder, "status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.SubprocessError):
         return None, None
 
 
-def _ask_git(folder: Path, *arguments: str) -> str:
-    answer = subprocess.run(
+def _run_git(folder: Path, *arguments: str) -> str:
+    process = subprocess.run(
         ["git", "-C", str(folder), *arguments],
         capture_output=True,
         text=True,
         check=True,
         timeout=10,
     )
-    return answer.stdout.strip()
+    return process.stdout.strip()

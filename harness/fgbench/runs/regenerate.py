@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgbench.compare.compare import BoardComparison, compare_boards
 from fgbench.compare.drift import drifts
+from fgbench.coordinates import AXES, TREATMENT
 from fgbench.digests import canonical_json, digest
 from fgbench.errors import ConfigurationError
 from fgbench.leaderboard.build import assemble
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from fgbench.cards import DataFolder
     from fgbench.engine.events import Listener
-    from fgbench.leaderboard.models import Entry, Leaderboard, PartRecord
+    from fgbench.leaderboard.models import Entry, Leaderboard
     from fgbench.plugins.registry import Registry
     from fgbench.runs.execution import Execution
 
@@ -113,26 +114,17 @@ def suite_of(entries: Sequence[Entry]) -> Suite:
     Raises `ConfigurationError` for entries that no suite can be told of.
     """
     first = entries[0]
-    generators = {canonical_json(_table(e.generator)): _table(e.generator)
-                  for e in entries if e.generator is not None}  # fmt: skip
     values: dict[str, Any] = {
         "name": f"{first.dataset.name}-again".replace("/", "-"),
-        "datasets": [_table(first.dataset)],
-        "classifiers": [_table(first.classifier)],
-        "losses": [_table(first.loss)],
-        "generators": list(generators.values()),
-        "calibrators": _distinct_tables(entry.calibrator for entry in entries),
         "metrics": sorted({name for e in entries for name in {**e.metrics, **e.undefined}}),
-        "arms": sorted({entry.arm for entry in entries}),
-        "seeds": sorted(first.seeds),
-        "protocol": first.protocol,
         "replicates": first.statistics.replicates,
+        **{axis.suite: _values(entries, name) for name, axis in AXES.items()},
         **first.settings,
     }
     if first.arm in GENERATING_ARMS:
         chosen = {name: getattr(first, name) for name in ("threshold", "selector", "alpha")}
         values |= {key: value for key, value in chosen.items() if value is not None}
-        values["bins"] = [first.bins]
+    values = {key: value for key, value in values.items() if value != []}
     return Suite.build(values, where=f"entry {first.id} ({first.label})")
 
 
@@ -168,14 +160,9 @@ def _of_one_setting(entries: Sequence[Entry]) -> list[list[Entry]]:
     """Return the entries in groups that one suite each makes, and no other entry with them."""
     settings: dict[str, dict[str, list[Entry]]] = {}
     for entry in entries:
-        value = entry.model_dump(
-            mode="json",
-            include={
-                "dataset", "classifier", "loss", "generator", "bins", "threshold", "selector",
-                "alpha", "protocol", "seeds", "settings", "statistics",
-            },
-        )  # fmt: skip
-        value["metrics"] = sorted({**entry.metrics, **entry.undefined})
+        metrics = sorted({**entry.metrics, **entry.undefined})
+        statistics = entry.statistics.model_dump_json()
+        value = [entry.without(*TREATMENT, "published"), statistics, metrics]
         settings.setdefault(canonical_json(value), {}).setdefault(entry.arm, []).append(entry)
     groups: list[list[Entry]] = []
     for arms in settings.values():
@@ -187,13 +174,17 @@ def _of_one_setting(entries: Sequence[Entry]) -> list[list[Entry]]:
     return groups
 
 
-def _table(part: PartRecord) -> dict[str, Any]:
-    return {"name": part.name, **part.params}
-
-
-def _distinct_tables(parts: Iterable[PartRecord]) -> list[dict[str, Any]]:
-    tables = {canonical_json(_table(part)): _table(part) for part in parts}
-    return list(tables.values())
+def _values(entries: Sequence[Entry], name: str) -> Any:
+    """Return the value or the values that entries have on an axis, as a suite has them."""
+    if not AXES[name].spans:
+        return getattr(entries[0], name)
+    if name == "seeds":
+        return sorted(entries[0].seeds)
+    values = [getattr(entry, name) for entry in entries if getattr(entry, name) is not None]
+    if not AXES[name].is_part:
+        return sorted(set(values))
+    tables = [{"name": part.name, **part.params} for part in values]
+    return list({canonical_json(table): table for table in tables}.values())
 
 
 def _distinct(boards: Sequence[Leaderboard]) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: write to a temporary name, fsync, rename."""
+"""Atomic file writes: write to a temporary file, fsync, rename."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fgbench.errors import StoreError
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Put `content` at `path` so that a reader, or a crash, sees the old file or the new one.
+    """Write `content` to `path`; after a crash, the file has either the old or the new content.
 
-    Raises `StoreError` when the file cannot be written (no space, no permission).
+    Raises `StoreError` if the file cannot be written (no space, no permission).
     """
     with open_atomically(path) as stream:
         stream.write(content.encode("utf-8") if isinstance(content, str) else content)
@@ -23,9 +23,9 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 @contextlib.contextmanager
 def open_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Give a file to write that takes the place of `path` when all is well, and else disappears.
+    """Open a temporary file that replaces `path` on success and is deleted on failure.
 
-    Raises `StoreError` when the file cannot be written (no space, no permission).
+    Raises `StoreError` if the file cannot be written (no space, no permission).
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
@@ -46,7 +46,7 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Write a file and wait until it is on the disk."""
+    """Write a file and wait until it is on disk."""
     with path.open("wb") as stream:
         stream.write(data)
         stream.flush()
@@ -54,13 +54,13 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Wait until a file that somebody else has written is on the disk."""
+    """Wait until a file written by another library is on disk."""
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in `folder` are on the disk, where the system can say so."""
+    """Wait until the directory entries of `folder` are on disk, on systems that support it."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -71,17 +71,17 @@ def sync_folder(folder: Path) -> None:
 
 
 def cannot_write(path: Path, error: OSError) -> StoreError:
-    """Return the error for a write that the system refused."""
+    """Return the error for a failed write."""
     reason = error.strerror or str(error)
     return StoreError(
-        f"{path} cannot be written: {reason}. Free space or choose another folder; what has "
-        "finished is kept, and the same command goes on from there."
+        f"{path} cannot be written: {reason}. Free some space or choose another folder, then rerun "
+        "to resume; completed work is kept."
     )
 
 
 def cannot_read(path: Path, error: OSError) -> StoreError:
-    """Return the error for a read that the system refused."""
+    """Return the error for a failed read."""
     reason = error.strerror or str(error)
     return StoreError(
-        f"{path} cannot be read: {reason}. Mend that or choose another folder; nothing was changed."
+        f"{path} cannot be read: {reason}. Fix this or choose another folder. Nothing was modified."
     )

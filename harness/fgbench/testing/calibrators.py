@@ -32,8 +32,9 @@ def check_calibrator(calibrator: Calibrator) -> None:
     It is fitted on synthetic overconfident predictions of two and of three classes (one of these
     if it needs "binary" or "multiclass"), with features and stochastic logits if it needs them. The
     checks: finite logits of the same rows, also for −∞ and very large logits; the same predicted
-    class if it declares `preserves_accuracy`; the same result from a second calibrator; no effect
-    of the order of rows or of test labels; unchanged input predictions. Raises `PluginError`.
+    class if it declares `preserves_accuracy`, the same logits if it declares `is_identity`; the
+    same result from a second calibrator; no effect of the order of rows or of test labels;
+    unchanged input predictions. Raises `PluginError`.
     """
     check_part(calibrator, Calibrator)
     for n_classes in class_counts(calibrator.needs):
@@ -53,6 +54,8 @@ def _check(calibrator: Calibrator, n_classes: int) -> None:
         again = _calibrate(calibrator, twin(calibrator), held_out, test)
     if not near(logits, again, _TOLERANCE):
         fail(calibrator, "a second one, fitted on the same predictions, returns other logits")
+    if calibrator.is_identity and not near(logits, test.logits, _TOLERANCE):
+        fail(calibrator, "declares is_identity but changed the logits")
 
     if not near(_transform(calibrator, fitted, test), logits, _TOLERANCE):
         fail(calibrator, "transform uses the labels of the predictions that it calibrates")

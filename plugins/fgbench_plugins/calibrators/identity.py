@@ -8,6 +8,7 @@ from fgbench import Calibrator, Predictions
 class Identity(Calibrator):
     """Returns the predictions unchanged."""
 
+    is_identity = True
     preserves_accuracy = True
     learns = False
 

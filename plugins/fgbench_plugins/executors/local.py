@@ -1,4 +1,4 @@
-"""Stages on this machine: in this process, or in several of their own."""
+"""Run stages on this machine, in this process or in several others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fgbench import Executor, WorkerSetup, release_resident, run_stage
 
 
 class LocalExecutor(Executor):
-    """`jobs` processes; with one, everything runs in the process that asks."""
+    """`jobs` processes; with one, stages run in the calling process."""
 
     jobs: Annotated[int, Field(ge=1, le=1024)] = 1
 
@@ -30,7 +30,7 @@ class LocalExecutor(Executor):
 
     @property
     def slots(self) -> int:
-        # One more than there are workers keeps each of them busy while results are read.
+        # One more than the number of workers keeps them busy while results are read.
         return 1 if self._pool is None else self.jobs + 1
 
     def submit(self, stage: str) -> Future[str]:
@@ -51,7 +51,7 @@ class LocalExecutor(Executor):
             release_resident()
             return
         if cancel:
-            # What is half done lands nowhere: artefacts appear whole or not at all.
+            # Nothing is left half-written: artifacts are stored whole or not at all.
             for process in list((self._pool._processes or {}).values()):
                 process.terminate()
         self._pool.shutdown(wait=True, cancel_futures=cancel)
@@ -66,17 +66,17 @@ class LocalExecutor(Executor):
 
 @contextmanager
 def _interrupt_held_back() -> Iterator[None]:
-    """Start workers with Ctrl-C held back from this thread: they inherit that, for good.
+    """Block Ctrl-C in this thread while workers start; they inherit the blocked signal.
 
-    A worker that is still importing cannot ignore it yet, and would end with a traceback. Here
-    another thread may still take it.
+    A worker that is still importing cannot ignore it yet and would end with a traceback. Other
+    threads of this process still receive it.
     """
     if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
         return
-    multiprocessing.resource_tracker.ensure_running()  # its start lets Ctrl-C through again
+    multiprocessing.resource_tracker.ensure_running()  # starting it unblocks Ctrl-C
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    try:  # what blocks may itself be interrupted once it has: it is undone all the same
+    try:  # undone even if the blocking call itself is interrupted
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         yield
     finally:
@@ -84,7 +84,7 @@ def _interrupt_held_back() -> Iterator[None]:
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C and standard output to the parent, and end with it, however it ends."""
+    """Leave Ctrl-C and standard output to the parent, and exit when it does, for any reason."""
     sys.stdout = sys.stderr
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

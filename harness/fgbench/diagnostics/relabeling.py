@@ -39,7 +39,7 @@ def relabeling_agreement(samples: Iterable[RunSample]) -> RelabelingRecord:
         relabeled.append(_Relabeled(sample.bin, sample.source.label, sample.relabeled, baseline))
     if not relabeled:
         names = ("share", "baseline_share", "kappa")
-        undefined = dict.fromkeys(names, "no candidate was relabelled")
+        undefined = dict.fromkeys(names, "no candidate was relabeled")
         return RelabelingRecord(n=0, unreadable=unreadable, undefined=undefined)
     pairs = [(item, item.baseline) for item in relabeled if item.baseline is not None]
     undefined = {}
