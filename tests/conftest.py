@@ -1,4 +1,4 @@
-"""Fixtures that every test shares: folders of its own, and the command line as a user has it."""
+"""Fixtures that every test shares: separate folders, and the command line as a process."""
 
 import os
 import subprocess

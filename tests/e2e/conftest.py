@@ -1,4 +1,4 @@
-"""The browser, and pages that are opened in it and watched."""
+"""The browser, and pages that are opened in it and monitored."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def quick_page(tmp_path_factory):
 
 @pytest.fixture
 def visit(browser):
-    """Open pages; at the end of the test, hold that they said nothing and asked for nothing."""
+    """Open pages; at the end, assert that they logged nothing and requested nothing."""
     visits = []
 
     def open_page(file, **options):

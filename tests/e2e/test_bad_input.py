@@ -1,4 +1,4 @@
-"""Bad input: one sentence on standard error, exit 2, nothing lost."""
+"""Bad input: one error on standard error, exit code 2, and nothing is lost."""
 
 import json
 import resource

@@ -1,4 +1,4 @@
-"""Kill a run at random instants, resume it, and compare it with one that was left alone."""
+"""Kill a run at random instants, resume it, and compare it with an undisturbed run."""
 
 import os
 import random
@@ -36,7 +36,7 @@ def started(folder, jobs, **options):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """Run once without a disturbance; return its board and how long it took."""
+    """Run once undisturbed; return its board and how long it took."""
     folder = tmp_path_factory.mktemp("undisturbed")
     began = time.monotonic()
     assert started(folder, 1).wait() == 0
@@ -99,7 +99,7 @@ def test_ctrl_c_exits_130_and_run_resumes(tmp_path, undisturbed):
 
 
 def test_ctrl_c_during_worker_start_shows_no_traceback(tmp_path):
-    """They get it too, from the terminal, before they could say that they ignore it."""
+    """The terminal also interrupts workers that have not yet installed their signal handler."""
     (tmp_path / "sitecustomize.py").write_text(
         "import signal, sys, time\n"
         "if '--multiprocessing-fork' in sys.orig_argv:\n"

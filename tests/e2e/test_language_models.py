@@ -46,7 +46,7 @@ def folder(tmp_path):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run that nothing disturbed: its folder and the number of its requests."""
+    """An undisturbed run: its folder and the number of its requests."""
     place = tmp_path_factory.mktemp("whole")
     subprocess.run([*ENTRY, *map(str, arguments(place))], check=True, capture_output=True)
     asked = sent(place)
@@ -64,7 +64,7 @@ def test_plan_reports_expected_cost(fgbench, folder):
     value = json.loads(fgbench(*plan).stdout)
     (usage,) = value["expected_usage"].values()
     first, most = usage["first_round"], usage["at_most"]
-    # Each source is written for by the one generator, and what is written labelled by the other.
+    # One generator writes for each source, and the other labels what it wrote.
     assert first["requests"] == 2 * value["generation_requests"]["at_most"] > 0
     assert first["cost_usd"] == pytest.approx(first["requests"] * 0.002)
     assert most["prompt_tokens"] == 8 * first["prompt_tokens"] == 80 * first["requests"]
@@ -207,7 +207,7 @@ def test_transient_failure_is_retried_on_rerun(whole, folder, fgbench, tmp_path)
 
 
 def test_other_generator_can_relabel(whole, folder, fgbench):
-    """The one that labels is asked, prepared and known by its content, not by where it logs."""
+    """The relabeler is prepared, asked, and identified by its content, not by its log path."""
     place, split = whole[0], folder("split")
     relabeler = f'"probe-chat:log={split / "labels"}"'
     fgbench(*arguments(split, relabeler=relabeler))

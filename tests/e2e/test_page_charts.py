@@ -1,4 +1,4 @@
-"""The charts of a page in a real browser: what they draw is what the board says."""
+"""The charts of a page in a real browser: they draw what the board holds."""
 
 import json
 import re

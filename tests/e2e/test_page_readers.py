@@ -1,4 +1,4 @@
-"""A page for all its readers: light and dark, by axe, narrow, on paper, without scripts."""
+"""Pages in light and dark, checked by axe, on narrow screens, printed, and without scripts."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""What a page is safe from: markup and formulas in every field, and scripts of others."""
+"""Pages are safe from markup and formulas in every field, and from foreign scripts."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What the tests of real engines share; they run in an environment of their own, `engine`."""
+"""Fixtures of the tests of real engines, which run in the tox environment `engine`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items):
         if here in item.path.parents:
             if find_spec("vllm") is None:
                 item.add_marker(pytest.mark.skip(reason=_reason()))
-            # What vLLM's own libraries warn of is not ours to mend.
+            # Warnings from vLLM's own libraries are not ours to fix.
             item.add_marker(pytest.mark.filterwarnings("default"))
 
 

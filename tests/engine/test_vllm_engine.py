@@ -59,7 +59,7 @@ def test_answer_depends_only_on_its_request(model):
 
 
 def test_chunked_prompt_is_sampled_with_its_own_seed(model):
-    # More tokens than go through the model in one step: prompts must not be cut in pieces.
+    # More tokens than go through the model in one step: prompts must not be chunked.
     requests = [
         chat(f"{n} " + "order " * 300, draw=n, temperature=1, max_tokens=4) for n in range(40)
     ]
@@ -150,7 +150,7 @@ def test_unloadable_model_is_one_error(tiny):
 
 
 def test_unloading_frees_memory_and_restores_torch(tiny):
-    """What comes after it in this process, a classifier's training, must not notice."""
+    """Training a classifier afterwards in the same process must work as before."""
     import torch
 
     from fgbench_plugins.losses.cross_entropy import CrossEntropy

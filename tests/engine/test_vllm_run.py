@@ -15,7 +15,7 @@ from support.engine_servers import serving
 from support.tiny_bert import save_tiny
 
 DATA = "known-posterior:train=40,validation=40,test=30"
-# Texts are noise; a schema makes replies of them that can be read, and labels that can be right.
+# The texts are noise; a schema makes replies that can be parsed, and labels that can be right.
 ASKED = "structured=true,max_tokens=120,texts=1,temperature=1"
 OPTIONS = ["--seed", "0", "--bins", "10", "--arm", "synthesis+", "--replicates", "20", "--json"]
 KEY = "canary-3f9d1c"
@@ -30,7 +30,7 @@ def synthetic(folder):
 
 def check(done, folder):
     """Check what every run must show, and return its board."""
-    board = json.loads(done.stdout)  # nothing else may stand there, whatever libraries print
+    board = json.loads(done.stdout)  # whatever libraries print
     assert "Traceback" not in done.stderr and "WARNING" not in done.stderr
     assert len(done.stderr.splitlines()) < 25
     rows = synthetic(folder)
@@ -76,7 +76,7 @@ def server(tiny, tmp_path_factory):
         *("--dtype", "float32", "--max-model-len", "4096", "--enforce-eager"),
         *("--block-size", "32", "--distributed-executor-backend", "uni"),
         *("--gpu-memory-utilization", "0.4"),
-        # In pieces, prompts with a seed end this engine on a CPU.
+        # Chunked prompts with a seed crash this engine on a CPU.
         *("--no-enable-chunked-prefill", "--max-num-batched-tokens", "8192"),
         *("--structured-outputs-config.disable_any_whitespace", "true"),
         *("--structured-outputs-config.backend", "xgrammar"),

@@ -40,7 +40,7 @@ def test_concurrent_builds_lose_no_entry(tmp_path):
     ]
     for process in processes:
         assert process.stdout.readline() == "ready\n"
-    for process in processes:  # both start when both are there
+    for process in processes:  # both start at the same time
         process.stdin.write("\n")
         process.stdin.flush()
     for process in processes:

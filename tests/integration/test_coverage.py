@@ -1,4 +1,4 @@
-"""How often intervals hold the truth and tests cry wolf, by simulation."""
+"""Coverage of intervals and false positives of paired tests, by simulation."""
 
 import numpy as np
 import pytest

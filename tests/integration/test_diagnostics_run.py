@@ -1,4 +1,4 @@
-"""A run's diagnostics: there for every set of synthetic inputs, or with the reason why not."""
+"""A run's diagnostics: every set of synthetic inputs has them, or the reason why not."""
 
 import importlib.util
 import json

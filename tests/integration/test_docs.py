@@ -1,4 +1,4 @@
-"""The documentation is true: its plugins run, its links lead somewhere."""
+"""The documentation: its plugins run, its links resolve."""
 
 import json
 import os

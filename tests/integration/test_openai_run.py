@@ -1,4 +1,4 @@
-"""Whole runs over an OpenAI-compatible server: faults, kills, and a key that nobody may see."""
+"""Whole runs over an OpenAI-compatible server: faults, kills, and a key that must not leak."""
 
 import json
 import os
@@ -167,14 +167,14 @@ def stored(folder):
 
 
 class TestKey:
-    """A server that tells everybody the key it was sent, and a run that keeps it all the same."""
+    """The server repeats the key that it was sent everywhere; the run must not leak it."""
 
     @pytest.fixture
     def environment(self):
         return os.environ | {"CANARY_KEY": CANARY, "OPENAI_LOG": "debug"}
 
     def everything(self, place, *answers):
-        """Return what a run wrote anywhere, and what was seen of it."""
+        """Return everything a run wrote or printed."""
         texts = [answer.stdout + answer.stderr for answer in answers]
         files = [path for path in place.rglob("*") if path.is_file()]
         return "\n".join(texts + [path.read_bytes().decode("latin-1") for path in files])

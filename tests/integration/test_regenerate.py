@@ -1,4 +1,4 @@
-"""`fgbench leaderboard regenerate`: entries made anew, compared, and their drift explained."""
+"""`fgbench leaderboard regenerate`: entries are reproduced, compared, and their drift explained."""
 
 import json
 import shutil
@@ -80,7 +80,7 @@ def changed(run, change):
 
 
 def test_difference_within_interval_is_noise_and_beyond_is_drift(place, capsys):
-    """The old board is changed as an older version of everything would have made it."""
+    """The old board is edited to look like one of older versions."""
     folder, run = place
 
     def older(entry):

@@ -1,4 +1,4 @@
-"""The door is open: a third party's distribution, installed for real and used from outside."""
+"""A third party's distribution, installed and used like any other."""
 
 import json
 import os

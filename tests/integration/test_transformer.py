@@ -155,7 +155,7 @@ def test_training_is_deterministic_per_seed(tiny):
 
 
 def test_initial_weights_are_equal_for_every_arm(tiny):
-    """With a learning rate of next to nothing, what a seed starts from is what it ends with."""
+    """With a negligible learning rate, the final weights are the initial ones."""
     arms = [
         logits(fit(classifier(tiny, learning_rate=1e-12), training_set(n, seed=n), seed=5))
         for n in (20, 70)

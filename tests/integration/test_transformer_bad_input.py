@@ -1,4 +1,4 @@
-"""What transformer classifiers make of bad input: texts, data, numbers, folders, memory."""
+"""Transformer classifiers on bad input: texts, data, parameters, model folders, memory."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_truncated_weights_are_one_error(tmp_path, kept):
 
 
 def test_pickled_weights_are_refused(tmp_path):
-    """A pickle runs code: one beside no safetensors is as good as none."""
+    """Pickles run code, so a folder with only pickled weights counts as one without weights."""
     save_tiny(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps(Bomb(tmp_path / "exploded")))

@@ -29,7 +29,7 @@ def texts(tmp_path):
 
 
 def test_transformer_cells_with_several_jobs_give_same_board(tmp_path, texts, tiny):
-    """Of all cores the trainings take turns; with a thread each they run side by side."""
+    """Trainings on all cores take turns; those with one thread run side by side."""
     hf = {"name": "hf", "model": str(tiny), "steps": 6, "passes": 2, "device": "cpu"}
     folders = []
     for jobs in (1, 2):

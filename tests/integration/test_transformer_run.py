@@ -84,7 +84,7 @@ def test_failing_training_leaves_other_cells(tmp_path):
 
 @pytest.mark.slow
 def test_transformer_run_with_several_jobs_gives_same_board(tmp_path):
-    """Of all cores and of one, bit by bit: sums depend on the threads, not on the processes."""
+    """With all cores and with one: results depend on threads per process, not on processes."""
     folders = [
         fgbench.run(
             out=tmp_path / f"runs-{jobs}",

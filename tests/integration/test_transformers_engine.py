@@ -1,4 +1,4 @@
-"""The generator `hf` and its engine, on a tiny Llama with random weights that is made here."""
+"""The generator `hf` and its engine, on a tiny Llama with random weights."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def model(tiny):
 
 @pytest.fixture(scope="module")
 def by_hand(tiny):
-    """The same model and tokenizer, without this project's code."""
+    """The same model and tokenizer, loaded by transformers alone."""
     return (
         transformers.AutoModelForCausalLM.from_pretrained(tiny).eval(),
         transformers.AutoTokenizer.from_pretrained(tiny),

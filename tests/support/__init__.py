@@ -1,1 +1,1 @@
-"""Helpers that several tests share: servers, models, boards and run folders made for a test."""
+"""Helpers that several tests share: servers, models, boards, run folders and probe parts."""

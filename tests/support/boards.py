@@ -1,4 +1,4 @@
-"""A small run folder, made without the loop: predictions of known miscalibration, and a board."""
+"""Small run folders, built without running the loop: miscalibrated predictions and a board."""
 
 import json
 from functools import cache

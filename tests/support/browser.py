@@ -1,4 +1,4 @@
-"""A real browser for the tests of pages: Chromium, driven by Playwright, with no network to use."""
+"""A browser for the tests of pages: Chromium, driven by Playwright, without network access."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ _QUIET = (
 
 @contextmanager
 def chromium():
-    """Give a browser, or skip the test where there is none.
+    """Yield a browser, or skip the test if none is installed.
 
     FGBENCH_TEST_BROWSER names one that must be there; else `chromium` on the path is taken.
     """
@@ -33,7 +33,7 @@ def chromium():
 
 
 class Visit:
-    """A page that is open, and all that it said and asked for."""
+    """An open page, with all that it logged and requested."""
 
     def __init__(self, browser, file, *, address="", **context):
         self.context = browser.new_context(
@@ -85,7 +85,7 @@ class Visit:
         self.page.keyboard.press("Escape")
 
     def descriptions(self, place):
-        """Bring a place into sight; return what a screen reader says of its charts."""
+        """Scroll a section into view; return the accessible descriptions of its charts."""
         self.page.locator(f"#{place} h3").scroll_into_view_if_needed()
         self.page.locator(f"#{place} figure").first.wait_for()
         self.page.locator(f"#{place} h3").scroll_into_view_if_needed()  # what is above has grown

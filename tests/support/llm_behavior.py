@@ -7,11 +7,11 @@ RETRIED_FAULTS = (
     "hang", "stall", "reset", "close", "truncated", "bad-json", "html", "empty-choices",
     "null-content",
 )  # fmt: skip
-"""Faults after which the same request is worth another try."""
+"""Faults after which a client should retry the request."""
 HARMLESS_FAULTS = ("slow", "no-usage", "duplicate-id", "fewer-choices")
 """Faults that come with an answer."""
 FINAL_FAULTS = ("too-long", "content-filter", "filtered", "refusal", "400")
-"""Faults that the same request meets again."""
+"""Faults that a retry would meet again."""
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Behavior:
     script: list = field(default_factory=list)
     """Faults of the next chat requests, in order of arrival; None for a good answer."""
     always: str | None = None
-    """The fault of every request behind the script's."""
+    """The fault of every request after those of `script`."""
     rates: dict = field(default_factory=dict)
     """Fault → share of the requests that meet it, decided by the hash of request and attempt."""
     faulty_attempts: int = 1
@@ -31,7 +31,7 @@ class Behavior:
     retry_after: float = 0.2
     """Seconds, for the faults that end in -after; whole seconds for 429-date."""
     stall: float = 30.0
-    """Seconds for which `hang` and `stall` keep silent."""
+    """Seconds that `hang` and `stall` wait."""
     slow: float = 0.5
     """Seconds that `slow` adds."""
     ignore_n: bool = False
@@ -46,7 +46,7 @@ class Behavior:
     unknown: tuple = ()
     """Fields of a request that are refused as unknown (422)."""
     api_key: str | None = None
-    """The key that is asked for; None for a server that asks for none."""
+    """The required key; None if the server requires none."""
     echo_key: bool = False
     """Whether the Authorization header is repeated in error messages, headers and answers."""
     models: tuple = ("tiny",)

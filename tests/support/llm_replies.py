@@ -13,13 +13,13 @@ WORDS = _TALK.split()
 
 
 def content_key(body):
-    """Return what a request asks, without how often: the digest of model, messages and seed."""
+    """Return the digest of a request's model, messages and seed, without its `n`."""
     value = [body.get("model"), body.get("messages"), body.get("seed")]
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def reply_text(body, choice):
-    """Return an answer that is made from the hash of what is asked: a label, or a numbered list."""
+    """Return an answer derived from the hash of the request: a label, or a numbered list."""
     messages = body["messages"]
     rng = random.Random(f"{json.dumps(messages)}|{body.get('seed')}|{choice}")
     schema = (body.get("response_format") or {}).get("json_schema", {}).get("schema")
@@ -35,7 +35,7 @@ def reply_text(body, choice):
 
 
 def offered_labels(messages):
-    """Return the labels between which a prompt lets choose; none where it asks for texts."""
+    """Return the labels that a prompt offers; none if it asks for texts."""
     last = messages[-1]["content"]
     asked = re.search(r"Answer with the (name|number|letter) of the class.*", last)
     if asked is None:
@@ -45,12 +45,12 @@ def offered_labels(messages):
     named = re.findall(r'"((?:[^"\\]|\\.)+)"', asked[0])
     if not named and ":" in asked[0]:
         named = re.split(r", | or ", asked[0].partition(": ")[2].rstrip("."))
-    # Of many classes, the names stand in the system message only, each on a line of its own.
+    # With many classes, the names are only in the system message, one per line.
     return named or re.findall(r"^(?:-|\w+\.) ([^:\n]+)", messages[0]["content"], re.MULTILINE)
 
 
 def requested_reply(messages, rng):
-    """Return an answer in one of the forms that a prompt may ask for in words; None for lists."""
+    """Return an answer in the format that a prompt describes in words; None for lists."""
     last = messages[-1]["content"]
     if "Answer with a number from 0 to 100 and nothing else" in last:
         return str(rng.randint(0, 100))

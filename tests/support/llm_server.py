@@ -43,7 +43,7 @@ def _refusal(status, message, kind="invalid_request_error", code=None, param=Non
 
 
 class _Server:
-    """The work on requests, whatever the transport."""
+    """Handles requests, independent of the transport."""
 
     def __init__(self, behavior):
         self.behavior = behavior
@@ -78,7 +78,7 @@ class _Server:
         return None
 
     def check(self, body, authorization):
-        """Raise the refusal of a request that a good server refuses too."""
+        """Refuse a request that a compatible server would refuse too."""
         echo = f" (Authorization: {authorization})" if self.behavior.echo_key else ""
         wanted = self.behavior.api_key
         if wanted is not None and authorization != f"Bearer {wanted}":
@@ -159,7 +159,7 @@ class _Server:
                 raise _refusal(int(fault), f"Scripted fault {fault}{echo}.", "server_error")
 
     def completion(self, body, fault, authorization):
-        """Return the body of a good answer, or of one that is good but for `fault`."""
+        """Return the body of a good answer, changed as `fault` says."""
         behavior = self.behavior
         if behavior.ignore_format:
             body = {name: value for name, value in body.items() if name != "response_format"}

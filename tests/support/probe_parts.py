@@ -38,7 +38,7 @@ from fgbench import (
 
 
 class Probe(DatasetLoader):
-    """Texts whose length says something of their class."""
+    """Texts whose length depends on their class."""
 
     rows: int = 40
     classes: int = 2
@@ -228,7 +228,7 @@ class Halve(Calibrator):
 
 
 class Liar(Calibrator):
-    """Says that it preserves accuracy, and turns the classes around."""
+    """Declares that it preserves accuracy, but reverses the classes."""
 
     preserves_accuracy = True
 

@@ -1,4 +1,4 @@
-"""The command line as a process, and what a run leaves behind, for the tests to look at."""
+"""The command line as a process, and readers of what a run writes."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ def stage_counts(run_folder):
 
 
 def comparable(board_path):
-    """Return a board's text without what tells time: the rest must not differ.
+    """Return a board's text without timestamps and durations; the rest must be equal.
 
     The commit is left out too, for it moves when a developer commits while the tests run.
     """

@@ -101,7 +101,7 @@ NUMBERS = {
 
 
 class EveryVerdict(Generator):
-    """Answers a source's first request with candidates of every kind, later ones with nothing."""
+    """Answers a source's first request with candidates of every kind, and later ones with none."""
 
     candidates = TEXTS
 

@@ -1,4 +1,4 @@
-"""A text encoder that no hub is needed for: a two-layer BERT with random weights, made in a second.
+"""A two-layer BERT with random weights, built in a second without access to a hub.
 
 Its tokenizer knows a few words of weather and praise. Needs torch and transformers.
 """

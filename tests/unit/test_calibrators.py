@@ -229,7 +229,7 @@ def test_none_calibrator_is_identity():
 
 
 def test_platt_reaches_a_known_sigmoid():
-    """Labels drawn with P = σ(0.5 s − 1) of margins s: the map is found again."""
+    """Labels drawn with P = σ(0.5 s − 1) of margins s: the map is recovered."""
     rng = np.random.default_rng(0)
     scores = rng.uniform(-8, 8, 40_000)
     labels = (rng.random(40_000) < expit(0.5 * scores - 1)).astype(int)

@@ -1,4 +1,4 @@
-"""What every registered calibrator does: few rows, odd rows, and labels that it never sees."""
+"""Every registered calibrator: few rows, odd rows, and test labels that it must not see."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_calibration_does_not_depend_on_test_labels_or_posterior(name, n_classes
 
 
 class Cheat(Calibrator):
-    """Answers with the label or the posterior that it finds in what it is given to calibrate."""
+    """Answers with the label or the posterior if `transform` is given them."""
 
     def fit(self, held_out):
         self.held_out = held_out
@@ -188,7 +188,7 @@ def test_refit_forgets_first_fit(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_preserves_accuracy_flag_matches_behavior(name):
-    """Labels of another class than the predicted one: whoever can change the class, does."""
+    """All labels differ from the predicted class: a calibrator that can change it, does."""
     held_out = complete(overconfident(600, 3, 1.0))
     rng = np.random.default_rng(0)
     turned = softmax(held_out.logits[:, [1, 2, 0]].astype(float) * 3, axis=1)

@@ -1,4 +1,4 @@
-"""feature-clipping: the head is found again, and the limit is that of a plain search."""
+"""feature-clipping: the head is recovered, and the limit equals that of an exhaustive search."""
 
 from dataclasses import replace
 

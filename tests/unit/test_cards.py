@@ -1,4 +1,4 @@
-"""A card is read strictly; a data folder finds files, and says what to do when it does not."""
+"""Data set cards, and the data folder that finds their files or says how to get them."""
 
 from __future__ import annotations
 

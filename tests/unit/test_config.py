@@ -1,4 +1,4 @@
-"""Suites: what a TOML file may say, and what is said when it is wrong."""
+"""Suites: the keys of a TOML file, and errors that name the file and the key."""
 
 import tomllib
 

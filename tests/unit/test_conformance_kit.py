@@ -1,4 +1,4 @@
-"""The conformance kit: built-in parts pass, and each broken promise is found and said."""
+"""The conformance kit: built-in parts pass, and each violation of the contract is reported."""
 
 from dataclasses import replace
 
@@ -74,7 +74,7 @@ def test_every_metric_conforms(name):
     check_metric(built_in("metric", name))
 
 
-# What all parts promise
+# Contract of all parts
 
 
 class Sound(Calibrator):
@@ -224,7 +224,7 @@ def test_broken_data_set_is_reported(loader, problem):
 
 
 class Centroids(Classifier):
-    """A sound one: logits fall with the squared distance to the centre of a class."""
+    """A valid classifier: logits fall with the squared distance to the center of a class."""
 
     needs = frozenset({"numeric"})
 
@@ -304,7 +304,7 @@ class Forgets(SavesNothing):
 
 
 class BentHead(Centroids):
-    """Its logits are quadratic in what it gives for features."""
+    """Its logits are quadratic in its features."""
 
     provides = frozenset({"linear_head"})
 
@@ -346,7 +346,7 @@ def test_broken_classifier_is_reported(classifier, problem):
 
 
 class Repeats(Generator):
-    """A sound one, if a useless one: a training text, labelled by its length."""
+    """A valid if useless generator: a training text, labeled by its length."""
 
     needs = frozenset({"text"})
 
@@ -547,7 +547,7 @@ def test_broken_calibrator_is_reported(calibrator, problem):
 
 
 class Confidence(Metric):
-    """A sound one: the weighted mean of the probability of the true class."""
+    """A valid metric: the weighted mean of the probability of the true class."""
 
     lower_is_better = False
 

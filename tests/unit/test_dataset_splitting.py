@@ -1,4 +1,4 @@
-"""Splits are stratified, drawn by seed, and equal texts never part."""
+"""Splits are stratified, drawn by seed, and keep equal texts in one split."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_fidelity_compares_requested_and_measured_probability():
     assert accepted.slope == pytest.approx(0.5)  # .2 up for .4
     assert accepted.correlation == pytest.approx(1)
     assert accepted.unchanged_error == pytest.approx(0.1)
-    # Asked to shift by −.1 and +.1, shifted by +.1 and +.1: it does not listen.
+    # Requested shifts −.1 and +.1, achieved +.1 and +.1: no control.
     assert accepted.shift_slope == pytest.approx(0)
     assert record.candidates.n == 3
     assert record.candidates.error == pytest.approx((0.2 + 0.0 + 0.7) / 3)
@@ -101,7 +101,7 @@ def test_relabeling_agreement():
         labelled(1, 1, 0.2, number=4),
         labelled(1, 1, 0.8, number=4),
         labelled(1, None),  # asked, and not readable
-        labelled(1, None, raw=None),  # turned away before it was asked
+        labelled(1, None, raw=None),  # rejected before it was asked
     ]
     record = relabeling_agreement(rows)
     assert (record.n, record.unreadable, record.judged) == (4, 1, 4)

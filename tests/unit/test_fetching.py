@@ -1,4 +1,4 @@
-"""Fetching against a real server on the loopback that misbehaves in every usual way."""
+"""Fetching from a real server on the loopback that fails in every usual way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ngram: anchored on the source, steered to the asked probability, and repeatable."""
+"""ngram: candidates are near the source and the requested probability, and reproducible."""
 
 from __future__ import annotations
 

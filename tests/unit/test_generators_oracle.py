@@ -1,4 +1,4 @@
-"""oracle: inputs at the asked posterior, labelled by the true one."""
+"""oracle: inputs with the requested posterior, labeled by the true one."""
 
 from __future__ import annotations
 

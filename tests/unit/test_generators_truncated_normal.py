@@ -1,4 +1,4 @@
-"""truncated-normal: FITG's toy, against scipy's distribution and the labelling model."""
+"""truncated-normal: FITG's toy, against scipy's distribution and the reference model."""
 
 from __future__ import annotations
 

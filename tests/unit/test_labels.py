@@ -1,4 +1,4 @@
-"""Reading a class from a reply: the one it names, never a default."""
+"""Reading a label from a reply: the class it names, never a default."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Comparing two boards: better, worse, noise, gone, new, of other data; and every form of it."""
+"""Comparing two boards: verdicts, removed and new entries, changed data, output formats."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Merging boards: idempotent, in any order, still verifiable, never two truths in one entry."""
+"""Merging boards: idempotent, independent of order, verifiable; conflicting entries are refused."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Boards of earlier versions stay readable; newer ones are refused in a sentence."""
+"""Boards of earlier versions stay readable; those of newer versions are refused."""
 
 import json
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_version_1_board_merges_with_current_boards(tmp_path):
 
 
 def step(value):
-    """A change of the format: `arm` was called `treatment` once."""
+    """A change of the format: `arm` used to be called `treatment`."""
     entries = [{**entry, "arm": entry["treatment"]} for entry in value["entries"]]
     return {**value, "entries": entries}
 

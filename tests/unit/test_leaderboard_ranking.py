@@ -1,4 +1,4 @@
-"""Ranks: what the stored intervals and paired comparisons allow to say of an entry's place."""
+"""Rank intervals, from the stored intervals and paired comparisons."""
 
 import numpy as np
 import pytest

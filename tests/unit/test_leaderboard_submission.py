@@ -1,4 +1,4 @@
-"""What a maintainer's CI says of a contributed board."""
+"""`submit-check`: the checks of a contributed board."""
 
 import json
 

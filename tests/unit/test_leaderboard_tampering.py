@@ -1,4 +1,4 @@
-"""Whatever single thing changes on a board or in its predictions, `verify` finds and names it."""
+"""`verify` detects and names any single change of a board or of its predictions."""
 
 import copy
 import json
@@ -29,7 +29,7 @@ def run(tmp_path_factory):
 
 
 def leaves(value, path=()):
-    """Yield the path of each leaf, of each item that could go, and of each empty container."""
+    """Yield the path of each leaf and of each empty container."""
     if isinstance(value, dict | list) and value:
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
@@ -46,7 +46,7 @@ def inside(value, path):
 
 
 def another(value, draw):
-    """Return another value of a leaf, as a forger or an accident would have it."""
+    """Return another value of a leaf."""
     if value is None or value in ({}, []):
         return draw(st.sampled_from(["x", 1, {"x": 1}, ["x"], 0.5]))
     if isinstance(value, bool):

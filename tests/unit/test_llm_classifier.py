@@ -1,4 +1,4 @@
-"""A language model as classifier: what its confidence is read from, and what is missing."""
+"""A language model as classifier: its three kinds of confidence, and missing answers."""
 
 import json
 import math
@@ -35,7 +35,7 @@ TASK = ClassificationTask("a review", NAMES, ("bad", "good"), (("awful",), ("gre
 
 
 class Scripted(ChatModel):
-    """Answers each chat with what a function makes of its last message."""
+    """Answers each chat with a function of the request."""
 
     def __init__(self, reply):
         self.reply = reply
@@ -239,7 +239,7 @@ def test_contextual_calibration_without_answer_is_an_error():
         ("positive\n0.85", (0.15, 0.85)),
         ("negative 30%, positive 70%", (0.3, 0.7)),
         ("<think>perhaps 20?</think>class: positive\nconfidence: 100", (0.0, 1.0)),
-        ("class: negative\nconfidence: 20", (0.2, 0.8)),  # a forecast against its own class
+        ("class: negative\nconfidence: 20", (0.2, 0.8)),  # confidence below one half
         ("class: positive\nconfidence: 0", (1.0, 0.0)),
     ],
 )

@@ -1,4 +1,4 @@
-"""mc-dropout: the mean of the stochastic passes, whatever they are."""
+"""mc-dropout: the mean of the stochastic passes."""
 
 from __future__ import annotations
 

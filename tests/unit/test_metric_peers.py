@@ -1,4 +1,4 @@
-"""Metrics beside other people's code, where that is right and installed.
+"""Metrics against other libraries, where those are correct and installed.
 
 Known faults of the peers are kept away from, and named: torchmetrics and relplot put p = 1.0 and
 scores on an edge in another bin, netcal takes one column as P(y=1), and relplot's default mesh of
@@ -100,7 +100,7 @@ def test_equal_mass_errors_match_uncertainty_calibration(binary):
 
 
 def test_metrics_match_stored_peer_values():
-    """Their numbers for the first sample, kept for where they are not installed.
+    """The libraries' values for the first sample, for environments without them.
 
     netcal 1.4.0 (ECE, MMCE), uncertainty-calibration 0.1.4 (equal mass, debiased), relplot 1.0.3
     with a mesh of 20,001 points.

@@ -1,4 +1,4 @@
-"""OpenAIChat against a real HTTP server: answers, faults, budgets, and what a server cannot do."""
+"""OpenAIChat against a real HTTP server: answers, faults, budgets and missing features."""
 
 import asyncio
 import threading

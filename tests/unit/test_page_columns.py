@@ -1,4 +1,4 @@
-"""The columns that a page carries: what stands in them is what the board and the table say."""
+"""The columns of a board's page: they hold what the board and the table hold."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Reading texts from replies: what models say, and what they could."""
+"""Reading texts from replies: real styles of models, and arbitrary replies."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Reliability diagrams over seeds: their band beside scipy's, and how often it holds the truth."""
+"""Reliability diagrams over seeds: their band against scipy's, and its coverage."""
 
 import numpy as np
 import pytest

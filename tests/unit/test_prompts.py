@@ -1,4 +1,4 @@
-"""What language models are asked: the two stages, PromptMix, and templates of one's own."""
+"""Prompts: FITG's two stages, PromptMix, and user templates."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""References to parts, as they stand on a command line or in a suite."""
+"""References to parts, on the command line and in suites."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The registry: plugins one at a time, lazy parts, clashes and failures told."""
+"""The registry: loading plugins, lazy parts, name clashes and reported failures."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The reliability diagram: one edge convention, checked bin by bin against a naive reading."""
+"""The reliability diagram: one edge convention, checked against a naive search of the bin."""
 
 import numpy as np
 import pytest

@@ -22,7 +22,7 @@ EVIL = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'&</style>"
 
 
 class Page(HTMLParser):
-    """Collects tags, attributes and ids; refuses an element that is closed but not open."""
+    """Collects tags, attributes and ids; fails on an element that is closed but not open."""
 
     def __init__(self, text):
         super().__init__()

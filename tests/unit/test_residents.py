@@ -1,4 +1,4 @@
-"""What stays loaded between stages: who shares it, when it leaves, and that there is only one."""
+"""The cache of one warm model: which stages share it, and when it is released."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Samples: the record, its lines byte for byte, and lines that are refused."""
+"""Samples: the record, its exact lines, and lines that are refused."""
 
 import json
 from pathlib import Path

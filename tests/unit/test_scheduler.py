@@ -1,4 +1,4 @@
-"""The scheduler: whose fault a worker's death is, and which stages run beside which."""
+"""The scheduler: worker deaths, exclusive stages and affinity."""
 
 import json
 import threading

@@ -132,7 +132,7 @@ def test_processes_share_one_cap(path):
 
 
 def test_reservation_waits_for_other_process(path):
-    """What it sets aside leaves no room now, and will once it is settled."""
+    """Its reservation exhausts the budget now, but not once it is settled."""
     other = AnswerStore(path)
     _, books = answers(other, tokens=100)
     account = books.account(Price(1, 1))

@@ -1,4 +1,4 @@
-"""The store: whole or not at all, verified, shared."""
+"""The store: artifacts are complete or absent, verified and shared."""
 
 import errno
 import json
@@ -159,7 +159,7 @@ def test_corrupt_artifact_is_reported_and_rebuilt(tmp_path, damage):
 
 
 def test_artifact_appearing_during_lookup_is_kept(tmp_path, monkeypatch):
-    """Another process may rename its folder into place between any two system calls of ours."""
+    """Another process may rename its folder into place between any two of our system calls."""
     other = Store(tmp_path / "other")
     put(other)
     whole = other.folder(KEY)

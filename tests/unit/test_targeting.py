@@ -1,4 +1,4 @@
-"""Targeting: which bins are off, and what is asked for (METHODS §1)."""
+"""Targeting: which bins are miscalibrated, and which probabilities are requested (METHODS §1)."""
 
 import numpy as np
 import pytest
