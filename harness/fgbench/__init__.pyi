@@ -28,6 +28,9 @@ from .data import (
 from .digests import (
     seed_for as seed_for,
 )
+from .engine.events import (
+    Event as Event,
+)
 from .engine.residents import (
     release_resident as release_resident,
 )

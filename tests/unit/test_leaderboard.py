@@ -333,3 +333,16 @@ def test_verify_names_other_metric_version(run, tmp_path):
 def test_empty_board_is_valid():
     empty = Leaderboard(name="empty", created="", entries=[])
     assert parse_board(empty.to_json(), "x") == empty
+
+
+def test_frame_has_one_row_per_entry_and_metric(run):
+    folder, _ = run
+    board = read_board(folder)
+    frame = board.to_frame().set_index(["id", "metric"])
+    assert len(frame) == sum(len(entry.metrics) for entry in board.entries)
+    entry = find(board, "synthesis+")
+    row = frame.loc[(entry.id, "ece")]
+    assert (row["arm"], row["generator"]) == (entry.arm, entry.generator.name)
+    assert row["mean"] == entry.metrics["ece"].mean
+    assert (row["ci95_low"], row["ci95_high"]) == entry.metrics["ece"].ci95
+    assert row["delta"] == entry.versus_baseline["ece"].delta

@@ -14,7 +14,7 @@ import pytest
 
 from fgbench.cli import run_command
 from fgbench.errors import DataError, LeaderboardError
-from fgbench.report import results, samples, write_report
+from fgbench.report import plain_tables, samples, write_report
 from fgbench.report.fidelity import MAX_DOTS, fidelity, tenth_rows
 from support.boards import make_run
 
@@ -239,7 +239,7 @@ def test_report_works_without_samples_events_or_predictions(run, tmp_path):
 
 
 def test_large_board_report_omits_plain_tables(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "MOST_ROWS", 7)
+    monkeypatch.setattr(plain_tables, "MOST_ROWS", 7)
     shutil.copytree(run, tmp_path / "run")
     page = Page(page_of(tmp_path / "run"))
     assert "too many entries for plain tables" in page.text

@@ -19,8 +19,8 @@ from fgbench._version import __version__
 from fgbench.report.columns import board_columns, packed
 from fgbench.report.fidelity import fidelity_columns
 from fgbench.report.notes import noted
+from fgbench.report.plain_tables import static_columns, static_sections
 from fgbench.report.reliability import NOTHING_STORED
-from fgbench.report.results import static_columns, static_sections
 from fgbench.report.view import CAPTION, REAL_TITLE, SYMBOLS, Names
 
 if TYPE_CHECKING:

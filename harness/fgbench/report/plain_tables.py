@@ -1,4 +1,4 @@
-"""The results of a board as plain tables: what the page has where scripts do not run."""
+"""The results of a board as plain HTML tables, for readers without scripts."""
 
 from __future__ import annotations
 
