@@ -44,7 +44,7 @@ def evil_run(tmp_path):
     (samples,) = (folder / "samples").iterdir()
     lines = [json.loads(line) for line in samples.read_text(encoding="utf-8").splitlines()]
     for line in lines:
-        line |= {"dataset": EVIL, "generator": EVIL, "design": FORMULA}
+        line |= {"dataset": EVIL, "generator": FORMULA}
     samples.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return folder
 
