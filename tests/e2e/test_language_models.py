@@ -231,7 +231,7 @@ def test_other_generator_can_relabel(whole, folder, fgbench):
     [
         ("nobody", "unknown generator 'nobody'"),
         ("probe-chat:depth=3", "no parameter 'depth'"),
-        ("probe-chat:relabeler=ngram", "has a relabeler of its own"),
+        ("probe-chat:relabeler=ngram", "it has a relabeler itself"),
         ("oracle", "needs"),
     ],
 )
