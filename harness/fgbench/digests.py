@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 _CHUNK = 1 << 20
+_SCALARS = frozenset({str, bool, int, float, type(None)})
 
 
 def canonical_json(value: Any, *, is_json: bool = False) -> str:
@@ -56,13 +58,14 @@ def _require_json(value: Any) -> None:
     if value is None or isinstance(value, str | bool | int | float):
         return
     if isinstance(value, dict):
-        for key, item in value.items():
+        for key in value:
             if not isinstance(key, str):
                 raise TypeError(f"a key of canonical JSON must be a string, not {key!r}")
+        items: Iterable[Any] = value.values()
+    elif isinstance(value, list | tuple):
+        items = value
+    else:
+        raise TypeError(f"{type(value).__name__} is not a JSON type: {value!r}")
+    for item in items:
+        if type(item) not in _SCALARS:  # spares a call for most items
             _require_json(item)
-        return
-    if isinstance(value, list | tuple):
-        for item in value:
-            _require_json(item)
-        return
-    raise TypeError(f"{type(value).__name__} is not a JSON type: {value!r}")

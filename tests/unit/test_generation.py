@@ -10,7 +10,13 @@ from fgbench import Candidate, DatasetLoader, GenerationResult, Generator, Relab
 from fgbench.data import Dataset, Split
 from fgbench.errors import PluginError
 from fgbench.loop.filling import GenerationSettings, few_shot_examples, synthesize
-from fgbench.loop.leakage import DuplicateIndex, SplitIndices, jaccard, normalize
+from fgbench.loop.leakage import (
+    DuplicateIndex,
+    ShingleOrder,
+    SplitIndices,
+    jaccard,
+    normalize,
+)
 from fgbench.loop.targeting import Source, TargetBin, Targets
 
 
@@ -245,11 +251,13 @@ def brute_force(index_texts, candidate):
     return any(len(own & shingles(text)) / len(own | shingles(text)) >= 0.8 for text in index_texts)
 
 
-def test_near_duplicates_match_brute_force():
+@pytest.mark.parametrize("shared_order", [False, True])
+def test_near_duplicates_match_brute_force(shared_order):
     rng = np.random.default_rng(0)
     words = ["alpha", "beta", "gamma", "delta", "card", "bank", "late", "refund", "my", "the"]
     texts = [" ".join(rng.choice(words, rng.integers(1, 12))) for _ in range(200)]
-    index = DuplicateIndex(texts)
+    order = ShingleOrder([*texts, "the corpus may have more texts"]) if shared_order else None
+    index = DuplicateIndex(texts, order)
     found = 0
     for text in texts:
         tokens = text.split()

@@ -11,10 +11,11 @@ from fgbench import GenerationRequest, GenerationTask, RelabelRequest, Split
 from fgbench_plugins.datasets.known_posterior import KnownPosterior
 from fgbench_plugins.generators.language_model import (
     MAX_CHARACTERS,
+    Span,
     TrigramModel,
-    Uniforms,
     detokenize,
     tokenize,
+    uniforms,
 )
 from fgbench_plugins.generators.ngram import NgramGenerator
 
@@ -76,13 +77,53 @@ def test_tokens_keep_case_spacing_and_apostrophes():
     assert len(tokenize("ab " * 100_000)) < MAX_CHARACTERS
 
 
-def test_trigram_model_reproduces_training_text():
+def scripted(*numbers):
+    """Return a uniform stream of these numbers."""
+    return iter(numbers).__next__
+
+
+def test_trigram_model_draws_what_followed_in_training():
     model = TrigramModel([tokenize("the cat sat"), tokenize("the cat ran")])
-    uniform = Uniforms(np.random.default_rng(0))
-    drawn = [model.draw([" the", " cat"], uniform) for _ in range(400)]
+    uniform = uniforms(np.random.default_rng(0))
+    drawn = [next(model.continuation(" the", " cat", uniform)) for _ in range(400)]
     assert drawn.count(" sat") + drawn.count(" ran") > 0.9 * 400
-    assert model.joins(" the", " cat", " ran")
-    assert not model.joins(" cat", " the", " ran")
+
+
+def test_backoff_follows_the_discounts():
+    """Worked by hand, from "a b c", "a b d" and "b c".
+
+    The history (a, b) occurred n = 2 times with t = 2 next tokens c and d: it is dropped with
+    probability 0.5 · 2/2 = 0.5. (b) occurred n = 3 times with t = 2, c, d, c: 0.1 · 2/3 = 0.0667.
+    Without history, all eight tokens are equally likely.
+    """
+    model = TrigramModel([[" a", " b", " c"], [" a", " b", " d"], [" b", " c"]])
+
+    def draw(first, last, *numbers):
+        return next(model.continuation(first, last, scripted(*numbers)))
+
+    assert draw(" a", " b", 0.5, 0.49) == " c"
+    assert draw(" a", " b", 0.5, 0.50) == " d"
+    assert draw(" a", " b", 0.49, 0.0667, 0.4) == " d"
+    assert draw(" a", " b", 0.49, 0.0667, 0.7) == " c"
+    assert draw(" a", " b", 0.49, 0.0666, 0.99) == " c"  # the last of a b c a b d b c
+    assert draw(" a", " b", 0.49, 0.0666, 0.13) == " b"
+    assert draw(" x", " b", 0.0667, 0.4) == " d"  # an unknown pair goes by its last token
+    assert draw(" x", " y", 0.63) == " d"  # unknown tokens go by nothing
+    assert draw(" c", "\n", 0.5, 0.0) == "\n"
+
+
+def test_resampled_span_joins_where_the_corpus_did():
+    """Worked by hand: of "a b c d e", b is replaced; x is drawn, and "x c d" occurred."""
+    model = TrigramModel([[" a", " x", " c", " d"]])
+    tokens = [" a", " b", " c", " d", " e"]
+    # (start, a) and (a) were followed by x alone: the first number keeps the history.
+    assert Span(tokens, 1, 2).resample(model, scripted(0.9, 0.0)) == [" a", " x", *tokens[2:]]
+    # After "b c" nothing of the corpus leads back: it continues to its end, far from the text's.
+    far = [" a", " b", *[" q"] * 7]
+    numbers = [0.9, 0.0] * 4
+    assert Span(far, 1, 2).resample(model, scripted(*numbers)) is None
+    # Near the end of the text, the end of the corpus is one.
+    assert Span(far[:5], 1, 2).resample(model, scripted(*numbers)) == [" a", " x", " c", " d"]
 
 
 def test_candidates_approach_requested_probability_and_vary(messages):

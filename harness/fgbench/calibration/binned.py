@@ -112,10 +112,10 @@ def swept_calibration_error(
     algorithm 1, with p = 1.
     """
     sums = sums_along(predictions, label, weights)
-    result = _weighted_gaps(sums.equal_mass(1))
+    result = _weighted_gaps(sums.in_bins(1, "mass"))
     number, going = np.arange(len(weights)), np.ones(len(weights), dtype=np.bool_)
     for bins in range(2, min(_MOST_BINS, int(sums.total.max(initial=0.0))) + 1):
-        found = sums.equal_mass(bins)
+        found = sums.in_bins(bins, "mass")
         going &= _ascending(found)
         if not going.any():
             break
@@ -145,9 +145,7 @@ def bins_of(
     """Return the sums in M bins of the probability of a class, or of the confidence."""
     complement = label == 0 and predictions.n_classes == 2  # whose order is that of class 1
     sums = sums_along(predictions, 1 if complement else label, weights)
-    if scheme == "width":
-        return sums.equal_width(bins, complement=complement)
-    return sums.equal_mass(bins, complement=complement)
+    return sums.in_bins(bins, scheme, complement=complement)
 
 
 def ece(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15) -> float:

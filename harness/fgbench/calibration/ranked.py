@@ -10,7 +10,7 @@ scores, in memory that does not grow.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -29,7 +29,9 @@ Weights = NDArray[Any]
 TOP_LABEL = -1
 """In place of a class: the confidence in the predicted class, and whether it is the true one."""
 
-_SHORT_ROWS, _FINE_ROWS, _GROUPS = 1 << 12, 1 << 15, 1 << 13
+_FINE_ROWS, _GROUPS = 1 << 15, 1 << 13
+_TEMPORARIES = 4
+"""Arrays as large as the weights that summing needs at a time: together they fit the cache."""
 _NEAR = 1e-10
 """Shares of the weight that are nearer than this are the same."""
 _CELLS = 1 << 17
@@ -85,6 +87,7 @@ class Sums:
     weight: Floats
     outcome: Floats
     residual: Floats
+    _bins: dict[tuple[int, str, bool], Bins] = field(default_factory=dict)
 
     @property
     def total(self) -> Floats:
@@ -95,6 +98,16 @@ class Sums:
         """Return the sums of some of the replicates."""
         parts = (self.weight, self.outcome, self.residual)
         return Sums(self.score, *(part[replicates] for part in parts))
+
+    def in_bins(
+        self, bins: int, scheme: Literal["width", "mass"], *, complement: bool = False
+    ) -> Bins:
+        """Return `equal_width` or `equal_mass`, computed once: several metrics need them."""
+        key = bins, scheme, complement
+        if key not in self._bins:
+            between = self.equal_width if scheme == "width" else self.equal_mass
+            self._bins[key] = between(bins, complement=complement)
+        return self._bins[key]
 
     def equal_width(self, bins: int, *, complement: bool = False) -> Bins:
         """Return the sums in M equal-width bins of the score, or of 1 − score and 1 − outcome."""
@@ -143,13 +156,19 @@ class Sums:
         """Return the sums between ascending places, (R, M+1) or the same (M+1,) for all."""
         parts = (self.weight, self.outcome, self.residual)
         if edges.ndim == 1:
-            found = Bins(*(np.diff(part[:, edges], axis=1) for part in parts))
+            weight, outcome, residual = (np.diff(part[:, edges], axis=1) for part in parts)
         else:
-            found = Bins(*(np.diff(np.take_along_axis(p, edges, axis=1), axis=1) for p in parts))
+            places = edges + self.weight.shape[1] * np.arange(len(self.weight))[:, None]
+            weight, outcome, residual = (_differences(part.ravel().take(places)) for part in parts)
         if not complement:
-            return found
-        weight, outcome, residual = (part[:, ::-1] for part in found)
+            return Bins(weight, outcome, residual)
+        weight, outcome, residual = (part[:, ::-1] for part in (weight, outcome, residual))
         return Bins(weight, weight - outcome, -residual)
+
+
+def _differences(rows: Floats) -> Floats:
+    """Return the differences between neighbors in each row; `numpy.diff` is slow on short rows."""
+    return rows[:, 1:] - rows[:, :-1]
 
 
 class Bins(NamedTuple):
@@ -203,21 +222,29 @@ class Ranking:
             return self._sums_of_cells(weights)
         if len(weights) > 1 and self._scores.n > _FINE_ROWS:
             return self._sums_of_groups(weights)
-        sums = np.zeros((3, len(weights), len(self._score) + 1))
-        if self._ends is None and self._scores.n <= _SHORT_ROWS:
-            inner = sums[:, :, 1:]
-            inner[0] = weights[:, self._order]
-            np.multiply(inner[0], self._outcome, out=inner[1])
-            np.multiply(inner[0], self._residual, out=inner[2])
-            np.cumsum(inner, axis=2, out=inner)
-            return Sums(self._score, *sums)
-        for replicate, columns in enumerate(self._columns(weights)):
-            for column, target in zip(columns, sums[:, replicate, 1:], strict=True):
-                if self._ends is None:
-                    np.cumsum(column, out=target)
-                else:
-                    np.take(np.cumsum(column), self._ends, out=target)
+        sums = np.empty((3, len(weights), len(self._score) + 1))
+        sums[:, :, 0] = 0.0
+        for rows in row_blocks(len(weights), _TEMPORARIES * self._scores.n):
+            for column, target in zip(self._table(weights[rows]), sums[:, rows, 1:], strict=True):
+                running = np.cumsum(column, axis=1)
+                target[...] = running if self._ends is None else running.take(self._ends, axis=1)
         return Sums(self._score, *sums)
+
+    def _table(self, weights: Weights) -> Iterator[NDArray[Any]]:
+        """Yield the weights in ascending order of scores, times 1, outcome and residual, (R, n).
+
+        The first two are integers if the weights are: their sums are exact, and several times
+        faster than those of floats.
+        """
+        weight = weights.take(self._order, axis=1)
+        counts = weight.astype(np.int64)
+        if np.array_equal(counts, weight):
+            yield counts
+            yield counts * self._outcome.astype(np.int64)
+        else:
+            yield weight
+            yield weight * self._outcome
+        yield weight * self._residual
 
     def _columns(self, weights: Weights) -> Iterator[tuple[Floats, Floats, Floats]]:
         for weight in weights:  # one by one: each fits the cache

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Weights = NDArray[Any]
 
+_TEMPORARIES = 4
+"""Arrays as large as the sums that a metric needs at a time: together they fit the cache."""
+
 
 def auroc(predictions: Predictions, weights: Weights, *, label: int) -> Floats:
     """Return the probability that what came true scores above what did not, ties counting half.
@@ -29,7 +32,7 @@ def auroc(predictions: Predictions, weights: Weights, *, label: int) -> Floats:
     """
     sums = sums_along(predictions, label, weights)
     area = np.empty(len(weights))
-    for rows in row_blocks(len(weights), len(sums.score)):
+    for rows in row_blocks(len(weights), _TEMPORARIES * len(sums.score)):
         hits = sums.outcome[rows]
         misses = sums.weight[rows] - hits
         pairs = misses[:, 1:] + misses[:, :-1]
@@ -47,12 +50,12 @@ def area_under_risk_coverage(predictions: Predictions, weights: Weights) -> Floa
     """
     sums = sums_along(predictions, TOP_LABEL, weights)
     area = np.empty(len(weights))
-    for rows in row_blocks(len(weights), len(sums.score)):
+    for rows in row_blocks(len(weights), _TEMPORARIES * len(sums.score)):
         below, right = sums.weight[rows], sums.outcome[rows]
         accepted = below[:, -1:] - below[:, :-1]
         wrong = accepted - (right[:, -1:] - right[:, :-1])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            risk = np.nan_to_num(wrong / accepted, copy=False, nan=0.0)
+        risk = wrong / (accepted + (accepted == 0.0))  # nobody accepted, nobody wrong
+        with np.errstate(invalid="ignore"):
             shares = np.einsum("rc,rc->r", np.diff(below, axis=1), risk)
             area[rows] = shares / below[:, -1]
     return area

@@ -6,6 +6,7 @@ and returns (R,). `label` is a class, whose probability is looked at, or `TOP_LA
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,8 @@ _MESH, _COARSE_MESH = 1 << 9, 1 << 7
 While bandwidths are far above its intervals, the coarse one decides."""
 _NARROWEST, _HALVINGS, _COARSE_HALVINGS = 1e-3, 10, 5
 """As in the authors' implementation: no bandwidth below 0.001, found by ten halvings of [0, 1]."""
+_STEPS = 1 << _HALVINGS
+"""All bandwidths that halving can try are multiples of 1/_STEPS."""
 _MMCE_WIDTH = 0.4
 
 
@@ -101,13 +104,19 @@ def smoothed_error(sums: Sums) -> Floats:
         mesh = np.diff(sums.residual[:, _mesh_edges(sums)], axis=1) / sums.total[:, None]
     coarse = _Smoother(mesh.reshape(len(mesh), _COARSE_MESH, -1).sum(axis=2))
     fine = _Smoother(mesh)
-    upper, lower = np.ones(len(mesh)), np.zeros(len(mesh))
+    upper, lower = np.full(len(mesh), _STEPS), np.zeros(len(mesh), dtype=np.intp)
+    result = np.full(len(mesh), np.nan)
     for turn in range(_HALVINGS):
-        middle = (upper + lower) / 2.0
+        middle = (upper + lower) // 2
         smoother = coarse if turn < _COARSE_HALVINGS else fine
-        below = (middle < _NARROWEST) | (middle < smoother.error(middle))
+        width, error = middle / _STEPS, smoother.error(middle)
+        below = (width < _NARROWEST) | (width < error)
         lower, upper = np.where(below, middle, lower), np.where(below, upper, middle)
-    return fine.error(upper)
+        if smoother is fine:
+            result = np.where(below, result, error)
+    missing = np.flatnonzero(np.isnan(result))  # the fine mesh never lowered their bandwidth
+    result[missing] = fine.error(upper[missing], missing)
+    return result
 
 
 class _Smoother:
@@ -117,14 +126,24 @@ class _Smoother:
         from scipy.fft import dct
 
         self._spectrum = dct(mesh, type=2, axis=1)
-        self._frequency = (np.pi * np.arange(mesh.shape[1])) ** 2 / 2.0
 
-    def error(self, width: Floats) -> Floats:
-        """Return ∫|r̂_σ| of each row, for a bandwidth of its own, (R,)."""
+    def error(self, bandwidths: NDArray[np.intp], rows: NDArray[np.intp] | None = None) -> Floats:
+        """Return ∫|r̂_σ| of all rows or some, for bandwidths (R,) in units of 1/`_STEPS`, (R,)."""
         from scipy.fft import idct
 
-        damped = self._spectrum * np.exp(-np.square(width)[:, None] * self._frequency)
-        return np.asarray(np.abs(idct(damped, type=2, axis=1)).sum(axis=1))
+        spectrum = self._spectrum if rows is None else self._spectrum[rows]
+        damped = _damping(spectrum.shape[1]).take(bandwidths, axis=0)
+        damped *= spectrum
+        smoothed = idct(damped, type=2, axis=1, overwrite_x=True)
+        return np.asarray(np.abs(smoothed, out=smoothed).sum(axis=1))
+
+
+@lru_cache(maxsize=2)
+def _damping(mesh: int) -> Floats:
+    """Return how a Gaussian of each bandwidth damps each frequency of a mesh, (_STEPS + 1, T)."""
+    frequency = (np.pi * np.arange(mesh)) ** 2 / 2.0
+    width = np.arange(_STEPS + 1) / _STEPS
+    return np.asarray(np.exp(-np.square(width)[:, None] * frequency))
 
 
 def _mesh_edges(sums: Sums) -> NDArray[np.intp]:

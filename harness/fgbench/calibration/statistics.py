@@ -299,9 +299,14 @@ def _over_seeds(replicates: Sequence[Floats]) -> Floats:
     seeds, count = values.shape
     if seeds == 1:
         return np.asarray(values[0])
+    return np.asarray(values.ravel().take(_seed_draws(seeds, count)).mean(axis=0))
+
+
+@lru_cache(maxsize=4)
+def _seed_draws(seeds: int, count: int) -> NDArray[np.intp]:
+    """Return the places of the drawn values in (S, R) values, flattened: (S, R)."""
     rng = np.random.default_rng(seed_for("bootstrap over seeds", seeds, count))
-    picks = rng.integers(0, seeds, size=(seeds, count))
-    return np.asarray(np.take_along_axis(values, picks, axis=0).mean(axis=0))
+    return rng.integers(0, seeds, size=(seeds, count)) * count + np.arange(count)
 
 
 def _percentile_interval(replicates: Floats) -> tuple[float, float] | None:

@@ -10,10 +10,15 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+from functools import lru_cache
+from itertools import chain
+from operator import itemgetter
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
 
 from fgbench.data import is_numeric, take_inputs
 
@@ -35,7 +40,7 @@ REPEATED = "repeats a synthetic one"
 EMPTY = "empty"
 
 _SHINGLE = 5
-_SHARED_IN_PREFIX = 12
+_SHARED_IN_PREFIX = 32
 _MAX_CHARACTERS = 20_000
 _MAX_CACHED = 100_000
 
@@ -56,7 +61,7 @@ class LeakageFilter:
         held_out = take_inputs(dataset.splits["validation"].inputs, calibration)
         self._indices = {
             NEAR_TEST: self.test,
-            NEAR_CALIBRATION: DuplicateIndex(held_out),
+            NEAR_CALIBRATION: DuplicateIndex(held_out, indices.order),
             NEAR_TRAINING: self.training,
         }
         if drop != "all":
@@ -89,14 +94,51 @@ class SplitIndices:
 
     test: DuplicateIndex
     training: DuplicateIndex
+    order: ShingleOrder | None
 
     @classmethod
     def of(cls, dataset: Dataset) -> SplitIndices:
         """Index the test and the training split of a data set."""
-        return cls(
-            DuplicateIndex(dataset.splits["test"].inputs),
-            DuplicateIndex(dataset.splits["train"].inputs),
-        )
+        splits, order = dataset.splits, None
+        if dataset.is_text:
+            corpus = chain.from_iterable(split.inputs for split in splits.values())
+            order = ShingleOrder({normalize(text) for text in corpus})
+        test, training = (DuplicateIndex(splits[name].inputs, order) for name in ("test", "train"))
+        return cls(test, training, order)
+
+
+class ShingleOrder:
+    """Orders the shingles of texts from rare to common in a corpus."""
+
+    def __init__(self, corpus: Iterable[str]) -> None:
+        """Count the shingles of normalized texts."""
+        frequencies = Counter(chain.from_iterable(map(_shingles, corpus)))
+        ascending = sorted(frequencies.items(), key=itemgetter(1, 0))
+        self._ranks = _Ranks((shingle, rank) for rank, (shingle, _) in enumerate(ascending))
+        self._last: tuple[str, Signature] | None = None
+
+    def signature(self, text: str) -> Signature:
+        """Return the shingles of a normalized text, and the rarest of them.
+
+        The last signature is cached, since a candidate is compared with several splits in a row.
+        """
+        if self._last is None or self._last[0] != text:
+            shingles = _shingles(text)
+            rarest = sorted(shingles, key=self._ranks.__getitem__)[: _prefix_length(len(shingles))]
+            self._last = text, Signature(shingles, rarest)
+        return self._last[1]
+
+
+class Signature(NamedTuple):
+    """The shingles of a text, and the prefix that any near duplicate has `_required` of."""
+
+    shingles: frozenset[str]
+    rarest: list[str]
+
+
+class _Ranks(dict[str, int]):
+    def __missing__(self, shingle: str) -> int:
+        return -1  # rarer than any in the corpus; no text of the corpus has it
 
 
 class DuplicateIndex:
@@ -108,27 +150,25 @@ class DuplicateIndex:
     result is exact.
     """
 
-    def __init__(self, inputs: Inputs) -> None:
+    def __init__(self, inputs: Inputs, order: ShingleOrder | None = None) -> None:
+        """Index texts (n,) or numbers (n, d); the corpus of `order` must contain the texts."""
         self._exact: set[Input] = set()
-        self._shingles: list[frozenset[str]] = []
-        self._postings: dict[str, list[int]] = {}
-        self._frequency: Counter[str] = Counter()
-        self._sizes: list[int] = []
-        self._needed: list[int] = []
         self._verdicts: dict[str, bool] = {}
         if is_numeric(inputs):
             self._exact = {tuple(row) for row in inputs.tolist()}
             return
-        normalized = {normalize(text) for text in inputs}
-        self._exact = set(normalized)
-        self._shingles = [_shingles(text) for text in sorted(normalized)]
-        for shingles in self._shingles:
-            self._frequency.update(shingles)
-        self._sizes = [len(shingles) for shingles in self._shingles]
-        self._needed = [_required(size) for size in self._sizes]
-        for index, shingles in enumerate(self._shingles):
-            for shingle in self._prefix(shingles):
-                self._postings.setdefault(shingle, []).append(index)
+        texts = sorted({normalize(text) for text in inputs})
+        self._exact = set(texts)
+        self._order = order or ShingleOrder(texts)
+        self._shingles: list[frozenset[str]] = []
+        postings: defaultdict[str, list[int]] = defaultdict(list)
+        for index, signature in enumerate(map(self._order.signature, texts)):
+            self._shingles.append(signature.shingles)
+            for shingle in signature.rarest:
+                postings[shingle].append(index)
+        self._postings = {shingle: np.array(indices) for shingle, indices in postings.items()}
+        self._sizes = np.array([len(shingles) for shingles in self._shingles])
+        self._needed = np.array([_required(size) for size in self._sizes.tolist()])
 
     def is_duplicate(self, candidate: Input) -> bool:
         """Return whether `candidate` is an exact or near duplicate of an input of the split."""
@@ -139,29 +179,26 @@ class DuplicateIndex:
             # The loop checks a text up to three times: as candidate, before acceptance, for counts.
             if len(self._verdicts) >= _MAX_CACHED:
                 self._verdicts.clear()
-            self._verdicts[text] = text in self._exact or self._is_near(_shingles(text))
+            self._verdicts[text] = text in self._exact or self._is_near(text)
         return self._verdicts[text]
 
-    def _is_near(self, shingles: frozenset[str]) -> bool:
-        shared: Counter[int] = Counter()
-        for shingle in self._prefix(shingles):
-            shared.update(self._postings.get(shingle, ()))
-        required = _required(len(shingles))
-        smallest = _least_shared(len(shingles))
-        largest = math.floor(len(shingles) / NEAR_DUPLICATE + 1e-9)
-        needed, sizes = self._needed, self._sizes
+    def _is_near(self, text: str) -> bool:
+        shingles, rarest = self._order.signature(text)
+        hits = [self._postings[shingle] for shingle in rarest if shingle in self._postings]
+        if not hits:
+            return False
+        size = len(shingles)
+        smallest, largest = _least_shared(size), math.floor(size / NEAR_DUPLICATE + 1e-9)
+        shared = np.bincount(np.concatenate(hits), minlength=len(self._sizes))
+        screened = shared >= np.minimum(self._needed, _required(size))
+        screened &= (self._sizes >= smallest) & (self._sizes <= largest)
         return any(
             jaccard(shingles, self._shingles[index]) >= NEAR_DUPLICATE
-            for index, count in shared.items()
-            if smallest <= sizes[index] <= largest and (count >= required or count >= needed[index])
+            for index in np.flatnonzero(screened).tolist()
         )
 
-    def _prefix(self, shingles: frozenset[str]) -> list[str]:
-        """Return the rarest shingles; any near duplicate has at least `_required` of them."""
-        ordered = sorted(shingles, key=lambda shingle: (self._frequency[shingle], shingle))
-        return ordered[: len(ordered) - _least_shared(len(ordered)) + _required(len(ordered))]
 
-
+@lru_cache(maxsize=16)  # the filter and each index normalize a candidate
 def normalize(text: str) -> str:
     """Return the text in lower case, without punctuation, with single spaces."""
     folded = unicodedata.normalize("NFKC", text[:_MAX_CHARACTERS]).casefold()
@@ -188,7 +225,11 @@ def _required(size: int) -> int:
     return min(_SHARED_IN_PREFIX, _least_shared(size))
 
 
+def _prefix_length(size: int) -> int:
+    return size - _least_shared(size) + _required(size)
+
+
 def _shingles(text: str) -> frozenset[str]:
     if len(text) <= _SHINGLE:
         return frozenset([text])
-    return frozenset(text[start : start + _SHINGLE] for start in range(len(text) - _SHINGLE + 1))
+    return frozenset([text[start : start + _SHINGLE] for start in range(len(text) - _SHINGLE + 1)])

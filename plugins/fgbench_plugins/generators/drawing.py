@@ -1,4 +1,4 @@
-"""Random streams that depend on the seed and on one request alone, never on its batch."""
+"""Random streams that depend on the seed and one request alone, not on its batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fgbench import GenerationRequest, RelabelRequest, seed_for
 def request_rng(generator: str, seed: int, request: GenerationRequest) -> np.random.Generator:
     """Return the random stream of a request.
 
-    The source's label plays no part: what is written must not know the label that it is to get.
+    The source's label is left out: the text must not depend on the label that it is to get.
     """
     content = [
         request.source,
@@ -34,7 +34,7 @@ def draw_label(
 ) -> int:
     """Return the most probable class, or a class drawn from `probabilities` (K,).
 
-    The draw depends on the seed, the input, and which request it was written for.
+    The draw depends on the seed, the input, and the request that it was written for.
     """
     if how == "argmax":
         return int(np.argmax(probabilities))

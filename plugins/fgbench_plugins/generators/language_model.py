@@ -1,37 +1,39 @@
 """Class-conditional trigram models of texts, for resampling parts of a text.
 
-A token is a word, with an apostrophe in it if need be, or one other character; white space before
-it is part of the token, so that joining tokens gives text that is spaced and cased as the corpus.
+A token is a word, possibly with apostrophes inside, or one other character. White space before it
+is part of the token, so that joined tokens are spaced and cased like the corpus.
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice, pairwise, repeat, takewhile
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
 
-MAX_CHARACTERS = 4000
-"""Of a longer text, only the beginning is read."""
-END = "\n"
-"""The token behind the last; no other token is a line break."""
+Uniform: TypeAlias = Callable[[], float]
+"""Returns the next number of a uniform random stream over [0, 1)."""
 
-_TOKEN = re.compile(r"\s*(\w+(?:['’]\w+)*|[^\w\s])")
-_DISCOUNT = {2: 0.5, 1: 0.1}
+MAX_CHARACTERS = 4000
+"""Only this many characters of a text are read."""
+END = "\n"
+"""The token after the last one of a text; no other token is a line break."""
+
+_TOKEN = re.compile(r"(\s*)(\w+(?:['’]\w+)*|[^\w\s])")
+_PAIR_DISCOUNT, _TOKEN_DISCOUNT = 0.5, 0.1
 _REACH = 4
 _BLOCK = 512
 
 
 def tokenize(text: str) -> list[str]:
     """Return the tokens of a text; the first one counts as preceded by a blank."""
-    tokens = []
-    text = text[:MAX_CHARACTERS]
-    for match in _TOKEN.finditer(text):
-        spaced = match.start(1) > match.start() or not tokens
-        tokens.append(f" {match[1]}" if spaced else match[1])
+    pairs = _TOKEN.findall(text[:MAX_CHARACTERS])
+    tokens = [f" {word}" if space else word for space, word in pairs]
+    if pairs:
+        tokens[0] = f" {pairs[0][1]}"
     return tokens
 
 
@@ -40,101 +42,154 @@ def detokenize(tokens: Iterable[str]) -> str:
     return "".join(tokens).strip()
 
 
-class Uniforms:
-    """Uniform random numbers, one at a time, drawn in blocks: scalar draws of numpy are slow."""
+def uniforms(rng: np.random.Generator) -> Uniform:
+    """Return a stream of uniform numbers; drawing them in blocks is faster than one by one.
 
-    def __init__(self, rng: np.random.Generator) -> None:
-        self._rng = rng
-        self._numbers: list[float] = []
+    The numbers of a block are returned last to first.
+    """
+    blocks = (rng.random(_BLOCK)[::-1].tolist() for _ in repeat(None))
+    return chain.from_iterable(blocks).__next__
 
-    def __call__(self) -> float:
-        """Return the next number of [0, 1)."""
-        if not self._numbers:
-            self._numbers = self._rng.random(_BLOCK).tolist()
-        return self._numbers.pop()
 
-    def below(self, n: int) -> int:
-        """Return a number of 0 … n − 1."""
-        return int(self() * n)
+def weighted_choice(weights: Sequence[float], total: float, uniform: Uniform) -> int:
+    """Return an index with probability proportional to its weight; `total` is their sum."""
+    left = uniform() * total
+    for index, weight in enumerate(weights):
+        left -= weight
+        if left < 0:
+            return index
+    return len(weights) - 1
 
-    def choose(self, weights: Sequence[float]) -> int:
-        """Return an index with probability proportional to its weight."""
-        left = self() * sum(weights)
-        for index, weight in enumerate(weights):
-            left -= weight
-            if left < 0:
-                return index
-        return len(weights) - 1
+
+class Context:
+    """What followed a history of one or two tokens in the training texts.
+
+    `token` is the last token of the history. `successors` lists the contexts that followed, one
+    for each occurrence; `backoff` is the probability of dropping the older token and using
+    `shorter`, and `predecessors` are the tokens seen before a history of two.
+    """
+
+    __slots__ = ("backoff", "predecessors", "shorter", "successors", "token")
+
+    def __init__(self, token: str, shorter: Context | None = None) -> None:
+        self.token = token
+        self.shorter = shorter or self
+        self.successors: list[Context] = []
+        self.predecessors: set[str] = set()
+        self.backoff = 0.0
 
 
 class TrigramModel:
     """A trigram model with interpolated absolute discounting (Ney, Essen and Kneser 1994).
 
-    From a history seen n times with t different next tokens, one of the n is taken with
-    probability 1 − d·t/n, and otherwise the history is shortened by one word. d is 0.5 for two
-    words of history, and 0.1 for one: single words out of any context make no sentences.
+    After a history that occurred n times with t different next tokens, one of the n is drawn with
+    probability 1 − d·t/n; otherwise the history is shortened by one token. d is 0.5 for histories
+    of two tokens and 0.1 for one: single words without context make no sentences.
     """
 
     def __init__(self, texts: Iterable[Sequence[str]]) -> None:
-        self._next: dict[tuple[str, ...], list[str]] = defaultdict(list)
+        self._any = Context("")
+        self._singles: dict[str, Context] = {}
+        self._pairs: dict[tuple[str, str], Context] = {}
         for tokens in texts:
-            padded = [END, END, *tokens, END, END]
-            for at in range(2, len(padded)):
-                token = padded[at]
-                self._next[(padded[at - 2], padded[at - 1])].append(token)
-                self._next[(padded[at - 1],)].append(token)
-                if token != END:  # a text ends only behind a word that has ended one
-                    self._next[()].append(token)
-        self._types = {history: len(set(found)) for history, found in self._next.items()}
-        self._followers = {h: frozenset(found) for h, found in self._next.items() if len(h) == 2}
+            first, pair = END, self._pair(END, END)
+            for token in (*tokens, END, END):
+                second = pair.token
+                following = self._pair(second, token)
+                following.predecessors.add(first)
+                pair.successors.append(following)
+                self._singles[second].successors.append(following)
+                if token != END:  # a text ends only after a token that has ended one
+                    self._any.successors.append(self._singles[token])
+                first, pair = second, following
+        for contexts, discount in (
+            (self._pairs.values(), _PAIR_DISCOUNT),
+            (self._singles.values(), _TOKEN_DISCOUNT),
+        ):
+            for context in contexts:
+                n = len(context.successors)
+                context.backoff = discount * len(set(context.successors)) / n if n else 1.0
 
-    def draw(self, before: Sequence[str], uniform: Uniforms) -> str:
-        """Return a next token after `before`, of which the last two count."""
-        for length in (2, 1):
-            history = tuple(before[-length:])
-            found = self._next.get(history) if len(history) == length else None
-            if found and uniform() >= _DISCOUNT[length] * self._types[history] / len(found):
-                return found[uniform.below(len(found))]
-        anywhere = self._next.get(())
-        return anywhere[uniform.below(len(anywhere))] if anywhere else END
+    def continuation(self, first: str, last: str, uniform: Uniform) -> Iterator[str]:
+        """Yield random next tokens of a text that ends in the tokens `first` and `last`.
 
-    def joins(self, before: str, after: str, second: str) -> bool:
-        """Return whether `after` and then `second` were seen right behind `before`."""
-        return second in self._followers.get((before, after), ())
+        Take no further token after `END`.
+        """
+        anything = self._any
+        if not anything.successors:  # the training texts have no tokens
+            yield END
+        context = self._context(first, last)
+        while True:
+            while context is not anything and uniform() < context.backoff:
+                context = context.shorter
+            successors = context.successors
+            following = successors[int(uniform() * len(successors))]
+            if context is anything:
+                following = self._context(last, following.token)
+            context, last = following, following.token
+            yield last
+
+    def joints(self, ahead: Sequence[str]) -> list[tuple[int, set[str]]]:
+        """Return where texts can continue in `ahead`: positions, and the tokens seen before.
+
+        A position needs the two tokens from there on in the training texts, after some token.
+        """
+        pairs = map(self._pairs.get, pairwise(ahead))
+        return [(at, pair.predecessors) for at, pair in enumerate(pairs) if pair]
+
+    def _context(self, first: str, second: str) -> Context:
+        """Return the longest known context of a text that ends in two tokens."""
+        pair = self._pairs.get((first, second))
+        return pair or self._singles.get(second, self._any)
+
+    def _pair(self, first: str, second: str) -> Context:
+        pair = self._pairs.get((first, second))
+        if pair is None:
+            single = self._singles.get(second)
+            if single is None:
+                single = self._singles[second] = Context(second, self._any)
+            pair = self._pairs[first, second] = Context(second, single)
+        return pair
 
 
-def resample_span(
-    tokens: Sequence[str], start: int, stop: int, model: TrigramModel, uniform: Uniforms
-) -> list[str] | None:
-    """Return `tokens` with tokens[start:stop] written anew, going on from what stands before.
+class Span:
+    """Part of a text that is to be rewritten: tokens[start:stop]."""
 
-    The new part ends where its last token has been seen before two of the next few tokens from
-    `stop` on, and the text goes on there. After twice as many tokens as are replaced without such
-    a joint it is given up, and None comes back.
-    """
-    before = [END, END, *tokens[max(0, start - 2) : start]]
-    ahead = [*tokens[stop : stop + _REACH + 2], END, END][: _REACH + 2]
-    written: list[str] = []
-    for _ in range(2 * (stop - start) + _REACH):
-        token = model.draw(before, uniform)
-        if token == END:
-            # The end of a text fits where the old one is near.
-            return [*tokens[:start], *written] if END in ahead else None
-        written.append(token)
-        before.append(token)
-        if len(written) >= stop - start - 1:
-            for skipped in range(len(ahead) - 1):
-                if model.joins(token, ahead[skipped], ahead[skipped + 1]):
-                    return [*tokens[:start], *written, *tokens[stop + skipped :]]
-    return None
+    def __init__(self, tokens: Sequence[str], start: int, stop: int) -> None:
+        self._before, self._after = tokens[:start], tokens[stop:]
+        self._first = tokens[start - 2] if start > 1 else END
+        self._last = tokens[start - 1] if start else END
+        self._ahead = (*tokens[stop : stop + _REACH + 2], END, END)[: _REACH + 2]
+        self._near_end = END in self._ahead
+        self._shortest, self._longest = stop - start - 1, 2 * (stop - start) + _REACH
+        self._joints: dict[TrigramModel, list[tuple[int, set[str]]]] = {}
+
+    def resample(self, model: TrigramModel, uniform: Uniform) -> list[str] | None:
+        """Return the text with the span drawn from a model, continuing from the tokens before.
+
+        The new part ends as soon as its last token was seen before two of the next few tokens
+        after the span; the text continues there. Return None if no such joint is reached within
+        about twice as many tokens as are replaced.
+        """
+        joints = self._joints.get(model)
+        if joints is None:
+            joints = self._joints[model] = model.joints(self._ahead)
+        shortest = self._shortest
+        written: list[str] = []
+        continuation = model.continuation(self._first, self._last, uniform)
+        for length, token in enumerate(islice(continuation, self._longest), 1):
+            if token == END:
+                # The end of a text fits where the old end is near.
+                return [*self._before, *written] if self._near_end else None
+            written.append(token)
+            if length >= shortest:
+                for skipped, predecessors in joints:
+                    if token in predecessors:
+                        return [*self._before, *written, *self._after[skipped:]]
+        return None
 
 
-def write_freely(length: int, model: TrigramModel, uniform: Uniforms) -> list[str]:
-    """Return a text of `model`, cut off after `length` tokens."""
-    written: list[str] = []
-    while len(written) < length:
-        token = model.draw([END, END, *written[-2:]], uniform)
-        if token == END:
-            break
-        written.append(token)
-    return written
+def write_freely(length: int, model: TrigramModel, uniform: Uniform) -> list[str]:
+    """Return a text drawn from `model`, cut off after `length` tokens."""
+    continuation = model.continuation(END, END, uniform)
+    return list(takewhile(END.__ne__, islice(continuation, length)))

@@ -1,10 +1,10 @@
 """`ngram`: rewrites the source text with class-conditional n-gram models; needs no network.
 
-The embedded default for any text. From the source, spans are resampled by the trigram model of a
-class, chosen at random so that the text moves towards the asked class probability as a reference
-model sees it; of all versions the nearest ones are the candidates. Language models and reference
-model are fitted on the training split, and on nothing else. What such a text is worth depends on
-how good that reference is: see docs/generators.md.
+The embedded default for texts. Spans of the source are resampled from the trigram models of the
+classes, drawn at random so that the text moves toward the requested class probabilities, as a
+reference model estimates them. The versions that come nearest are the candidates. All models are
+fitted on the training split alone. The quality of the texts depends on the reference model; see
+docs/generators.md.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from fgbench import (
 )
 from fgbench_plugins.generators.drawing import draw_label, request_rng
 from fgbench_plugins.generators.language_model import (
+    Span,
     TrigramModel,
-    Uniforms,
     detokenize,
-    resample_span,
     tokenize,
+    uniforms,
+    weighted_choice,
     write_freely,
 )
 from fgbench_plugins.generators.reference import ReferenceModel
@@ -42,11 +43,11 @@ _TRIES = 6
 
 
 class NgramGenerator(Generator):
-    """Anchored, steered n-gram texts.
+    """N-gram texts that start from the source and are steered to the requested probabilities.
 
-    `candidates` texts are returned for each request, out of `proposals` versions in each of
-    `rounds` rounds; the first round starts from the source, of which about the part `keep` stays,
-    later ones from the best version so far. `relabel_by` is the reference model's "argmax", or a
+    Each request gets `candidates` texts, the best of `proposals` versions in each of `rounds`
+    rounds. The first round starts from the source and keeps about the fraction `keep` of it; later
+    rounds start from the best version so far. `relabel_by` is the reference model's "argmax", or a
     "draw" from its probabilities.
     """
 
@@ -63,16 +64,17 @@ class NgramGenerator(Generator):
         texts = [tokenize(text) for text in task.training.inputs]
         labels = np.asarray(task.training.labels)
         self._reference = ReferenceModel(texts, labels, task.n_classes)
-        everything = TrigramModel(texts) if len(np.unique(labels)) < task.n_classes else None
+        # A class without training texts is written by a model of all texts.
+        fallback = TrigramModel(texts) if len(np.unique(labels)) < task.n_classes else None
         self._models = []
         for label in range(task.n_classes):
-            own = [texts[row] for row in np.flatnonzero(labels == label)]
-            model = TrigramModel(own) if own else everything
-            assert model is not None  # some class is missing exactly if `everything` was built
+            corpus = [texts[row] for row in np.flatnonzero(labels == label)]
+            model = TrigramModel(corpus) if corpus else fallback
+            assert model is not None  # a class is missing exactly if there is a fallback
             self._models.append(model)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
-        """Answer all requests, round by round; the answer to each depends on it and the seed."""
+        """Return candidates for all requests; each depends on the request and the seed alone."""
         searches = [
             _Search(request, self, request_rng("ngram", self._task.seed, request))
             for request in requests
@@ -80,12 +82,13 @@ class NgramGenerator(Generator):
         sources = self._reference.probabilities([search.source for search in searches])
         for search, probabilities in zip(searches, sources, strict=True):
             search.start(probabilities)
-        for turn in range(self.rounds):
-            proposals = [search.propose(first=turn == 0) for search in searches]
+        for round_ in range(self.rounds):
+            proposals = [search.propose(first=round_ == 0) for search in searches]
             flat = [tokens for group in proposals for tokens in group]
             scored = self._reference.probabilities(flat)
-            for at, (search, group) in enumerate(zip(searches, proposals, strict=True)):
-                search.score(group, scored[at * self.proposals : (at + 1) * self.proposals])
+            for index, (search, group) in enumerate(zip(searches, proposals, strict=True)):
+                first = index * self.proposals
+                search.score(group, scored[first : first + self.proposals])
         return [search.result() for search in searches]
 
     def relabel(self, requests: Sequence[RelabelRequest]) -> list[Relabeling]:
@@ -106,7 +109,7 @@ class NgramGenerator(Generator):
 
 
 class _Search:
-    """The versions of one source."""
+    """The search for versions of one source near the requested probabilities."""
 
     def __init__(
         self, request: GenerationRequest, generator: NgramGenerator, rng: np.random.Generator
@@ -114,62 +117,61 @@ class _Search:
         self.source = tokenize(str(request.source))
         self._generator = generator
         self._asked = np.asarray(request.asked_probabilities, dtype=np.float64)
-        self._uniform = Uniforms(rng)
-        self._found: dict[str, tuple[float, tuple[float, ...]]] = {}
+        self._uniform = uniforms(rng)
+        self._versions: dict[str, tuple[float, tuple[float, ...]]] = {}
 
     def start(self, probabilities: np.ndarray) -> None:
-        """Take the source, with its reference probabilities (K,), as what to improve."""
+        """Start from the source, which has the reference probabilities (K,)."""
         self._best, self._best_probabilities = self.source, probabilities
         self._best_distance = np.inf
 
     def propose(self, *, first: bool) -> list[list[str]]:
         """Return new versions of the best text."""
-        # Steer: a class that the best text has too little of is used the more.
+        # Steering: classes whose probability is still too low get a higher weight.
         pull = 2 * self._asked - self._best_probabilities
         weights = np.clip(pull, 0.02, None).tolist()
         return [self._version(weights, first=first) for _ in range(self._generator.proposals)]
 
     def score(self, proposals: Sequence[list[str]], probabilities: np.ndarray) -> None:
-        """Remember the versions and how far each is from what was asked."""
+        """Record the versions and their distance from the requested probabilities."""
         distances = np.abs(probabilities - self._asked).max(axis=1).tolist()
         for tokens, row, distance in zip(proposals, probabilities.tolist(), distances, strict=True):
             text = detokenize(tokens)
             if not text:
                 continue
-            self._found[text] = (distance, tuple(row))
+            self._versions[text] = (distance, tuple(row))
             if distance < self._best_distance:
                 self._best, self._best_distance = tokens, distance
                 self._best_probabilities = np.asarray(row)
 
     def result(self) -> GenerationResult:
-        """Return the versions that came nearest."""
+        """Return the nearest versions."""
         original = detokenize(self.source)
         ranked = sorted(
             (distance, text, row)
-            for text, (distance, row) in self._found.items()
+            for text, (distance, row) in self._versions.items()
             if text != original
         )[: self._generator.candidates]
-        found = [Candidate(input=text, claimed_probabilities=row) for _, text, row in ranked]
-        if not found:
-            found = [Candidate(input=None, rejection="no version differs from the source")]
-        return GenerationResult(candidates=found, usage=Usage(requests=1))
+        candidates = [Candidate(input=text, claimed_probabilities=row) for _, text, row in ranked]
+        if not candidates:
+            candidates = [Candidate(input=None, rejection="no version differs from the source")]
+        return GenerationResult(candidates=candidates, usage=Usage(requests=1))
 
     def _version(self, weights: Sequence[float], *, first: bool) -> list[str]:
         tokens = list(self._best)
-        uniform = self._uniform
+        uniform, models, total = self._uniform, self._generator.models, sum(weights)
         if not tokens:
-            return write_freely(_FREE_LENGTH, self._model(weights), uniform)
+            model = models[weighted_choice(weights, total, uniform)]
+            return write_freely(_FREE_LENGTH, model, uniform)
         budget = (1 - self._generator.keep) * len(tokens) if first else 1.0
         while budget > 0 and tokens:
-            start = uniform.below(len(tokens))
-            stop = min(len(tokens), start + 1 + uniform.below(_LONGEST_SPAN))
+            start = int(uniform() * len(tokens))
+            stop = min(len(tokens), start + 1 + int(uniform() * _LONGEST_SPAN))
             budget -= stop - start
+            span = Span(tokens, start, stop)
             for _ in range(_TRIES):
-                rewritten = resample_span(tokens, start, stop, self._model(weights), uniform)
+                rewritten = span.resample(models[weighted_choice(weights, total, uniform)], uniform)
                 if rewritten is not None:
                     tokens = rewritten
                     break
         return tokens
-
-    def _model(self, weights: Sequence[float]) -> TrigramModel:
-        return self._generator.models[self._uniform.choose(weights)]

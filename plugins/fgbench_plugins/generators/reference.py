@@ -1,9 +1,10 @@
-"""The reference model of `ngram`: who says which class probability a text has."""
+"""The reference model of `ngram`: it estimates the class probabilities of a text."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,21 +16,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FOLDS = 5
+_MAX_CACHED_TOKENS = 1_000_000
 
 
 class ReferenceModel:
     """Logistic regression on the TF-IDF weights of words, with a cross-fitted temperature.
 
-    Fitted on the training split only. Its logits are multiplied by the factor that minimises the
-    NLL of 5-fold cross-validated predictions, as its probabilities are compared with asked ones.
-    A class without a training text has probability 0; with fewer than two rows in some class there
-    are no folds, and the factor is 1.
+    Fitted on the training split alone. Its probabilities are compared with requested ones, so its
+    logits are multiplied by the factor that minimizes the NLL of 5-fold cross-validated
+    predictions; the factor is 1 if a class has fewer than two rows. A class without training texts
+    has probability 0.
     """
 
     def __init__(self, texts: Sequence[Sequence[str]], labels: Any, n_classes: int) -> None:
         self._n_classes = n_classes
         words = sorted({word for text in texts for word in map(_word, text)})
-        self._columns = {word: column for column, word in enumerate(words)}
+        self._columns = _Columns(words)
         counts = self._counts(texts)
         seen_in = np.asarray((counts > 0).sum(axis=0)).ravel()
         self._idf = np.log((1 + len(texts)) / (1 + seen_in)) + 1
@@ -46,13 +48,13 @@ class ReferenceModel:
         return result
 
     def _counts(self, texts: Sequence[Sequence[str]]) -> Any:
-        columns: list[int] = []
-        ends = [0]
-        for text in texts:
-            known = (self._columns.get(_word(token)) for token in text)
-            columns.extend(column for column in known if column is not None)
-            ends.append(len(columns))
-        shape = (len(texts), max(1, len(self._columns)))
+        lengths = np.fromiter(map(len, texts), dtype=np.intp, count=len(texts))
+        tokens = chain.from_iterable(texts)
+        columns = np.fromiter(map(self._columns.__getitem__, tokens), np.int32, lengths.sum())
+        in_vocabulary = columns >= 0
+        ends = np.append(0, np.cumsum(in_vocabulary))[np.append(0, np.cumsum(lengths))]
+        columns = columns[in_vocabulary]
+        shape = (len(texts), max(1, self._columns.n_words))
         matrix = sparse.csr_matrix((np.ones(len(columns)), columns, ends), shape=shape)
         matrix.sum_duplicates()
         return matrix
@@ -63,6 +65,21 @@ class ReferenceModel:
         norms = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
         weighted.data /= np.repeat(np.where(norms > 0, norms, 1), np.diff(weighted.indptr))
         return weighted
+
+
+class _Columns(dict[str, int]):
+    """Column of each token's word, −1 if it is not in the vocabulary; filled as tokens occur."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        super().__init__()
+        self.n_words = len(words)
+        self._vocabulary = {word: column for column, word in enumerate(words)}
+
+    def __missing__(self, token: str) -> int:
+        column = self._vocabulary.get(_word(token), -1)
+        if len(self) < _MAX_CACHED_TOKENS:
+            self[token] = column
+        return column
 
 
 def _word(token: str) -> str:
@@ -99,5 +116,5 @@ def _cross_fitted_factor(features: Any, labels: NDArray[np.int64]) -> float:
     def nll(log_factor: float) -> float:
         return -float(log_softmax(np.exp(log_factor) * held_out, axis=1)[rows, codes].mean())
 
-    found: Any = minimize_scalar(nll, bounds=(np.log(0.1), np.log(10)))
-    return float(np.exp(found.x))
+    minimum: Any = minimize_scalar(nll, bounds=(np.log(0.1), np.log(10)))
+    return float(np.exp(minimum.x))
