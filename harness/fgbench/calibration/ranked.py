@@ -96,8 +96,12 @@ class Sums:
 
     def of(self, replicates: NDArray[np.bool_]) -> Sums:
         """Return the sums of some of the replicates."""
-        parts = (self.weight, self.outcome, self.residual)
-        return Sums(self.score, *(part[replicates] for part in parts))
+        return Sums(
+            self.score,
+            self.weight[replicates],
+            self.outcome[replicates],
+            self.residual[replicates],
+        )
 
     def in_bins(
         self, bins: int, scheme: Literal["width", "mass"], *, complement: bool = False
