@@ -68,7 +68,7 @@ def test_entry_is_selected_by_id_prefix(place, capsys):
     assert "Reproduced 1 entries: 1 identical," in out
     code, _, err = regenerate(capsys, run, "--entry", "zz")
     assert code == 2
-    assert "--entry zz: it is no entry of the board" in err
+    assert "--entry zz: matches no entry of the board" in err
 
 
 def changed(run, change):

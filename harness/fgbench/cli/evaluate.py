@@ -30,14 +30,14 @@ def evaluate(
     from fgbench.evaluating import assess, read_predictions
 
     registry = load_registry(plugins)
-    found = assess(read_predictions(predictions), registry, replicates=replicates, full=full)
+    assessment = assess(read_predictions(predictions), registry, replicates=replicates, full=full)
     if as_json:
-        click.echo(json.dumps(found.to_value(), indent=1, sort_keys=True))
+        click.echo(json.dumps(assessment.to_value(), indent=1, sort_keys=True))
     else:
-        _print(found)
+        _print(assessment)
 
 
-def _print(found: Any) -> None:
+def _print(assessment: Any) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -48,32 +48,40 @@ def _print(found: Any) -> None:
     from fgbench.report.view import number
 
     console = Console()
-    table = Table(box=box.SIMPLE_HEAD, title=f"{found.n:,} predictions, {found.classes} classes")
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"{assessment.n:,} predictions, {assessment.classes} classes"
+    )
     table.add_column("metric")
     for column in ("value", "95 % interval", "noise floor"):
         table.add_column(column, justify="right")
-    for name, each in found.metrics.items():
-        interval = f"{number(each.ci95[0])} to {number(each.ci95[1])}" if each.ci95 else "—"
-        floor = "" if each.noise_floor is None else number(each.noise_floor)
-        mark = "°" if each.noise_floor is not None and each.mean <= each.noise_floor else ""
-        table.add_row(name, number(each.mean) + mark, interval, floor)
+    for name, summary in assessment.metrics.items():
+        interval = (
+            f"{number(summary.ci95[0])} to {number(summary.ci95[1])}" if summary.ci95 else "—"
+        )
+        floor = "" if summary.noise_floor is None else number(summary.noise_floor)
+        mark = (
+            "°" if summary.noise_floor is not None and summary.mean <= summary.noise_floor else ""
+        )
+        table.add_row(name, number(summary.mean) + mark, interval, floor)
     console.print(table)
-    for name, reason in found.undefined.items():
+    for name, reason in assessment.undefined.items():
         console.print(f"{name}: undefined: {reason}.", highlight=False)
     console.print(
         "Intervals: percentile bootstrap over the points. Noise floor: what chance alone gives a "
         "perfectly calibrated classifier with these predictions; °: at or below it. "
-        + bounds_sentences(found.n, BOUND_BINS, delta=BOUND_DELTA),
+        + bounds_sentences(assessment.n, BOUND_BINS, delta=BOUND_DELTA),
         highlight=False,
     )
-    if found.grid is None:
+    if assessment.grid is None:
         return
     grid = Table(box=box.SIMPLE_HEAD, title="Measurement grid (Tao et al. 2024)")
     grid.add_column("bins", justify="right")
     for family in FAMILIES:
         grid.add_column(family.replace("_", "\n"), justify="right")
     for bins in BIN_COUNTS:
-        grid.add_row(str(bins), *(number(found.grid[f"{name}:bins={bins}"]) for name in FAMILIES))
+        grid.add_row(
+            str(bins), *(number(assessment.grid[f"{name}:bins={bins}"]) for name in FAMILIES)
+        )
     console.print(grid)
     for name in OTHERS:
-        console.print(f"{name:18}{number(found.grid[name])}", highlight=False)
+        console.print(f"{name:18}{number(assessment.grid[name])}", highlight=False)

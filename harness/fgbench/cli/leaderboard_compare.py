@@ -96,9 +96,9 @@ def _check_metrics(comparison: BoardComparison, metrics: tuple[str, ...]) -> Non
     from fgbench.errors import ConfigurationError, did_you_mean
     from fgbench.report.view import known_names
 
-    known = known_names([*comparison.old.entries, *comparison.new.entries])["metric"]
+    available = known_names([*comparison.old.entries, *comparison.new.entries])["metric"]
     for name in metrics:
-        if name not in known:
+        if name not in available:
             raise ConfigurationError(
-                f"neither board has the metric {name!r}. {did_you_mean(name, known)}"
+                f"neither board has the metric {name!r}. {did_you_mean(name, available)}"
             )

@@ -79,7 +79,7 @@ def regenerate(
             DataFolder.from_environment(data_dir),
             out=Path(out),
             execution=execution,
-            wanted=entries,
+            entry_prefixes=entries,
             store=Store(Path(store)) if store else None,
             observe=lambda plan, chosen, account: _observed(plan, chosen, account, quiet),
         )

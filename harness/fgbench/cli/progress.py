@@ -135,7 +135,7 @@ def _watched(
     def watch() -> None:
         last = None
         while True:
-            with contextlib.suppress(StoreError):  # whoever asks for answers will be told
+            with contextlib.suppress(StoreError):  # the stage that asks will report it
                 spent = spent_so_far(answers, account)
                 if last is not None and spent != last:
                     show(spent)

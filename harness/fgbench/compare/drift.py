@@ -34,9 +34,9 @@ class Drift:
     def sizes(self) -> dict[str, Size]:
         """The size of each difference, by metric; identical metrics are left out."""
         return {
-            each.metric: _size(self.entry, each)
-            for each in self.entry.metrics
-            if each.verdict != "identical"
+            difference.metric: _size(self.entry, difference)
+            for difference in self.entry.metrics
+            if difference.verdict != "identical"
         }
 
     @property
@@ -53,9 +53,9 @@ class Drift:
 def drifts(comparison: BoardComparison) -> list[Drift]:
     """Return the entries with a number that differs or could not be compared."""
     return [
-        Drift(each)
-        for each in comparison.entries
-        if each.verdict != "identical" or each.not_compared
+        Drift(entry)
+        for entry in comparison.entries
+        if entry.verdict != "identical" or entry.not_compared
     ]
 
 
@@ -87,13 +87,14 @@ def as_text(comparison: BoardComparison) -> str:
 def _paragraph(drift: Drift) -> Iterator[str]:
     yield f"{drift.entry.new.id}  {drift.entry.new.label}"
     sizes = drift.sizes
-    for each in drift.entry.metrics:
-        if each.metric in sizes:
-            width = _width(drift.entry, each)
+    for difference in drift.entry.metrics:
+        if difference.metric in sizes:
+            width = _width(drift.entry, difference)
             reach = "" if width is None else f" (its 95 % interval is ±{width:.3g})"
             yield (
-                f"  {each.metric}: {each.old:.6g} → {each.new:.6g}, {signed(each.delta)}: "
-                f"{sizes[each.metric]}{reach}"
+                f"  {difference.metric}: {difference.old:.6g} → {difference.new:.6g}, "
+                f"{signed(difference.delta)}: "
+                f"{sizes[difference.metric]}{reach}"
             )
     for metric, reason in drift.entry.not_compared.items():
         yield f"  {metric}: not compared: {reason}."

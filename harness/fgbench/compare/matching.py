@@ -102,8 +102,8 @@ def changes(old: Entry, new: Entry) -> list[Change]:
     differences.append(Change("platform", "platform", *_both(old, new, "platform")))
     if old.published is not None or new.published is not None:
         # A publication lacks most of these, and what is unknown has not changed.
-        known = [change for change in differences if change.old and change.new]
-        differences = [change for change in known if change.kind != "statistics"]
+        recorded = [change for change in differences if change.old and change.new]
+        differences = [change for change in recorded if change.kind != "statistics"]
     return [change for change in differences if change.old != change.new]
 
 

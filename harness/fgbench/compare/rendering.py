@@ -44,16 +44,16 @@ def as_text(comparison: BoardComparison, *, everything: bool = False, width: int
         f"new: {_board(comparison.new)}",
         *wrapped(summary(comparison), width),
     ]
-    for each in comparison.entries:
-        shown = each.metrics if everything else _shown(each)
-        if not shown and not each.not_compared:
+    for entry in comparison.entries:
+        shown = entry.metrics if everything else _shown(entry)
+        if not shown and not entry.not_compared:
             continue
-        lines += ["", *wrapped(f"{each.new.id}  {plain(each.new.label)}", width)]
+        lines += ["", *wrapped(f"{entry.new.id}  {plain(entry.new.label)}", width)]
         lines += [_line(difference) for difference in shown]
-        for name, reason in each.not_compared.items():
+        for name, reason in entry.not_compared.items():
             lines += wrapped(f"{name}: not compared: {plain(reason)}.", width, indent=2)
-        if each.changes and (each.verdict != "identical" or everything):
-            listed = "; ".join(plain(str(change)) for change in each.changes)
+        if entry.changes and (entry.verdict != "identical" or everything):
+            listed = "; ".join(plain(str(change)) for change in entry.changes)
             lines += wrapped(f"changed: {listed}.", width, indent=2)
     lines += _lists(comparison, width)
     if comparison.entries:
@@ -88,15 +88,15 @@ def as_markdown(comparison: BoardComparison) -> str:
         "|---|---|--:|--:|--:|--:|---|",
     ]
     for entry in comparison.entries:
-        for each in entry.metrics:
+        for difference in entry.metrics:
             cells = [
                 _markdown(entry.new.label),
-                _markdown(each.metric),
-                number(each.old),
-                number(each.new),
-                _delta(each),
-                "" if each.p_adjusted is None else f"{each.p_adjusted:.2g}",
-                SIGNS[each.verdict],
+                _markdown(difference.metric),
+                number(difference.old),
+                number(difference.new),
+                _delta(difference),
+                "" if difference.p_adjusted is None else f"{difference.p_adjusted:.2g}",
+                SIGNS[difference.verdict],
             ]
             lines.append(f"| {' | '.join(cells)} |")
     lines += ["", *(f"- {_markdown(text)}" for text in _notes(comparison))]
@@ -114,18 +114,26 @@ def as_csv(comparison: BoardComparison) -> str:
     writer.writerow(["status", "id_old", "id_new", *NAMED, *numbers, "how", "verdict", "note"])
     for entry in comparison.entries:
         head = ["compared", entry.old.id, entry.new.id, *entry.new.labels().values()]
-        for each in entry.metrics:
-            low, high = each.ci95 or (None, None)
-            values = [each.old, each.new, each.delta, low, high, each.p_value, each.p_adjusted]
+        for difference in entry.metrics:
+            low, high = difference.ci95 or (None, None)
+            values = [
+                difference.old,
+                difference.new,
+                difference.delta,
+                low,
+                high,
+                difference.p_value,
+                difference.p_adjusted,
+            ]
             texts = ["" if value is None else repr(value) for value in values]
             row = [
                 "compared",
                 entry.old.id,
                 entry.new.id,
                 *entry.new.labels().values(),
-                each.metric,
+                difference.metric,
             ]
-            writer.writerow([*map(_cell, row), *texts, each.how, each.verdict, ""])
+            writer.writerow([*map(_cell, row), *texts, difference.how, difference.verdict, ""])
         for metric, reason in entry.not_compared.items():
             row = [*head, metric]
             writer.writerow([*map(_cell, row), *[""] * 7, "", "not compared", _cell(reason)])
@@ -147,17 +155,17 @@ def as_value(comparison: BoardComparison) -> dict[str, Any]:
                 "label": entry.new.label,
                 "verdict": entry.verdict,
                 "metrics": {
-                    each.metric: {
-                        "old": each.old,
-                        "new": each.new,
-                        "delta": each.delta,
-                        "ci95": each.ci95,
-                        "p_value": each.p_value,
-                        "p_adjusted": each.p_adjusted,
-                        "how": each.how,
-                        "verdict": each.verdict,
+                    difference.metric: {
+                        "old": difference.old,
+                        "new": difference.new,
+                        "delta": difference.delta,
+                        "ci95": difference.ci95,
+                        "p_value": difference.p_value,
+                        "p_adjusted": difference.p_adjusted,
+                        "how": difference.how,
+                        "verdict": difference.verdict,
                     }
-                    for each in entry.metrics
+                    for difference in entry.metrics
                 },
                 "not_compared": entry.not_compared,
                 "changes": [
@@ -172,8 +180,8 @@ def as_value(comparison: BoardComparison) -> dict[str, Any]:
             }
             for entry in comparison.entries
         ],
-        "appeared": [{"id": each.id, "label": each.label} for each in comparison.appeared],
-        "vanished": [{"id": each.id, "label": each.label} for each in comparison.vanished],
+        "appeared": [{"id": entry.id, "label": entry.label} for entry in comparison.appeared],
+        "vanished": [{"id": entry.id, "label": entry.label} for entry in comparison.vanished],
         "refused": [
             {"id_old": old.id, "id_new": new.id, "label": new.label, "reason": reason}
             for old, new, reason in comparison.refused

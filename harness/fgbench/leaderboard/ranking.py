@@ -124,7 +124,7 @@ def _stored(
 ) -> dict[int, dict[int, tuple[float, bool]]]:
     """Return, by pairs of positions, the stored p-value and whether the second one is lower."""
     position = {entry.id: index for index, entry in enumerate(entries)}
-    found: dict[int, dict[int, tuple[float, bool]]] = {}
+    p_values: dict[int, dict[int, tuple[float, bool]]] = {}
     for i, entry in enumerate(entries):
         for control, records in (
             (entry.baseline, entry.versus_baseline),
@@ -133,6 +133,6 @@ def _stored(
             record = records.get(metric)
             j = position.get(control or "")
             if j is not None and record is not None and record.p_value is not None:
-                found.setdefault(i, {})[j] = (record.p_value, sign * record.delta > 0)
-                found.setdefault(j, {})[i] = (record.p_value, sign * record.delta < 0)
-    return found
+                p_values.setdefault(i, {})[j] = (record.p_value, sign * record.delta > 0)
+                p_values.setdefault(j, {})[i] = (record.p_value, sign * record.delta < 0)
+    return p_values

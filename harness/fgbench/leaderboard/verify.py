@@ -140,8 +140,8 @@ class _Verifier:
         for kind in ("baseline", "real"):
             control, versus = getattr(fresh, kind), f"versus_{kind}"
             if control is not None and not getattr(fresh, versus):
-                known = self._recomputed.known_evaluations(self._by_id[control])
-                if known is None and getattr(entry, kind) == control:
+                of_control = self._recomputed.known_evaluations(self._by_id[control])
+                if of_control is None and getattr(entry, kind) == control:
                     stored[versus] = getattr(entry, versus)
         return fresh.model_copy(update=stored)
 
@@ -221,13 +221,13 @@ _COMPARED = (
 def _differences(entry: Entry, computed: Entry, is_old: bool) -> Iterator[tuple[str, Any, Any]]:
     """Yield each leaf as (place, stored, recomputed), `_MISSING` on the side that lacks it."""
     stored = entry.model_dump(mode="json", include=set(_COMPARED))
-    wanted = computed.model_dump(mode="json", include=set(_COMPARED))
+    recomputed = computed.model_dump(mode="json", include=set(_COMPARED))
     if is_old:  # older boards do not have it
         for name, record in entry.metrics.items():
-            if "noise_floor" not in record.model_fields_set and name in wanted["metrics"]:
-                wanted["metrics"][name]["noise_floor"] = None
+            if "noise_floor" not in record.model_fields_set and name in recomputed["metrics"]:
+                recomputed["metrics"][name]["noise_floor"] = None
     for name in _COMPARED:
-        yield from _leaves(stored[name], wanted[name], name, entry.seeds)
+        yield from _leaves(stored[name], recomputed[name], name, entry.seeds)
 
 
 _MISSING = object()

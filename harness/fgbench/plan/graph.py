@@ -1,8 +1,8 @@
-"""The stage graph of a matrix: every stage once, however many cells stand on it.
+"""The stage graph of a matrix: every stage once, however many cells depend on it.
 
-A node's `id` is its recipe; it is known before any work. A stage's key is known when its inputs
-are there: it holds the digests of their contents, so that two recipes that lead to the same
-training set, say, train once.
+A node's `id` is the digest of its recipe and known before any work. A stage's key is known when its
+inputs are: it includes the digests of their contents, so two recipes that lead to the same training
+set train once.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from fgbench.store import Artifact
 
 BOOTSTRAP_SEED = 0
-"""All seeds of an entry share one test split, so they are resampled alike: were each resampled by
-itself, averaging over seeds would hide the uncertainty that the test points bring."""
+"""All seeds of an entry share one test split, so they are resampled alike. Resampling each seed by
+itself would average out the uncertainty that comes from the test points."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Node:
     """One stage: what it is made of, and the nodes whose artifacts it reads.
 
     `parts` are known by their identities; what they are made from may hold paths of this machine.
-    `parameters` are JSON values. A `source` node has a known key and nothing to run: it stands for
+    `parameters` are JSON values. A `source` node has a known key and nothing to run: it represents
     a data set, and its id is the digest of that.
     """
 
@@ -155,7 +155,7 @@ class Graph:
 
 
 def build_graph(resolved: ResolvedSuite, cells: list[Cell]) -> Graph:
-    """Return the graph that the cells stand on."""
+    """Return the graph that the cells depend on."""
     graph = Graph()
     needed = frozenset().union(*(part.needs for part in resolved.calibrators))
     for cell in cells:
@@ -200,8 +200,10 @@ class _Training:
         self._data = {DATASET_ROLE: graph.add_dataset(cell.dataset)}
         self._where = f"{cell.dataset.part.label} · {cell.classifier.label}"
         self._split = {"protocol": cell.protocol, "seed": cell.seed}
-        wanted = needed & cell.classifier.provides
-        self._outputs = [out for name, out in sorted(CAPABILITY_OUTPUTS.items()) if name in wanted]
+        requested = needed & cell.classifier.provides
+        self._outputs = [
+            out for name, out in sorted(CAPABILITY_OUTPUTS.items()) if name in requested
+        ]
 
     def add(self) -> TrainingNodes:
         """Add the nodes that do not exist yet."""
@@ -299,7 +301,7 @@ class _Training:
 
 
 def why_no_influence(cell: Cell) -> str | None:
-    """Return why the influence of synthetic inputs cannot be had, or None."""
+    """Return why the influence of synthetic inputs is not available, or None."""
     name = cell.classifier.name
     if "weights" not in cell.classifier.provides:
         return f"classifier {name!r} keeps no weights"

@@ -114,8 +114,8 @@ class Registry:
 
         Names that several plugins claim are left out.
         """
-        for each in KINDS if kind is None else (kind,):
-            for _, claims in sorted(self._claims[each].items()):
+        for name in KINDS if kind is None else (kind,):
+            for _, claims in sorted(self._claims[name].items()):
                 if len(claims) == 1:
                     yield claims[0]
 

@@ -80,9 +80,9 @@ def _interval(entry: Entry, metric: str) -> str:
     record = entry.metrics.get(metric)
     if record is None:
         return entry.undefined.get(metric, "")
-    said = []
+    facts = []
     if record.ci95 is not None:
-        said.append(f"95 % interval {number(record.ci95[0])} to {number(record.ci95[1])}")
+        facts.append(f"95 % interval {number(record.ci95[0])} to {number(record.ci95[1])}")
     if record.noise_floor is not None:
-        said.append(f"noise floor {number(record.noise_floor)}")
-    return "; ".join(said)
+        facts.append(f"noise floor {number(record.noise_floor)}")
+    return "; ".join(facts)

@@ -62,24 +62,25 @@ def regenerate(
     *,
     out: Path,
     execution: Execution,
-    wanted: Sequence[str] = (),
+    entry_prefixes: Sequence[str] = (),
     store: Store | None = None,
     observe: Callable[[Plan, Store, str], AbstractContextManager[Listener]],
 ) -> Regeneration:
     """Run what produced the entries of a board again, and compare.
 
-    The suite is the `suite.toml` next to the board, if there is one and `wanted`, prefixes of entry
-    ids, selects none; else it is derived from the entries' coordinates. By default nothing that
-    earlier runs stored is reused: the store is a folder in `out`, from which an interrupted
-    regeneration resumes, and which is deleted at the end. The caps of `execution` hold for all
-    suites together. `observe` returns what watches a run, given its plan, store and account.
+    `entry_prefixes` select entries by the beginnings of their ids. Without them, the suite is the
+    `suite.toml` next to the board, if there is one; else it is derived from the entries'
+    coordinates. By default nothing that earlier runs stored is reused: the store is a folder in
+    `out`, from which an interrupted regeneration resumes, and which is deleted at the end. The caps
+    of `execution` hold for all suites together. `observe` returns what watches a run, given its
+    plan, store and account.
     """
     board = read_board(path)
     folder = path if path.is_dir() else path.parent
-    picked = _picked(board, wanted)
-    if not picked:
+    selected = _selected(board, entry_prefixes)
+    if not selected:
         raise ConfigurationError(f"{path}: the board has no entries, so there is nothing to rerun.")
-    suites = _suites(board_file(path).parent / SUITE_FILE, picked, whole=not wanted)
+    suites = _suites(board_file(path).parent / SUITE_FILE, selected, whole=not entry_prefixes)
     plans = [make_plan(suite, registry, data) for suite in suites]
     chosen = store or open_store(out / STORE_FOLDER)
     account = f"regenerate-{digest([plan.run_id for plan in plans])[:10]}"
@@ -100,10 +101,10 @@ def regenerate(
         failures += outcome.failures
     if store is None and not failures:
         shutil.rmtree(out / STORE_FOLDER)
-    old = board.model_copy(update={"entries": picked, "checksum": None})
-    anew = assemble(board.name, boards[0].created, _distinct(boards), lambda entry: None)
+    old = board.model_copy(update={"entries": selected, "checksum": None})
+    reproduced = assemble(board.name, boards[0].created, _distinct(boards), lambda entry: None)
     comparison = compare_boards(
-        old, anew, (Recomputed(registry, folder), _OfRuns(registry, boards, folders))
+        old, reproduced, (Recomputed(registry, folder), _OfRuns(registry, boards, folders))
     )
     return Regeneration(comparison, folders, failures)
 
@@ -111,7 +112,7 @@ def regenerate(
 def suite_of(entries: Sequence[Entry]) -> Suite:
     """Return the suite that makes these entries: of one setting, and every arm × calibrator.
 
-    Raises `ConfigurationError` for entries that no suite can be told of.
+    Raises `ConfigurationError` for entries that no suite can describe.
     """
     first = entries[0]
     values: dict[str, Any] = {
@@ -128,20 +129,20 @@ def suite_of(entries: Sequence[Entry]) -> Suite:
     return Suite.build(values, where=f"entry {first.id} ({first.label})")
 
 
-def _picked(board: Leaderboard, wanted: Sequence[str]) -> list[Entry]:
-    if not wanted:
+def _selected(board: Leaderboard, entry_prefixes: Sequence[str]) -> list[Entry]:
+    if not entry_prefixes:
         return list(board.entries)
-    found: dict[str, Entry] = {}
-    for beginning in wanted:
-        alike = [entry for entry in board.entries if entry.id.startswith(beginning)]
-        if len(alike) != 1:
-            problem = "is the beginning of several ids" if alike else "is no entry"
+    selected: dict[str, Entry] = {}
+    for prefix in entry_prefixes:
+        matches = [entry for entry in board.entries if entry.id.startswith(prefix)]
+        if len(matches) != 1:
+            problem = "matches several entries" if matches else "matches no entry"
             raise ConfigurationError(
-                f"--entry {beginning}: it {problem} of the board {board.name!r}. `fgbench "
-                "leaderboard show FILE --json` has all ids."
+                f"--entry {prefix}: {problem} of the board {board.name!r}. `fgbench leaderboard "
+                "show FILE --json` lists all ids."
             )
-        found[alike[0].id] = alike[0]
-    return list(found.values())
+        selected[matches[0].id] = matches[0]
+    return list(selected.values())
 
 
 def _suites(frozen: Path, entries: Sequence[Entry], *, whole: bool) -> list[Suite]:
@@ -151,7 +152,7 @@ def _suites(frozen: Path, entries: Sequence[Entry], *, whole: bool) -> list[Suit
         if entry.published is not None:
             raise ConfigurationError(
                 f"entry {entry.id} ({entry.label}): it is a published figure, and says not all "
-                f"that a run needs; a whole board with a {SUITE_FILE} beside it can be rerun."
+                f"that a run needs; a whole board with a {SUITE_FILE} next to it can be rerun."
             )
     return [suite_of(group) for group in _of_one_setting(entries)]
 
@@ -168,7 +169,7 @@ def _of_one_setting(entries: Sequence[Entry]) -> list[list[Entry]]:
     for arms in settings.values():
         by_calibrators: dict[str, list[Entry]] = {}
         for members in arms.values():
-            key = canonical_json(sorted(each.calibrator.label for each in members))
+            key = canonical_json(sorted(entry.calibrator.label for entry in members))
             by_calibrators.setdefault(key, []).extend(members)
         groups += by_calibrators.values()
     return groups

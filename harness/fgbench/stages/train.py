@@ -33,7 +33,7 @@ class Train(base.Stage):
     inputs = ("composition", "dataset")
 
     class Params(base.Params):
-        """What to predict beside logits, and the seed of the training."""
+        """What to predict in addition to logits, and the seed of the training."""
 
         outputs: tuple[str, ...]
         seed: int
