@@ -19,7 +19,8 @@ _PLURALS = {**KINDS, LEADERBOARD: "leaderboards"}
 def list_parts(kind: str | None, as_json: bool, plugins: tuple[str, ...]) -> None:
     """List data sets, classifiers and all other parts, and the leaderboards known by name.
 
-    KIND limits the list to one kind, such as "datasets".
+    An asterisk marks the parts of a suite that names none of their kind. KIND limits the list to
+    one kind, such as "datasets".
     """
     registry = load_registry(plugins)
     chosen = [one for one, plural in _PLURALS.items() if kind in (None, one, plural)]
@@ -36,7 +37,9 @@ def list_parts(kind: str | None, as_json: bool, plugins: tuple[str, ...]) -> Non
     width = shutil.get_terminal_size().columns
     for chosen_kind in chosen:
         click.secho(_PLURALS[chosen_kind], bold=True)
+        defaults = registry.defaults_of(chosen_kind)
         for item in registry.registrations(chosen_kind):
             origin = "" if item.is_built_in else f" [{item.plugin}]"
-            line = f"  {item.name:<22} {item.summary}{origin}"
+            name = f"{item.name} *" if item.name in defaults else item.name
+            line = f"  {name:<22} {item.summary}{origin}"
             click.echo(line if len(line) <= width else line[: width - 1] + "…")

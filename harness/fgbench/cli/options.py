@@ -99,9 +99,9 @@ def execution_options(function: _F) -> _F:
 _MATRIX = [
     ("--dataset", "datasets", "Data set, NAME or NAME:key=value,…"),
     ("--classifier", "classifiers", "Classifier [default: the data set's]."),
-    ("--loss", "losses", "Training loss [default: cross-entropy]."),
+    ("--loss", "losses", "Training loss [default: see `fgbench list`]."),
     ("--generator", "generators", "Generator [default: the data set's]."),
-    ("--calibrator", "calibrators", "Calibrator [default: none and temperature]."),
+    ("--calibrator", "calibrators", "Calibrator [default: see `fgbench list`]."),
     ("--metric", "metrics", "Metric [default: all]."),
     ("--arm", "arms", "Arm: baseline, real, resample, random-bins, synthesis, synthesis+."),
     ("--bins", "bins", "Bins of the reliability diagram that selects targets [default: 15]."),

@@ -172,12 +172,19 @@ class Registry:
 
     def defaults(self, kind: str) -> list[str]:
         """Return the parts of that kind in a suite that names none: see `fgbench_defaults`."""
+        names = self.defaults_of(kind)
+        if not names:
+            raise ConfigurationError(
+                f"there is no default {kind}: name one with --{kind}." + self._failure_note()
+            )
+        return names
+
+    def defaults_of(self, kind: str) -> list[str]:
+        """Return the default parts of a kind, like `defaults`; [] if there are none."""
         for plugin, names in self._defaults.get(kind, ()):  # the plugin loaded last comes first
             if self._host.is_loaded(plugin):
                 return list(names)
-        raise ConfigurationError(
-            f"there is no default {kind}: name one with --{kind}." + self._failure_note()
-        )
+        return []
 
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call a lifecycle hook of every plugin; one that raises is reported and left out."""
