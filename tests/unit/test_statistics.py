@@ -50,7 +50,7 @@ def test_chunked_weights_equal_whole_weights(monkeypatch):
     from fgbench.calibration import bootstrap
 
     whole = all_weights(300, 64, 5)
-    monkeypatch.setattr(bootstrap, "_KEPT_BYTES", 0)
+    monkeypatch.setattr(bootstrap, "_MAX_CACHED_BYTES", 0)
     monkeypatch.setattr(bootstrap, "_WEIGHTS_AT_ONCE", 1000)
     pieces = list(bootstrap_weights(300, 64, 5))
     assert [len(piece) for piece in pieces[:2]] == [3, 3]

@@ -1,9 +1,9 @@
-"""Calibration errors over bins, each for R bootstrap replicates at once.
+"""Calibration errors over bins, for R bootstrap replicates at a time.
 
-Every function takes predictions and `weights` (R, n), how often each row counts in each replicate,
-and returns (R,). `label` is a class, whose probability is binned, or `TOP_LABEL`. Equal-width bins
-are [m/M, (m+1)/M), the last one closed (`reliability.bin_index`). Equal-mass bins are each
-replicate's own; rows with equal scores share one.
+Every function takes predictions and `weights` (R, n), the count of each row in each replicate, and
+returns (R,). `label` is the class whose probability is binned, or `TOP_LABEL`. Equal-width bins are
+[m/M, (m+1)/M), the last one closed (`reliability.bin_index`). Equal-mass bins are formed for each
+replicate; rows with equal scores share a bin.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Scheme = Literal["width", "mass"]
 
 _MOST_BINS = 1000
 _ROWS = 1 << 14
-"""Rows at once: few enough for the processor's cache."""
+"""Rows per block, which fit the processor's cache."""
 
 
 def binned_calibration_error(
@@ -51,13 +51,13 @@ def maximum_calibration_error(
     scheme: Scheme = "width",
     label: int = TOP_LABEL,
 ) -> Floats:
-    """Return max_m |mean outcome − mean score| over the bins that hold something.
+    """Return max_m |mean outcome − mean score| over the bins that are not empty.
 
     Source: Guo et al. 2017, eq. 5.
     """
-    found = bins_of(predictions, weights, bins, scheme, label)
-    largest = np.abs(_ratio(found.residual, found.weight)).max(axis=1)
-    return np.where(found.weight.any(axis=1), largest, np.nan)
+    sums = bins_of(predictions, weights, bins, scheme, label)
+    largest = np.abs(_ratio(sums.residual, sums.weight)).max(axis=1)
+    return np.where(sums.weight.any(axis=1), largest, np.nan)
 
 
 def classwise_calibration_error(
@@ -82,9 +82,9 @@ def adaptive_calibration_error(predictions: Predictions, weights: Weights, *, bi
     """
     total = np.zeros(len(weights))
     for label in range(predictions.n_classes):
-        found = bins_of(predictions, weights, bins, "mass", label)
-        gaps = np.abs(_ratio(found.residual, found.weight))
-        total += gaps.sum(axis=1) / (found.weight > 0).sum(axis=1)
+        sums = bins_of(predictions, weights, bins, "mass", label)
+        gaps = np.abs(_ratio(sums.residual, sums.weight))
+        total += gaps.sum(axis=1) / (sums.weight > 0).sum(axis=1)
     return total / predictions.n_classes
 
 
@@ -93,7 +93,7 @@ def debiased_calibration_error(
 ) -> Floats:
     """Return √max(0, Σ_b (n_b/n)[(ȳ_b − c̄_b)² − ȳ_b(1 − ȳ_b)/(n_b − 1)]), equal-mass bins.
 
-    A bin of a single row has no variance to take off. Source: Kumar et al. 2019, definition 5.1.
+    No variance is subtracted for bins of a single row. Source: Kumar et al. 2019, definition 5.1.
     """
     n, outcome, residual = bins_of(predictions, weights, bins, "mass", label)
     mean = _ratio(outcome, n)
@@ -105,37 +105,37 @@ def debiased_calibration_error(
 def swept_calibration_error(
     predictions: Predictions, weights: Weights, *, label: int = TOP_LABEL
 ) -> Floats:
-    """Return the equal-mass calibration error with as many bins as leave the ȳ_b ascending.
+    """Return the equal-mass calibration error with the largest number of bins with ascending ȳ_b.
 
-    The number of bins grows from 1, to 1,000 at most, until an accuracy is below that of the bin
-    before it; the last number that was still monotone counts. Source: Roelofs et al. 2022,
-    algorithm 1, with p = 1.
+    The number of bins grows from 1, up to 1,000, until the ȳ_b are no longer monotone; the number
+    before that is used. Source: Roelofs et al. 2022, algorithm 1, with p = 1.
     """
     sums = sums_along(predictions, label, weights)
     result = _weighted_gaps(sums.in_bins(1, "mass"))
-    number, going = np.arange(len(weights)), np.ones(len(weights), dtype=np.bool_)
+    replicate, monotone = np.arange(len(weights)), np.ones(len(weights), dtype=np.bool_)
     for bins in range(2, min(_MOST_BINS, int(sums.total.max(initial=0.0))) + 1):
-        found = sums.in_bins(bins, "mass")
-        going &= _ascending(found)
-        if not going.any():
+        binned = sums.in_bins(bins, "mass")
+        monotone &= _ascending(binned)
+        if not monotone.any():
             break
-        result[number[going]] = _weighted_gaps(found)[going]
-        if 2 * going.sum() < len(going):  # most have ended: go on with the others alone
-            number, sums, going = number[going], sums.of(going), going[going]
+        result[replicate[monotone]] = _weighted_gaps(binned)[monotone]
+        if 2 * monotone.sum() < len(monotone):  # most are finished: continue with the others
+            replicate, sums = replicate[monotone], sums.of(monotone)
+            monotone = monotone[monotone]
     return result
 
 
 def brier_calibration(predictions: Predictions, weights: Weights, *, bins: int) -> Floats:
     """Return Σ_k Σ_b (n_b/n)(ȳ_b − p̄_b)², the part of the Brier score that calibration removes.
 
-    M equal-mass bins of each P(y=k). What is left of the score is its refinement.
+    M equal-mass bins of each P(y=k). The rest of the score is its refinement.
     Source: Murphy 1973; DeGroot and Fienberg 1983.
     """
     total = np.zeros(len(weights))
     for label in range(predictions.n_classes):
-        found = bins_of(predictions, weights, bins, "mass", label)
-        squares = _ratio(found.residual**2, found.weight).sum(axis=1)
-        total += squares / found.weight.sum(axis=1)
+        sums = bins_of(predictions, weights, bins, "mass", label)
+        squares = _ratio(sums.residual**2, sums.weight).sum(axis=1)
+        total += squares / sums.weight.sum(axis=1)
     return total
 
 
@@ -143,17 +143,17 @@ def bins_of(
     predictions: Predictions, weights: Weights, bins: int, scheme: Scheme, label: int
 ) -> Bins:
     """Return the sums in M bins of the probability of a class, or of the confidence."""
-    complement = label == 0 and predictions.n_classes == 2  # whose order is that of class 1
+    complement = label == 0 and predictions.n_classes == 2  # uses the order of class 1
     sums = sums_along(predictions, 1 if complement else label, weights)
     return sums.in_bins(bins, scheme, complement=complement)
 
 
 def ece(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15) -> float:
-    """Return Σ_m (n_m/n) |mean outcome − mean score| over M equal-width bins, of two arrays.
+    """Return Σ_m (n_m/n) |mean outcome − mean score| over M equal-width bins of two arrays.
 
-    `probabilities` (n,) are P(y=1), and the error that of the positive class; (n, K) are those of
-    all classes, and the error the top label's. `labels` (n,) are class indices. Source: Guo et al.
-    2017, eq. 3. Raises `DataError` for a score that is no probability.
+    With `probabilities` (n,) of class 1 it is the error of the positive class, with (n, K) that of
+    the top label. `labels` (n,) are class indices. Source: Guo et al. 2017, eq. 3. Raises
+    `DataError` for a score that is not a probability.
     """
     scores, classes = np.asarray(probabilities), np.asarray(labels)
     gaps = np.zeros(bins)
@@ -169,7 +169,7 @@ def ece(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15) -> float
 
 
 def _ascending(bins: Bins) -> NDArray[np.bool_]:
-    """Return of each replicate whether no bin's rate is below that of a bin before it, (R,)."""
+    """Return for each replicate whether the bins' rates never decrease, (R,)."""
     filled = bins.weight > 0
     rates = np.where(filled, _ratio(bins.outcome, bins.weight), -np.inf)
     return np.asarray(((rates >= np.maximum.accumulate(rates, axis=1)) | ~filled).all(axis=1))

@@ -38,7 +38,7 @@ def measure(predictions: Predictions) -> dict[str, float]:
     A mean confidence is NaN where no prediction is right, or none is wrong.
     """
     once = unit_weights(predictions)
-    found: dict[str, float] = {}
+    errors: dict[str, float] = {}
     for bins in BIN_COUNTS:
         values = (
             binned_calibration_error(predictions, once, bins=bins),
@@ -48,7 +48,7 @@ def measure(predictions: Predictions) -> dict[str, float]:
             classwise_calibration_error(predictions, once, bins=bins, scheme="mass"),
         )
         for family, value in zip(FAMILIES, values, strict=True):
-            found[f"{family}:bins={bins}"] = float(value[0])
+            errors[f"{family}:bins={bins}"] = float(value[0])
     confidence, correct = top_label(predictions)
     others = (
         float(brier_score(predictions, once)[0]),
@@ -59,4 +59,4 @@ def measure(predictions: Predictions) -> dict[str, float]:
         float(confidence[correct].mean()) if correct.any() else np.nan,
         float(confidence[~correct].mean()) if not correct.all() else np.nan,
     )
-    return found | dict(zip(OTHERS, others, strict=True))
+    return errors | dict(zip(OTHERS, others, strict=True))

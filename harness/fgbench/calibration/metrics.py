@@ -1,8 +1,8 @@
 """Accuracy and scoring rules: means over rows, each for R replicates at once.
 
 Every function takes `weights` (R, n), how often each of the n rows counts in each replicate, and
-returns (R,). NaN says that the metric is undefined in that replicate. Sums over rows are matrix
-products over blocks of rows, so that the work is shared between replicates and memory stays small.
+returns (R,). NaN marks replicates in which the metric is undefined. Sums are matrix products over
+blocks of rows, which shares the work between replicates and bounds memory.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgbench.calibration.reliability import probability_block, top_label
-from fgbench.calibration.rows import remembered, row_blocks
+from fgbench.calibration.rows import cached_by_predictions, row_blocks
 
 if TYPE_CHECKING:
     from fgbench.data import Predictions
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Weights = NDArray[Any]
 
-_KEPT_VALUES = 1 << 20
+_MAX_CACHED_VALUES = 1 << 20
 
 SMALLEST_PROBABILITY = 2.0**-52
-"""Below this a probability counts as this in the log-likelihood, as in scikit-learn's log_loss."""
+"""Smaller probabilities are replaced by this in log-likelihoods, as in scikit-learn's log_loss."""
 
 
 def accuracy(predictions: Predictions, weights: Weights) -> Floats:
@@ -55,10 +55,10 @@ def posterior_distance(predictions: Predictions, weights: Weights) -> Floats:
 
 
 def macro_f1(predictions: Predictions, weights: Weights) -> Floats:
-    """Return the unweighted mean of the F1 of the classes that are true or predicted somewhere."""
+    """Return the unweighted mean of the F1 of all classes that occur as label or prediction."""
     classes = predictions.n_classes
     sums = np.zeros((len(weights), 2 * classes))
-    if len(predictions) * 2 * classes <= _KEPT_VALUES:
+    if len(predictions) * 2 * classes <= _MAX_CACHED_VALUES:
         sums += weights.astype(np.float64, copy=False) @ _all_occurrences(predictions)
     else:
         for rows in row_blocks(len(predictions), 2 * classes):
@@ -72,7 +72,6 @@ def macro_f1(predictions: Predictions, weights: Weights) -> Floats:
 
 def weighted_mean(values: NDArray[Any], weights: Weights) -> Floats:
     """Return the weighted mean of n values in each replicate; NaN where all weights are 0."""
-
     total, mass = np.zeros(len(weights)), np.zeros(len(weights))
     for rows in row_blocks(len(values)):
         block = weights[:, rows].astype(np.float64, copy=False)
@@ -82,25 +81,25 @@ def weighted_mean(values: NDArray[Any], weights: Weights) -> Floats:
         return np.asarray(total / mass)
 
 
-@remembered
+@cached_by_predictions
 def _all_occurrences(predictions: Predictions) -> Floats:
     return _occurrences(predictions, slice(None))
 
 
 def _occurrences(predictions: Predictions, rows: slice) -> Floats:
-    """Return (b, 2K): true positives of each class, and how often it is true or predicted."""
+    """Return (b, 2K): true positives of each class, and its occurrences as label or prediction."""
     classes = predictions.n_classes
     guess = probability_block(predictions, rows).argmax(axis=1)
     truth = predictions.labels[rows]
-    each = np.arange(len(guess))
+    row = np.arange(len(guess))
     table = np.zeros((len(guess), 2 * classes))
-    table[each, guess] = guess == truth
-    table[each, classes + guess] += 1.0
-    table[each, classes + truth] += 1.0
+    table[row, guess] = guess == truth
+    table[row, classes + guess] += 1.0
+    table[row, classes + truth] += 1.0
     return table
 
 
-@remembered
+@cached_by_predictions
 def _negative_log_likelihoods(predictions: Predictions) -> Floats:
     values = np.empty(len(predictions))
     for rows in row_blocks(len(predictions), predictions.n_classes):
@@ -110,7 +109,7 @@ def _negative_log_likelihoods(predictions: Predictions) -> Floats:
     return values
 
 
-@remembered
+@cached_by_predictions
 def _squared_distances(predictions: Predictions) -> Floats:
     values = np.empty(len(predictions))
     for rows in row_blocks(len(predictions), predictions.n_classes):
@@ -121,7 +120,7 @@ def _squared_distances(predictions: Predictions) -> Floats:
     return values
 
 
-@remembered
+@cached_by_predictions
 def _posterior_distances(predictions: Predictions) -> Floats:
     posterior = predictions.posterior
     if posterior is None:

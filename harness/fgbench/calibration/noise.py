@@ -1,8 +1,8 @@
-"""The noise floor: the calibration error that chance alone gives to a perfect model.
+"""The noise floor: the expected calibration error of a perfectly calibrated model.
 
-A perfectly calibrated model whose predictions are these has y ~ p. What its binned calibration
-error is expected to be is known in closed form, because the number of events in a bin of n_b rows
-is binomial as nearly as its rows' probabilities agree (and they agree to the width of the bin).
+The labels of such a model are y ~ p. Its expected binned calibration error has a closed form,
+because the number of events in a bin is approximately binomial: the probabilities of its rows
+differ by less than the bin's width.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def noise_floor(
 ) -> float:
     """Return the binned calibration error expected of a perfectly calibrated model.
 
-    Σ_b E|X_b − n_b p̄_b| / n with X_b ~ Binomial(n_b, p̄_b): these very predictions, outcomes drawn
-    from them (METHODS: y ~ p). The labels of the predictions play no part.
+    Σ_b E|X_b − n_b p̄_b| / n with X_b ~ Binomial(n_b, p̄_b): outcomes drawn from these predictions
+    (METHODS: y ~ p). The labels of the predictions are not used.
     """
-    found = bins_of(predictions, unit_weights(predictions), bins, scheme, label)
-    n = found.weight[0]
-    mean = np.divide(found.outcome[0] - found.residual[0], n, out=np.zeros_like(n), where=n > 0)
+    sums = bins_of(predictions, unit_weights(predictions), bins, scheme, label)
+    n = sums.weight[0]
+    mean = np.divide(sums.outcome[0] - sums.residual[0], n, out=np.zeros_like(n), where=n > 0)
     return float(mean_absolute_deviations(n, mean).sum() / n.sum())
 
 
@@ -49,10 +49,10 @@ def classwise_noise_floor(
 
 
 def resolvable_difference(n: int, *, power: float = 0.8, level: float = 0.05) -> float:
-    """Return the difference in ECE that n test points can resolve, at worst.
+    """Return the minimum detectable difference in ECE on n test points, in the worst case.
 
-    (z_{1−level/2} + z_power) · √2 · √(p(1−p)/n) with p = ½: two errors as noisy as they can be, and
-    as if they were not of the same points. Pairing makes it smaller; how much is seen afterwards.
+    (z_{1−level/2} + z_power) · √2 · √(p(1−p)/n) with p = ½: two errors of the largest variance, on
+    different points. Paired comparisons on the same points detect smaller differences.
     """
     normal = NormalDist()
     return (normal.inv_cdf(1.0 - level / 2.0) + normal.inv_cdf(power)) * sqrt(0.5 / n)

@@ -1,4 +1,4 @@
-"""A reliability diagram over several seeds, with a confidence band that knows what they share."""
+"""Reliability diagrams pooled over seeds, with a confidence band for shared test points."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class PooledDiagram:
-    """A reliability diagram of M bins, and a band for the share that came true in each.
+    """A reliability diagram of M bins with a confidence band for the mean outcome of each bin.
 
     `low` (M,) and `high` (M,) are the ends of the band, NaN where a bin is empty.
     """
@@ -37,21 +37,21 @@ def pooled_diagram(
 ) -> PooledDiagram:
     """Return the diagram of all seeds together, each with confidences (n,) and outcomes (n,).
 
-    Outcomes are 0 or 1. With `same_points` row i is one test point in every seed. Three seeds that
-    put a point into one bin are then no three observations: a bin's w_i predictions of each point i
-    count as n = (Σ w_i)² / Σ w_i² (Kish 1965, "Survey Sampling", the effective size of a weighted
-    sample), which is cautious where the outcomes of a point differ between seeds. The band is
-    Wilson's interval (1927; recommended by Brown, Cai and DasGupta 2001) for that n.
+    Outcomes are 0 or 1. With `same_points`, row i is the same test point in every seed, and
+    predictions of one point are not independent observations. A bin with w_i predictions of each
+    point i then has the effective size n = (Σ w_i)² / Σ w_i² (Kish 1965, "Survey Sampling"), which
+    is conservative if the outcomes of a point differ between seeds. The band is Wilson's interval
+    (1927; recommended by Brown, Cai and DasGupta 2001) for this n.
 
-    Raises `DataError` without a seed, or for seeds of different sizes that have `same_points`.
+    Raises `DataError` without seeds, or if seeds with `same_points` have different sizes.
     """
-    p = [np.asarray(each, dtype=np.float64) for each in confidences]
-    came_true = [np.asarray(each, dtype=np.float64) for each in outcomes]
+    p = [np.asarray(values, dtype=np.float64) for values in confidences]
+    came_true = [np.asarray(values, dtype=np.float64) for values in outcomes]
     if not p:
-        raise DataError("a reliability diagram over seeds needs the predictions of at least one.")
-    sizes = {each.shape for each in p}
+        raise DataError("a reliability diagram over seeds needs at least one seed.")
+    sizes = {values.shape for values in p}
     if same_points and len(sizes) > 1:
-        raise DataError(f"the same points cannot have predictions of the shapes {sorted(sizes)}.")
+        raise DataError(f"seeds with the same points have different shapes: {sorted(sizes)}.")
     diagram = reliability_diagram(np.concatenate(p), np.concatenate(came_true), bins)
     effective = diagram.counts.astype(np.float64)
     if same_points and len(p) > 1:
@@ -63,8 +63,8 @@ def pooled_diagram(
 def wilson_interval(share: Floats, n: Floats, *, confidence: float = 0.95) -> tuple[Floats, Floats]:
     """Return both ends of Wilson's interval for a binomial share, each of the shape of `share`.
 
-    `n`, of that shape too, is the number of observations and need be no whole number; where it is
-    0 both ends are NaN. Source: Wilson 1927; Brown, Cai and DasGupta 2001, "Interval Estimation for
+    `n` is the number of observations, of the same shape; it may be fractional, and both ends are
+    NaN where it is 0. Source: Wilson 1927; Brown, Cai and DasGupta 2001, "Interval Estimation for
     a Binomial Proportion".
     """
     z = ndtri(0.5 + confidence / 2.0)
@@ -76,7 +76,7 @@ def wilson_interval(share: Floats, n: Floats, *, confidence: float = 0.95) -> tu
 
 
 def _effective_counts(confidences: Sequence[Floats], bins: int) -> Floats:
-    """Return (Σ w_i)² / Σ w_i² of each bin, 0 where it is empty; w_i is point i's predictions."""
+    """Return (Σ w_i)² / Σ w_i² of each bin, 0 if it is empty; w_i counts predictions of point i."""
     n = len(confidences[0])
     cells = np.concatenate([np.arange(n) * bins + bin_index(p, bins) for p in confidences])
     weights = np.bincount(cells, minlength=n * bins).reshape(n, bins).astype(np.float64)

@@ -1,10 +1,9 @@
-"""Scores in ascending order, and sums along them: what binned and ranking metrics share.
+"""Sums along ascending scores, shared by binned and ranking metrics.
 
-Sorting is done once for a set of predictions, and summing once for a block of bootstrap replicates;
-each metric then reads off what it needs. Replicates of more than 2¹⁵ rows are summed over groups of
-neighbours, 2¹³ of them: what that changes is far below how much replicates differ. More than
-`REMEMBERED_ROWS` rows are never sorted: they are gathered, block by block, in cells of nearly equal
-scores, in memory that does not grow.
+Predictions are sorted once, and summed once per block of bootstrap replicates. Replicates of more
+than 2¹⁵ rows are summed over 2¹³ groups of neighbors; the error is far below the differences
+between replicates. More than `MAX_CACHED_ROWS` rows are not sorted, but collected block by block in
+cells of nearly equal scores, in constant memory.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgbench.calibration.reliability import bin_edges, probability_block
-from fgbench.calibration.rows import REMEMBERED_ROWS, row_blocks
+from fgbench.calibration.rows import MAX_CACHED_ROWS, row_blocks
 
 if TYPE_CHECKING:
     from fgbench.data import Predictions
@@ -27,13 +26,13 @@ Floats = NDArray[np.float64]
 Weights = NDArray[Any]
 
 TOP_LABEL = -1
-"""In place of a class: the confidence in the predicted class, and whether it is the true one."""
+"""Stands for the predicted class: its probability (the confidence), and whether it is correct."""
 
 _FINE_ROWS, _GROUPS = 1 << 15, 1 << 13
 _TEMPORARIES = 4
 """Arrays as large as the weights that summing needs at a time: together they fit the cache."""
 _NEAR = 1e-10
-"""Shares of the weight that are nearer than this are the same."""
+"""Shares of the weight that differ by less than this count as equal."""
 _CELLS = 1 << 17
 _LOGIT_SHARE = 1.0 / 40.0
 """Cells have equal widths in p + logit(p)/40: at most 2.3e-5 in p, and 1e-3 in logit(p)."""
@@ -42,14 +41,14 @@ _SMALLEST = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """n probabilities and whether each came true: `block(rows)` returns both, (b,), float64."""
+    """n probabilities and their outcomes, 0 or 1: `block(rows)` returns both, (b,), float64."""
 
     n: int
     block: Callable[[slice], tuple[Floats, Floats]]
 
     @classmethod
     def of_arrays(cls, score: NDArray[Any], outcome: NDArray[Any]) -> Scores:
-        """Take them from two arrays (n,)."""
+        """Use two arrays (n,)."""
 
         def block(rows: slice) -> tuple[Floats, Floats]:
             return score[rows].astype(np.float64), outcome[rows].astype(np.float64)
@@ -58,7 +57,7 @@ class Scores:
 
     @classmethod
     def of_class(cls, predictions: Predictions, label: int) -> Scores:
-        """Take the probability of a class, or of the predicted one (`TOP_LABEL`).
+        """Use the probability of a class, or of the predicted one (`TOP_LABEL`).
 
         Where classes tie, the first is predicted.
         """
@@ -78,16 +77,15 @@ class Scores:
 class Sums:
     """Weighted sums over the C distinct values of `score` (C,), ascending, for R replicates.
 
-    At a place are all rows of one score, or of nearly one score where they are gathered in cells.
-    `weight`, `outcome` and `residual`, each (R, C+1), are the sums over the first 0 … C places of
-    1, of the outcome, and of outcome − score.
+    Rows in one cell share a value, or nearly. `weight`, `outcome` and `residual`, each (R, C+1),
+    are the sums of 1, of the outcome, and of outcome − score over the first 0 … C values.
     """
 
     score: Floats
     weight: Floats
     outcome: Floats
     residual: Floats
-    _bins: dict[tuple[int, str, bool], Bins] = field(default_factory=dict)
+    _bins: dict[tuple[int, str, bool], Bins] = field(init=False, default_factory=dict)
 
     @property
     def total(self) -> Floats:
@@ -106,7 +104,7 @@ class Sums:
     def in_bins(
         self, bins: int, scheme: Literal["width", "mass"], *, complement: bool = False
     ) -> Bins:
-        """Return `equal_width` or `equal_mass`, computed once: several metrics need them."""
+        """Return `equal_width` or `equal_mass` bins, cached because several metrics use them."""
         key = bins, scheme, complement
         if key not in self._bins:
             between = self.equal_width if scheme == "width" else self.equal_mass
@@ -124,9 +122,9 @@ class Sums:
         return self._between(np.concatenate([[0], places, [len(self.score)]]), complement)
 
     def equal_mass(self, bins: int, *, complement: bool = False) -> Bins:
-        """Return the sums in M bins of equal weight, as nearly as can be; see `equal_width`.
+        """Return the sums in M bins of nearly equal weight; see `equal_width`.
 
-        Equal scores stay together in the upper bin, so that the order of the rows never matters.
+        Equal scores share the upper bin, so that the order of the rows does not matter.
         """
         steps = np.arange(1, bins) / bins
         edges = np.zeros((len(self.weight), bins + 1), dtype=np.intp)
@@ -140,11 +138,11 @@ class Sums:
         return self._between(edges, complement)
 
     def _places_of(self, weights: Floats, side: Literal["left", "right"]) -> NDArray[np.intp]:
-        """Return where each replicate's sums of weights (R, B) belong among its own, (R, B)."""
+        """Return the positions of weights (R, B) in each replicate's sums of weights, (R, B)."""
         length = self.weight.shape[1]
         lift = self._lift[:, None]
-        found = np.searchsorted(self._lifted, (weights + lift).ravel(), side=side)
-        places = found.reshape(weights.shape) - length * np.arange(len(weights))[:, None]
+        lifted = np.searchsorted(self._lifted, (weights + lift).ravel(), side=side)
+        places = lifted.reshape(weights.shape) - length * np.arange(len(weights))[:, None]
         return np.asarray(places)
 
     @cached_property
@@ -153,7 +151,7 @@ class Sums:
 
     @cached_property
     def _lifted(self) -> Floats:
-        """All replicates' sums in one ascending row, each above the one before it."""
+        """The sums of all replicates in one ascending row, each shifted above the previous one."""
         return (self.weight + self._lift[:, None]).ravel()
 
     def _between(self, edges: NDArray[np.intp], complement: bool) -> Bins:
@@ -186,18 +184,18 @@ class Bins(NamedTuple):
 def sums_along(predictions: Predictions, label: int, weights: Weights) -> Sums:
     """Return the sums along the probability of a class (or `TOP_LABEL`), for weights (R, n).
 
-    They are kept until other weights are asked for, so that the metrics of a cell share them.
+    They are cached until other weights are used, so that the metrics of a cell share them.
     """
-    shelf = predictions.__dict__
-    if shelf.get("_summed", (None,))[0] is not weights:
-        shelf["_summed"] = (weights, {})
-    kept: dict[int, Sums] = shelf["_summed"][1]
-    if label not in kept:
-        rankings: dict[int, Ranking] = shelf.setdefault("_rankings", {})
+    cache = predictions.__dict__
+    if cache.get("_summed", (None,))[0] is not weights:
+        cache["_summed"] = (weights, {})
+    sums: dict[int, Sums] = cache["_summed"][1]
+    if label not in sums:
+        rankings: dict[int, Ranking] = cache.setdefault("_rankings", {})
         if label not in rankings:
             rankings[label] = Ranking(Scores.of_class(predictions, label))
-        kept[label] = rankings[label].sums(weights)
-    return kept[label]
+        sums[label] = rankings[label].sums(weights)
+    return sums[label]
 
 
 class Ranking:
@@ -206,7 +204,7 @@ class Ranking:
     def __init__(self, scores: Scores) -> None:
         self._scores = scores
         self._cell_scores: Floats | None = None
-        self._in_cells = scores.n > REMEMBERED_ROWS
+        self._in_cells = scores.n > MAX_CACHED_ROWS
         if not self._in_cells:
             score, outcome = scores.block(slice(0, scores.n))
             self._order = np.argsort(score, kind="stable")
@@ -251,7 +249,7 @@ class Ranking:
         yield weight * self._residual
 
     def _columns(self, weights: Weights) -> Iterator[tuple[Floats, Floats, Floats]]:
-        for weight in weights:  # one by one: each fits the cache
+        for weight in weights:  # one at a time, to fit the processor's cache
             ordered = weight[self._order]
             yield ordered, ordered * self._outcome, ordered * self._residual
 
@@ -274,16 +272,15 @@ class Ranking:
                 plain[1] += np.bincount(cell, score, minlength=_CELLS)
             for replicate in range(len(weights)):
                 weight = weights[replicate, rows]
-                each = sums[:, replicate, 1:]
-                each[0] += np.bincount(cell, weight, minlength=_CELLS)
-                each[1] += np.bincount(cell, weight * outcome, minlength=_CELLS)
-                each[2] += np.bincount(cell, weight * (outcome - score), minlength=_CELLS)
+                target = sums[:, replicate, 1:]
+                target[0] += np.bincount(cell, weight, minlength=_CELLS)
+                target[1] += np.bincount(cell, weight * outcome, minlength=_CELLS)
+                target[2] += np.bincount(cell, weight * (outcome - score), minlength=_CELLS)
         if self._cell_scores is None:
             filled = plain[0] > 0
             means = np.divide(plain[1], plain[0], out=np.zeros(_CELLS), where=filled)
-            self._cell_scores = np.maximum.accumulate(
-                means
-            )  # an empty cell goes with the one below
+            # An empty cell has the score of the one below.
+            self._cell_scores = np.maximum.accumulate(means)
         np.cumsum(sums, axis=2, out=sums)
         return Sums(self._cell_scores, *sums)
 

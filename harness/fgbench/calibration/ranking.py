@@ -1,8 +1,8 @@
-"""How well scores rank, each for R bootstrap replicates at once.
+"""Ranking metrics, for R bootstrap replicates at a time.
 
-Every function takes predictions and `weights` (R, n), how often each row counts in each replicate,
-and returns (R,). `label` is a class, whose probability ranks, or `TOP_LABEL`: confidence ranks what
-was predicted rightly before what was not.
+Every function takes predictions and `weights` (R, n), the count of each row in each replicate, and
+returns (R,). `label` is the class whose probability ranks, or `TOP_LABEL`, where the confidence
+should rank correct predictions above wrong ones.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TEMPORARIES = 4
 
 
 def auroc(predictions: Predictions, weights: Weights, *, label: int) -> Floats:
-    """Return the probability that what came true scores above what did not, ties counting half.
+    """Return the probability that a positive scores above a negative, ties counting half.
 
     NaN where either is missing. Source: Fawcett 2006.
     """
@@ -45,7 +45,7 @@ def auroc(predictions: Predictions, weights: Weights, *, label: int) -> Floats:
 def area_under_risk_coverage(predictions: Predictions, weights: Weights) -> Floats:
     """Return the mean error rate of the most confident rows, over all coverages.
 
-    Each row contributes the error rate of the rows that are at least as confident: rows of equal
+    Each row contributes the error rate of the rows that are at least as confident; rows of equal
     confidence are accepted together. Source: Geifman, Uziel and El-Yaniv 2019, eq. 2.
     """
     sums = sums_along(predictions, TOP_LABEL, weights)
@@ -54,7 +54,7 @@ def area_under_risk_coverage(predictions: Predictions, weights: Weights) -> Floa
         below, right = sums.weight[rows], sums.outcome[rows]
         accepted = below[:, -1:] - below[:, :-1]
         wrong = accepted - (right[:, -1:] - right[:, :-1])
-        risk = wrong / (accepted + (accepted == 0.0))  # nobody accepted, nobody wrong
+        risk = wrong / (accepted + (accepted == 0.0))  # none accepted: none wrong
         with np.errstate(invalid="ignore"):
             shares = np.einsum("rc,rc->r", np.diff(below, axis=1), risk)
             area[rows] = shares / below[:, -1]

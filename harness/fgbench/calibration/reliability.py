@@ -1,8 +1,7 @@
-"""The reliability diagram: equal-width bins of a probability, and how often it came true.
+"""Reliability diagrams: equal-width bins of a probability and the frequency of its event.
 
-One convention for edges everywhere: bin m of M is [m/M, (m+1)/M), and the last bin is closed, so
-that p = 1 is in it. The edges are those of `bin_edges`: a probability is compared with these
-floats, never multiplied by M and rounded.
+Bin m of M is [m/M, (m+1)/M), and the last bin is closed, so that it contains p = 1. A probability
+is compared with the floats of `bin_edges`, not multiplied by M and rounded.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fgbench.calibration.rows import remembered, row_blocks
+from fgbench.calibration.rows import cached_by_predictions, row_blocks
 from fgbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,12 +21,12 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 _NEAR = 1e-9
-"""How near to an edge, in widths of a bin, a product may lie on the wrong side of it."""
+"""Distance from an edge, in bin widths, within which p·M may be rounded over the edge."""
 
 
 @dataclass(frozen=True, eq=False)
 class ReliabilityDiagram:
-    """M bins of a confidence, and what came true in each.
+    """M bins of a confidence and the mean outcome in each.
 
     `edges` (M+1,), `counts` (M,), `mean_confidence` (M,) and `mean_outcome` (M,), both NaN where a
     bin is empty.
@@ -45,7 +44,7 @@ class ReliabilityDiagram:
 
     @property
     def expected_calibration_error(self) -> float:
-        """Σ_m (n_m/n) |D_m| over the bins that hold something."""
+        """Σ_m (n_m/n) |D_m| over the bins that are not empty."""
         filled = self.counts > 0
         shares = self.counts[filled] / self.counts.sum()
         return float(np.sum(shares * np.abs(self.gaps[filled])))
@@ -59,7 +58,7 @@ def bin_edges(bins: int) -> Floats:
 
 
 def bin_index(p: ArrayLike, bins: int) -> NDArray[np.int64]:
-    """Return for each probability (n,) the bin that holds it, int64 in 0 … bins − 1.
+    """Return the bin of each probability (n,), int64 in 0 … bins − 1.
 
     Bins are [lo, hi), the last one closed. Raises `DataError` for a probability that is NaN or
     outside [0, 1].
@@ -76,10 +75,10 @@ def bin_index(p: ArrayLike, bins: int) -> NDArray[np.int64]:
     index = place.astype(np.int64)
     place -= index
     if place.size and (place.min() < _NEAR or place.max() > 1.0 - _NEAR):
-        # Beside an edge the product may be rounded over it: there, the edges themselves decide.
+        # Near an edge the product may be rounded over it, so compare with the edges themselves.
         near = np.flatnonzero((place < _NEAR) | (place > 1.0 - _NEAR))
-        found = np.searchsorted(edges, probability[near], side="right") - 1
-        index[near] = np.minimum(found, bins - 1)
+        exact = np.searchsorted(edges, probability[near], side="right") - 1
+        index[near] = np.minimum(exact, bins - 1)
     return index
 
 
@@ -106,9 +105,9 @@ def reliability_diagram(confidence: ArrayLike, outcome: ArrayLike, bins: int) ->
         )
 
 
-@remembered
+@cached_by_predictions
 def top_label(predictions: Predictions) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return the probability of the predicted class, float64 (n,), and whether it is the true one.
+    """Return the probability of the predicted class, float64 (n,), and whether it is correct.
 
     Where classes tie, the first is predicted.
     """
@@ -121,7 +120,7 @@ def top_label(predictions: Predictions) -> tuple[Floats, NDArray[np.bool_]]:
     return confidence, correct
 
 
-@remembered
+@cached_by_predictions
 def positive_class(predictions: Predictions) -> tuple[Floats, NDArray[np.bool_]]:
     """Return P(y=1), float64 (n,), and whether y = 1, of binary predictions."""
     if predictions.n_classes != 2:
@@ -141,7 +140,7 @@ def class_probability(predictions: Predictions, label: int) -> Floats:
 
 
 def probability_block(predictions: Predictions, rows: slice) -> Floats:
-    """Return the probabilities of some rows, float64 (b, K): as they were given, or the softmax."""
+    """Return the probabilities of some rows, float64 (b, K): the original ones, or the softmax."""
     if predictions.given is not None:
         return np.array(predictions.given[rows], dtype=np.float64)
     values = predictions.logits[rows].astype(np.float64)

@@ -1,4 +1,4 @@
-"""Walking over predictions in blocks of rows, so that memory does not grow with their number."""
+"""Iteration over predictions in blocks of rows, in memory that does not grow with the rows."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from fgbench.data import Predictions
 
 _BLOCK_VALUES = 1 << 18
-"""Values of a temporary float64 array: 2 MiB, which a processor's cache holds."""
+"""Values of a temporary float64 array: 2 MiB, which fit a processor's cache."""
 
-REMEMBERED_ROWS = 1 << 18
-"""Predictions of more rows than this recompute what they need, instead of keeping it."""
+MAX_CACHED_ROWS = 1 << 18
+"""Intermediate results of predictions with more rows than this are recomputed, not cached."""
 
 T = TypeVar("T")
 
@@ -29,28 +29,28 @@ def row_blocks(rows: int, width: int = 1) -> Iterator[slice]:
 
 
 def unit_weights(predictions: Predictions) -> NDArray[np.float64]:
-    """Return weights (1, n) of 1, always the same array, so that sums over it are made once."""
-    shelf = predictions.__dict__
-    if "_unit_weights" not in shelf:
-        shelf["_unit_weights"] = np.broadcast_to(np.float64(1.0), (1, len(predictions)))
-    weights: NDArray[np.float64] = shelf["_unit_weights"]
+    """Return weights (1, n) of 1, always the same array, so that sums over it are computed once."""
+    cache = predictions.__dict__
+    if "_unit_weights" not in cache:
+        cache["_unit_weights"] = np.broadcast_to(np.float64(1.0), (1, len(predictions)))
+    weights: NDArray[np.float64] = cache["_unit_weights"]
     return weights
 
 
-def remembered(function: Callable[[Predictions], T]) -> Callable[[Predictions], T]:
-    """Keep the function's result with small predictions: the metrics of a cell share it.
+def cached_by_predictions(function: Callable[[Predictions], T]) -> Callable[[Predictions], T]:
+    """Cache the function's result with the predictions, so that the metrics of a cell share it.
 
-    What is kept lives as long as the predictions, like a cached property of theirs.
+    Like a cached property, the result lives as long as the predictions. Large ones are not cached.
     """
     from functools import wraps
 
     @wraps(function)
     def result(predictions: Predictions) -> T:
-        if len(predictions) > REMEMBERED_ROWS:
+        if len(predictions) > MAX_CACHED_ROWS:
             return function(predictions)
-        kept: dict[str, Any] = predictions.__dict__.setdefault("_rows", {})
-        if function.__qualname__ not in kept:
-            kept[function.__qualname__] = function(predictions)
-        return kept[function.__qualname__]  # type: ignore[no-any-return]
+        cache: dict[str, Any] = predictions.__dict__.setdefault("_rows", {})
+        if function.__qualname__ not in cache:
+            cache[function.__qualname__] = function(predictions)
+        return cache[function.__qualname__]  # type: ignore[no-any-return]
 
     return result

@@ -1,7 +1,7 @@
-"""Calibration errors without bins, each for R bootstrap replicates at once.
+"""Calibration errors without bins, for R bootstrap replicates at a time.
 
-Every function takes predictions and `weights` (R, n), how often each row counts in each replicate,
-and returns (R,). `label` is a class, whose probability is looked at, or `TOP_LABEL`.
+Every function takes predictions and `weights` (R, n), the count of each row in each replicate, and
+returns (R,). `label` is the class whose probability is evaluated, or `TOP_LABEL`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Floats = NDArray[np.float64]
 Weights = NDArray[Any]
 
 _MESH, _COARSE_MESH = 1 << 9, 1 << 7
-"""Intervals of the mesh on which residuals are smoothed: each is taken to be at its middle.
+"""Intervals of the mesh on which residuals are smoothed, each placed at the middle of its interval.
 
-While bandwidths are far above its intervals, the coarse one decides."""
+The coarse mesh serves for the first halvings, while bandwidths are far above its intervals."""
 _NARROWEST, _HALVINGS, _COARSE_HALVINGS = 1e-3, 10, 5
 """As in the authors' implementation: no bandwidth below 0.001, found by ten halvings of [0, 1]."""
 _STEPS = 1 << _HALVINGS
-"""All bandwidths that halving can try are multiples of 1/_STEPS."""
+"""Halving [0, 1] tries multiples of 1/_STEPS only."""
 _MMCE_WIDTH = 0.4
 
 
@@ -86,8 +86,8 @@ def maximum_mean_calibration_error(
 ) -> Floats:
     """Return √(Σ_i Σ_j d_i d_j e^(−|s_i − s_j|/0.4))/n with d = outcome − score.
 
-    Source: Kumar et al. 2018, eq. 4, with the Laplacian kernel of its experiments. Exponentials
-    that add up along the sorted scores make the double sum linear in n.
+    Source: Kumar et al. 2018, eq. 4, with the Laplacian kernel of its experiments. Cumulative sums
+    of exponentials along the sorted scores make the double sum linear in n.
     """
     sums = sums_along(predictions, label, weights)
     residual = np.diff(sums.residual, axis=1)
@@ -114,7 +114,7 @@ def smoothed_error(sums: Sums) -> Floats:
         lower, upper = np.where(below, middle, lower), np.where(below, upper, middle)
         if smoother is fine:
             result = np.where(below, result, error)
-    missing = np.flatnonzero(np.isnan(result))  # the fine mesh never lowered their bandwidth
+    missing = np.flatnonzero(np.isnan(result))  # bandwidths that the coarse mesh tried last
     result[missing] = fine.error(upper[missing], missing)
     return result
 
@@ -147,7 +147,7 @@ def _damping(mesh: int) -> Floats:
 
 
 def _mesh_edges(sums: Sums) -> NDArray[np.intp]:
-    """Return the places between which the intervals of the mesh lie, (_MESH + 1,)."""
+    """Return the positions of the mesh's edges in the sums, (_MESH + 1,)."""
     inner = np.searchsorted(sums.score, np.arange(1, _MESH) / _MESH, side="left")
     return np.concatenate([[0], inner, [len(sums.score)]])
 

@@ -1,8 +1,8 @@
 """Metrics with their uncertainty: bootstrap over test points and seeds, paired comparisons.
 
-Replicate r of the bootstrap draws n of the n test points with replacement, by a stream that depends
-on (n, seed, r) alone. Evaluations of the same test set are therefore paired, replicate by
-replicate, across arms, classifiers, calibrators and processes.
+Replicate r of the bootstrap draws n of the n test points with replacement, from a random stream
+that depends on (n, seed, r) alone. Evaluations on the same test set are therefore paired by
+replicate across arms, classifiers, calibrators and processes.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _NOTHING = 1e-12
 class Evaluation:
     """The metrics of one set of predictions.
 
-    `values` holds each defined metric, `replicates` its R bootstrap values (R,), NaN where a
-    replicate leaves it undefined, and `undefined` says of each other metric why it has no value.
-    `noise_floors` holds what chance alone would give, for the metrics that know it.
+    `values` holds the defined metrics, `replicates` their bootstrap values (R,), NaN in replicates
+    where a metric is undefined, and `undefined` the reason why each other metric has no value.
+    `noise_floors` holds the values that chance alone gives, for metrics that define them.
     """
 
     values: Mapping[str, float]
@@ -111,7 +111,7 @@ class Comparison(Record):
 
 
 def applicable(metrics: Mapping[str, Metric], predictions: Predictions) -> dict[str, Metric]:
-    """Return those metrics whose needs (binary, posterior, …) the predictions meet."""
+    """Return the metrics whose needs (binary, posterior, …) the predictions meet."""
     provided = {"logits", "binary" if predictions.n_classes == 2 else "multiclass"}
     for name, capability in (
         ("posterior", "posterior"),
@@ -132,16 +132,16 @@ def evaluate_metrics(
 ) -> Evaluation:
     """Evaluate each metric on n predictions and on R bootstrap replicates of them.
 
-    Raises `DataError` for predictions that are empty or whose labels are withheld, and
-    `PluginError` for a metric that returns anything but R finite numbers or NaN.
+    Raises `DataError` if the predictions are empty or their labels are withheld, and `PluginError`
+    if a metric returns anything but R values that are finite or NaN.
     """
     n = len(predictions)
     if n == 0:
-        raise DataError("there are no predictions to evaluate.")
+        raise DataError("no predictions to evaluate.")
     if int(predictions.labels.min()) < 0:
-        raise DataError("the predictions' labels are withheld (−1): metrics need the true ones.")
+        raise DataError("the predictions' labels are withheld (−1); metrics need true labels.")
     if replicates < 0:
-        raise DataError(f"the number of replicates cannot be {replicates}.")
+        raise DataError(f"the number of replicates must not be negative, but is {replicates}.")
     once = unit_weights(predictions)
     values: dict[str, float] = {}
     undefined: dict[str, str] = {}
@@ -169,13 +169,13 @@ def evaluate_metrics(
 
 
 def summarise(evaluations: Sequence[Evaluation]) -> dict[str, MetricSummary]:
-    """Summarise the evaluations of S seeds: only metrics that are defined for every seed.
+    """Summarize the evaluations of S seeds, for the metrics that are defined for every seed.
 
-    The CI is the percentile bootstrap, nested: each replicate draws S seeds with replacement and
-    averages that replicate's values, so that it spans test points and seeds. Replicates in which
-    the metric is undefined are left out of it. For a metric with a noise floor f it is the interval
-    of the error without the share that chance has in it: a resampled set has the sample's noise and
-    as much again, so that each replicate v counts as √max(0, v² − 2f²).
+    The CI is a nested percentile bootstrap: each replicate draws S seeds with replacement and
+    averages their values of this replicate, so that it covers test points and seeds. Replicates in
+    which the metric is undefined are excluded. For a metric with a noise floor f, the interval is
+    that of the error without noise: a resampled set has the noise of the sample and as much again,
+    so √max(0, v² − 2f²) replaces each replicate v.
     """
     summaries = {}
     for name in _common(evaluations):
@@ -183,7 +183,7 @@ def summarise(evaluations: Sequence[Evaluation]) -> dict[str, MetricSummary]:
         drawn = _over_seeds([evaluation.replicates[name] for evaluation in evaluations])
         std = float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else 0.0
         mean = float(np.mean(per_seed))
-        floors = [each.noise_floors[name] for each in evaluations if name in each.noise_floors]
+        floors = [item.noise_floors[name] for item in evaluations if name in item.noise_floors]
         floor = float(np.mean(floors)) if len(floors) == len(evaluations) else None
         if floor is not None:
             drawn = np.sqrt(np.maximum(drawn**2 - 2.0 * floor**2, 0.0))
@@ -198,7 +198,7 @@ def summarise(evaluations: Sequence[Evaluation]) -> dict[str, MetricSummary]:
 
 
 def undefined_metrics(evaluations: Sequence[Evaluation]) -> dict[str, str]:
-    """Return the metrics that are undefined for some seed, and why."""
+    """Return the metrics that are undefined for some seed, with the reason."""
     reasons: dict[str, str] = {}
     for evaluation in evaluations:
         reasons |= evaluation.undefined
@@ -208,11 +208,11 @@ def undefined_metrics(evaluations: Sequence[Evaluation]) -> dict[str, str]:
 def compare(
     evaluations: Sequence[Evaluation], baselines: Sequence[Evaluation]
 ) -> dict[str, Comparison]:
-    """Compare S evaluations with as many baselines, seed by seed on the same test points.
+    """Compare S evaluations with S baselines, paired by seed on the same test points.
 
     The p-value is 2 · min(share of replicates ≤ 0, share ≥ 0), with one added to numerators and
-    denominators (Davison and Hinkley 1997, section 4.2.5), at most 1. Where no replicate is on the
-    other side, it is the two-sided normal tail at mean/std of the replicates, if that is smaller.
+    denominators (Davison and Hinkley 1997, section 4.2.5), at most 1. If all replicates have the
+    same sign, it is the two-sided normal tail at mean/std of the replicates, if that is smaller.
     """
     if len(evaluations) != len(baselines):
         raise DataError(
@@ -246,10 +246,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def predictions_from_probabilities(
     probabilities: ArrayLike, labels: ArrayLike, *, posterior: ArrayLike | None = None
 ) -> Predictions:
-    """Turn probabilities (n, K), or P(y=1) (n,), and labels (n,) into predictions.
+    """Return predictions from probabilities (n, K), or P(y=1) (n,), and labels (n,).
 
-    Raises `DataError` where a probability is outside [0, 1], a row does not sum to 1 within 1e-4,
-    or a label is not a class. `posterior` takes the same shapes.
+    `posterior` takes the same shapes. Raises `DataError` if a probability is outside [0, 1], a row
+    does not sum to 1 within 1e-4, or a label is not a class.
     """
     rows = _probability_rows("probabilities", probabilities)
     logits = np.log(np.maximum(rows, 1e-38))
@@ -304,7 +304,7 @@ def _over_seeds(replicates: Sequence[Floats]) -> Floats:
 
 @lru_cache(maxsize=4)
 def _seed_draws(seeds: int, count: int) -> NDArray[np.intp]:
-    """Return the places of the drawn values in (S, R) values, flattened: (S, R)."""
+    """Return the positions of the drawn values in flattened values (S, R): (S, R)."""
     rng = np.random.default_rng(seed_for("bootstrap over seeds", seeds, count))
     return rng.integers(0, seeds, size=(seeds, count)) * count + np.arange(count)
 
@@ -322,26 +322,26 @@ def _p_value(differences: Floats) -> float | None:
     defined = differences[~np.isnan(differences)]
     if len(defined) == 0 or 2 * len(defined) < len(differences):
         return None
-    # Differences of rounding alone count as none, so that every machine counts alike.
+    # Differences due to rounding count as 0, so that all machines count alike.
     rarer = min(int((defined <= _NOTHING).sum()), int((defined >= -_NOTHING).sum()))
     p = min(1.0, 2.0 * (rarer + 1) / (len(defined) + 1))
     spread = float(np.std(defined))
     if rarer == 0 and spread > _NOTHING:
-        # Beyond the last replicate the tail is taken as normal: else a board of many comparisons
-        # could not tell a difference of ten standard errors from none (Holm multiplies p).
+        # Assume a normal tail beyond the last replicate. Otherwise a board of many comparisons
+        # could not detect a difference of ten standard errors, as Holm's adjustment multiplies p.
         p = min(p, 2.0 * float(ndtr(-abs(float(np.mean(defined))) / spread)))
     return p
 
 
 def _common(evaluations: Sequence[Evaluation]) -> list[str]:
     if not evaluations:
-        raise DataError("there is no evaluation to summarise.")
+        raise DataError("no evaluations to summarize.")
     first, *others = evaluations
-    return [name for name in first.values if all(name in each.values for each in others)]
+    return [name for name in first.values if all(name in other.values for other in others)]
 
 
 def _one_thread() -> AbstractContextManager[Any]:
-    """Hold the linear algebra to one thread: its sums must not depend on the number of cores."""
+    """Limit linear algebra to one thread, so that sums do not depend on the number of cores."""
     return _thread_controller().limit(limits=1, user_api="blas")  # type: ignore[no-any-return]
 
 

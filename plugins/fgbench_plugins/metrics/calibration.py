@@ -1,4 +1,4 @@
-"""How far confidence is from frequency, and from the truth where that is known."""
+"""Calibration errors: distances of confidence from frequency, or from a known posterior."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TopLabelEce(Metric):
         return calibration.binned_calibration_error(predictions, weights, bins=self.bins)
 
     def noise_floor(self, predictions):
-        """Return the error that chance alone is expected to give."""
+        """Return the expected error of a perfectly calibrated classifier."""
         return calibration.noise_floor(predictions, bins=self.bins)
 
 
@@ -36,12 +36,12 @@ class PositiveClassEce(Metric):
         return calibration.binned_calibration_error(predictions, weights, bins=self.bins, label=1)
 
     def noise_floor(self, predictions):
-        """Return the error that chance alone is expected to give."""
+        """Return the expected error of a perfectly calibrated classifier."""
         return calibration.noise_floor(predictions, bins=self.bins, label=1)
 
 
 class EqualMassEce(Metric):
-    """Expected calibration error over bins of equally many points (Nguyen and O'Connor 2015)."""
+    """Expected calibration error over bins of equal mass (Nguyen and O'Connor 2015)."""
 
     bins: Bins = 15
 
@@ -52,7 +52,7 @@ class EqualMassEce(Metric):
         )
 
     def noise_floor(self, predictions):
-        """Return the error that chance alone is expected to give."""
+        """Return the expected error of a perfectly calibrated classifier."""
         return calibration.noise_floor(predictions, bins=self.bins, scheme="mass")
 
 
@@ -86,12 +86,12 @@ class ClasswiseEce(Metric):
         return calibration.classwise_calibration_error(predictions, weights, bins=self.bins)
 
     def noise_floor(self, predictions):
-        """Return the error that chance alone is expected to give."""
+        """Return the expected error of a perfectly calibrated classifier."""
         return calibration.classwise_noise_floor(predictions, bins=self.bins)
 
 
 class DebiasedEce(Metric):
-    """Root mean square gap without the share that chance has in it (Kumar et al. 2019)."""
+    """Root mean square gap, corrected for the bias of finite bins (Kumar et al. 2019)."""
 
     bins: Bins = 15
 
@@ -101,7 +101,7 @@ class DebiasedEce(Metric):
 
 
 class SweptEce(Metric):
-    """Equal-mass error with as many bins as stay monotone (Roelofs et al. 2022)."""
+    """Equal-mass error with the largest monotone number of bins (Roelofs et al. 2022)."""
 
     def evaluate(self, predictions, weights):
         """Return the metric of each replicate, (R,)."""
@@ -109,7 +109,7 @@ class SweptEce(Metric):
 
 
 class SmoothEce(Metric):
-    """Kernel-smoothed calibration error, its own bandwidth (Błasiok and Nakkiran 2024)."""
+    """Kernel-smoothed calibration error that sets its bandwidth (Błasiok and Nakkiran 2024)."""
 
     def evaluate(self, predictions, weights):
         """Return the metric of each replicate, (R,)."""
@@ -117,7 +117,7 @@ class SmoothEce(Metric):
 
 
 class KolmogorovSmirnov(Metric):
-    """Largest drift of outcomes from confidence, cumulated (Gupta et al. 2021)."""
+    """Largest cumulative difference of outcomes and confidence (Gupta et al. 2021)."""
 
     def evaluate(self, predictions, weights):
         """Return the metric of each replicate, (R,)."""

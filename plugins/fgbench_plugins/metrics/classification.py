@@ -1,4 +1,4 @@
-"""How often the predicted class is right, and how well the scores rank."""
+"""Accuracy and ranking metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Accuracy(Metric):
 
 
 class MacroF1(Metric):
-    """Unweighted mean of the F1 of the classes that are true or predicted somewhere."""
+    """Unweighted mean of the F1 of all classes that occur as label or prediction."""
 
     lower_is_better = False
 
@@ -28,7 +28,7 @@ class MacroF1(Metric):
 
 
 class Auroc(Metric):
-    """Area under the ROC curve of P(y=1); with K > 2 the mean over one-against-the-rest curves."""
+    """Area under the ROC curve of P(y=1); the mean of the one-vs-rest curves with K > 2."""
 
     lower_is_better = False
     undefined_when = "a class does not occur among the labels, so nothing ranks against it"
@@ -44,18 +44,18 @@ class Auroc(Metric):
 
 
 class AurocOfCorrectness(Metric):
-    """How well confidence ranks right predictions above wrong ones (Hendrycks and Gimpel 2017)."""
+    """Area under the ROC curve of confidence for correctness (Hendrycks and Gimpel 2017)."""
 
     lower_is_better = False
     undefined_when = "all predictions are right, or all wrong, so confidence has nothing to rank"
 
     def evaluate(self, predictions, weights):
-        """Return the metric of each replicate, (R,); NaN where all or none are right."""
+        """Return the metric of each replicate, (R,); NaN where all or none are correct."""
         return calibration.auroc(predictions, weights, label=calibration.TOP_LABEL)
 
 
 class Aurc(Metric):
-    """Area under the risk-coverage curve: the error rate of what is answered (Geifman 2019)."""
+    """Area under the risk-coverage curve (Geifman, Uziel and El-Yaniv 2019)."""
 
     def evaluate(self, predictions, weights):
         """Return the metric of each replicate, (R,)."""

@@ -1,4 +1,4 @@
-"""Proper scoring rules: the best expected score is that of the true probabilities."""
+"""Proper scoring rules: the true probabilities have the best expected score."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Brier(Metric):
 
 
 class BrierCalibration(Metric):
-    """The part of the Brier score that calibration would remove, over equal-mass bins."""
+    """The part of the Brier score that calibration removes, over equal-mass bins."""
 
     bins: Bins = 15
 
@@ -38,7 +38,7 @@ class BrierCalibration(Metric):
 
 
 class BrierRefinement(Metric):
-    """The Brier score without its calibration part: how much the outcomes vary in each bin."""
+    """The Brier score without its calibration part: the variance of outcomes within bins."""
 
     bins: Bins = 15
 
