@@ -8,6 +8,7 @@ from concurrent.futures import BrokenExecutor, Future
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from fgbench.engine.queue import StageQueue
 from fgbench.engine.scheduler import Scheduler
@@ -170,3 +171,16 @@ def test_queued_stages_are_taken_once(steps):
         assert key == next(name for name, each in waiting if each == affinity)
         waiting.remove((key, affinity))
     assert not waiting
+
+
+def test_undeclared_roles_and_parameters_are_refused():
+    graph = Graph()
+    parameters = {"arm": "real", "protocol": "strict", "seed": 0}
+    with pytest.raises(TypeError, match="stage 'compose' has no input 'models'"):
+        graph.add("compose", "", parameters=parameters, inputs={"models": "0"})
+    with pytest.raises(TypeError, match="stage 'compose' has no part 'classifier'"):
+        graph.add(
+            "compose", "", parts={"classifier": part("a", exclusive=False)}, parameters=parameters
+        )
+    with pytest.raises(ValidationError, match="bins"):
+        graph.add("compose", "", parameters=parameters | {"bins": 3})

@@ -126,9 +126,11 @@ class Graph:
     ) -> str:
         """Add a node unless it exists, and return its id.
 
-        The parameters become those of the stage's `Params`: a missing or unknown one is an error.
+        Raises if roles or parameters are not those that the stage declares.
         """
-        params = STAGES[stage].Params.model_validate(parameters or {}).model_dump(mode="json")
+        declared = STAGES[stage]
+        declared.check_roles(parts or {}, inputs or {})
+        params = declared.Params.model_validate(parameters or {}).model_dump(mode="json")
         node_id = digest(_recipe(stage, parts or {}, params, inputs or {}))
         if node_id not in self.nodes:
             self.nodes[node_id] = Node(node_id, stage, label, parts or {}, params, inputs or {})
