@@ -1,40 +1,48 @@
-"""What the harness adds to the work of its parts: at most 10 ms a cell."""
+"""Overhead: the CPU time that the harness adds to the work of its parts, per cell.
+
+The target is 15 ms per cell on the machine of docs/benchmarks.md, which is 2.8 yardsticks there.
+A bound in yardsticks holds on other and on busy machines as well.
+"""
 
 import pytest
 
 import fgbench
+from support.cpu_time import cpu_time, yardstick
 from support.runs import PROBE
 
 CELLS = 1000
-PER_CELL = 0.010
-"""Seconds; the promise of the harness for a classifier that does nothing."""
+YARDSTICKS = 4.2
+"""Upper bound on the CPU time of a cell; 3.6 were measured."""
 
 
 @pytest.mark.slow
-def test_overhead_of_a_cell(benchmark, tmp_path):
+def test_overhead_per_cell(record_property, tmp_path):
     """1,000 cells with a classifier and a generator that do nothing, from an empty store.
 
-    Two baselines × 5 calibrators × 20 seeds, and 4 arms × 2 bin counts × 5 calibrators × 20 seeds.
+    Two baselines × 5 calibrators × 20 seeds, and 4 arms × 2 bin counts × 5 calibrators × 20 seeds,
+    with all default metrics.
     """
-    turns = iter(range(100))
+    outcomes = []
 
-    def setup():
-        turn = next(turns)
-        return (tmp_path / f"runs{turn}", tmp_path / f"store{turn}"), {}
-
-    def run(out, store):
-        return fgbench.run(
+    def run():
+        outcome = fgbench.run(
             dataset="probe:rows=100",
             calibrators=["none", "halve", "temperature", "platt", "isotonic"],
             bins=[5, 10],
             seeds=list(range(20)),
-            out=out,
-            store=store,
+            out=tmp_path / "runs",
+            store=tmp_path / "store",
             plugins=[str(PROBE)],
         )
+        outcomes.append(outcome)
 
-    outcome = benchmark.pedantic(run, setup=setup, rounds=1, warmup_rounds=0)
-    cells = len(outcome.leaderboard.entries) * 20
+    before = yardstick()
+    per_cell = cpu_time(run) / CELLS
+    unit = (before + yardstick()) / 2
+    (outcome,) = outcomes
     assert outcome.failures == ()
-    assert cells == CELLS
-    benchmark.extra_info["ms_per_cell"] = 1000 * benchmark.stats.stats.min / cells
+    assert len(outcome.leaderboard.entries) * 20 == CELLS
+    record_property("ms_per_cell", 1000 * per_cell)
+    record_property("yardsticks_per_cell", per_cell / unit)
+    print(f"{1000 * per_cell:.1f} ms per cell, {per_cell / unit:.2f} yardsticks")
+    assert per_cell <= YARDSTICKS * unit
