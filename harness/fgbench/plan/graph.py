@@ -86,7 +86,7 @@ class TrainingNodes:
 
 @dataclass(frozen=True, kw_only=True)
 class CellNodes(TrainingNodes):
-    """The nodes that one cell ends in."""
+    """The nodes of one cell."""
 
     cell: Cell
     calibrate: str
@@ -310,7 +310,7 @@ def why_no_influence(cell: Cell) -> str | None:
     if "linear_head" not in cell.classifier.provides:
         return f"classifier {name!r} does not show its linear head"
     if "gradient" in cell.loss.needs:
-        return f"loss {cell.loss.name!r} is not the cross-entropy that influences are of"
+        return f"loss {cell.loss.name!r} is not the cross-entropy, which influences are defined for"
     return None
 
 

@@ -117,7 +117,7 @@ class Stage(ABC):
         return Resources(whole_host=any(part.exclusive for part in parts.values()))
 
     def facts(self, value: Any) -> Mapping[str, Any]:
-        """Return what of the product's value belongs in the event log."""
+        """Return the fields of the product's value to log."""
         return {}
 
     def cost(self, ctx: PlanContext) -> Cost | None:
