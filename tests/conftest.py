@@ -71,4 +71,4 @@ def llm_server(monkeypatch):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     with ExitStack() as servers:
-        yield lambda **behaviour: servers.enter_context(LlmServer(**behaviour))
+        yield lambda **behavior: servers.enter_context(LlmServer(**behavior))

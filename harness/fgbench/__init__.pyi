@@ -31,10 +31,10 @@ from .digests import (
 from .engine.events import (
     Event as Event,
 )
-from .engine.residents import (
+from .engine.warm_models import (
     release_resident as release_resident,
 )
-from .engine.residents import (
+from .engine.warm_models import (
     resident as resident,
 )
 from .engine.worker import (

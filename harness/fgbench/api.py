@@ -13,7 +13,7 @@ from fgbench.plan.plan import make_plan
 from fgbench.plan.suite import Suite
 from fgbench.plugins.registry import Registry
 from fgbench.report.table import results_html, results_table
-from fgbench.runs.execution import Execution, executor_reference
+from fgbench.runs.execution import Execution
 from fgbench.runs.session import FailedCell, run_plan
 from fgbench.store import default_store, open_store
 
@@ -75,7 +75,8 @@ def run(
     Raises `FgbenchError`. Cells that fail are listed in `failures`; all other results are kept.
     """
     execution = Execution(
-        executor_reference(executor, jobs),
+        executor,
+        jobs,
         Caps(max_requests, max_tokens, max_cost),
         Path(replay) if replay is not None else None,
     )

@@ -18,7 +18,7 @@ from fgbench.calibration.statistics import (
     applicable,
     evaluate_metrics,
     predictions_from_probabilities,
-    summarise,
+    summarize,
 )
 from fgbench.data import Predictions
 from fgbench.errors import DataError
@@ -85,7 +85,7 @@ def assess(
     return Assessment(
         n=len(predictions),
         classes=predictions.n_classes,
-        metrics=summarise([evaluation]),
+        metrics=summarize([evaluation]),
         undefined=dict(evaluation.undefined),
         ece_bound=valid_bound(len(predictions), BOUND_BINS, delta=BOUND_DELTA),
         grid=measure(predictions) if full else None,

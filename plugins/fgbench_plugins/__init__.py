@@ -12,6 +12,7 @@ def fgbench_defaults(default):
     default("loss", "cross-entropy")
     default("generator", "ngram")
     default("calibrator", "none", "temperature")
+    default("executor", "local")
 
 
 @hookimpl

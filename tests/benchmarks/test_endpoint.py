@@ -114,8 +114,8 @@ def test_wall_time_with_faults(benchmark):
     """5 % of the requests meet each fault, at their first attempt, all faults at once."""
     rates = dict.fromkeys(RETRIED_FAULTS, 0.05)
     options = {"timeout": 2.0, "backoff": 0.1}
-    behaviour = {"latency": LATENCY, "retry_after": 0.5, "stall": 4.0, "keep_requests": False}
-    with server_process(**behaviour) as good, server_process(rates=rates, **behaviour) as bad:
+    behavior = {"latency": LATENCY, "retry_after": 0.5, "stall": 4.0, "keep_requests": False}
+    with server_process(**behavior) as good, server_process(rates=rates, **behavior) as bad:
         ask(good.url, 200)
         clean, _, _ = timed(lambda: ask(good.url, **options))
         faulty, cpu, answers = timed(lambda: ask(bad.url, **options))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fgbench.calibration.statistics import compare, evaluate_metrics, summarise
+from fgbench.calibration.statistics import compare, evaluate_metrics, summarize
 from fgbench.data import Predictions
 from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
@@ -35,7 +35,7 @@ def coverage(request):
     held = dict.fromkeys(NAMES, 0)
     for simulation in range(SIMULATIONS):
         few = draw(np.random.default_rng(simulation), N, slope)
-        found = summarise([evaluate_metrics(few, METRICS, replicates=REPLICATES)])
+        found = summarize([evaluate_metrics(few, METRICS, replicates=REPLICATES)])
         for name in NAMES:
             low, high = found[name].ci95
             held[name] += low <= truth[name] <= high

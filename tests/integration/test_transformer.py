@@ -185,7 +185,7 @@ def test_pretrained_weights_are_not_modified(tiny):
 
 
 def steps_of(part, training, monkeypatch):
-    """Count the optimiser steps of a training, and note the learning rates."""
+    """Count the optimizer steps of a training, and note the learning rates."""
     rates = []
     step = torch.optim.AdamW.step
 

@@ -72,7 +72,7 @@ def test_histogram_refuses_fewer_rows_than_bins():
 
 
 def test_beta_matches_stored_betacal_and_netcal_values():
-    """Within what their optimisers leave: betacal's stops early, netcal's is nearer."""
+    """Within what their optimizers leave: betacal's stops early, netcal's is nearer."""
     calibrator = fitted(Beta(), formulaic(400, 2))
     betacal = [0.00206043, 0.06415942, 0.36771392, 0.57893771]
     betacal += [0.66194632, 0.81327605, 0.90370222, 0.9735578]

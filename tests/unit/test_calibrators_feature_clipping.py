@@ -125,7 +125,7 @@ def test_missing_or_nonfinite_features_are_refused():
 
 
 def test_head_from_classifier_is_used():
-    """Here the features sum to 1, as behind layer normalisation: rows cannot tell the head."""
+    """Here the features sum to 1, as behind layer normalization: rows cannot tell the head."""
     plain, (weights, bias) = predictions(400, heat=3.0), head()
     features = plain.features - plain.features.mean(axis=1, keepdims=True) + 1 / 6
     held_out = replace(plain, features=features, logits=features @ weights + bias)

@@ -1,4 +1,4 @@
-"""vector, matrix and dirichlet: linear maps of logits, against other optimisers.
+"""vector, matrix and dirichlet: linear maps of logits, against other optimizers.
 
 The reference values are the minima that torch 2.13's LBFGS (float64, strong Wolfe, autograd) finds
 of the papers' objectives on `formulaic(400, 3)`, asked at `AT`; probmetrics, where it is installed,

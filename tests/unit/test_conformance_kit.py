@@ -599,7 +599,7 @@ class Undefined(Confidence):
         return super().evaluate(predictions, weights) + np.nan
 
 
-class Normalises(Confidence):
+class Normalizes(Confidence):
     def evaluate(self, predictions, weights):
         weights /= weights.sum(axis=1, keepdims=True)
         return super().evaluate(predictions, weights)
@@ -616,7 +616,7 @@ class Normalises(Confidence):
         (FirstRows, "(order of the rows|rows weighted by counts)"),
         (Unbounded, "an infinite number"),
         (Undefined, "NaN for predictions with every class"),
-        (Normalises, "changes its weights"),
+        (Normalizes, "changes its weights"),
     ],
 )
 def test_broken_metric_is_reported(metric, problem):

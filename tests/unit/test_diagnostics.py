@@ -84,7 +84,7 @@ def test_multiclass_fidelity_uses_most_requested_class():
     assert fidelity([row])["baseline"].accepted.error == pytest.approx(0.4)
 
 
-def labelled(source, relabeled, says=None, number=0, raw="reply"):
+def labeled(source, relabeled, says=None, number=0, raw="reply"):
     return make_sample(
         label=source,
         relabeled=relabeled,
@@ -96,12 +96,12 @@ def labelled(source, relabeled, says=None, number=0, raw="reply"):
 
 def test_relabeling_agreement():
     rows = [
-        labelled(0, 0, 0.1, number=3),
-        labelled(0, 1, 0.9, number=3),
-        labelled(1, 1, 0.2, number=4),
-        labelled(1, 1, 0.8, number=4),
-        labelled(1, None),  # asked, and not readable
-        labelled(1, None, raw=None),  # rejected before it was asked
+        labeled(0, 0, 0.1, number=3),
+        labeled(0, 1, 0.9, number=3),
+        labeled(1, 1, 0.2, number=4),
+        labeled(1, 1, 0.8, number=4),
+        labeled(1, None),  # asked, and not readable
+        labeled(1, None, raw=None),  # rejected before it was asked
     ]
     record = relabeling_agreement(rows)
     assert (record.n, record.unreadable, record.judged) == (4, 1, 4)
@@ -126,10 +126,10 @@ def test_kappa_matches_scikit_learn():
 
 def test_relabeling_without_labels_or_baseline_has_reason():
     assert relabeling_agreement([]).undefined["share"] == "no candidate was relabeled"
-    record = relabeling_agreement([labelled(0, 0)])
+    record = relabeling_agreement([labeled(0, 0)])
     assert record.share == 1
     assert record.undefined["kappa"] == "the baseline classifier was not asked"
-    same = relabeling_agreement([labelled(0, 0, 0.1), labelled(0, 0, 0.2)])
+    same = relabeling_agreement([labeled(0, 0, 0.1), labeled(0, 0, 0.2)])
     assert same.undefined["kappa"] == "both give one and the same label to all"
 
 

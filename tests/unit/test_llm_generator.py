@@ -241,8 +241,8 @@ def test_answer_notes_are_passed_on():
     generator = prepared(lambda _: ChatAnswer(text="1. a", notes=(note,)), samples=2)
     (written,) = generator.generate([request()])
     assert written.notes == (note, note)
-    (labelled,) = generator.relabel([RelabelRequest("good", request())])
-    assert labelled.notes == (note,)
+    (labeled,) = generator.relabel([RelabelRequest("good", request())])
+    assert labeled.notes == (note,)
 
 
 def test_logprobs_relabeling_supports_26_classes():
@@ -272,10 +272,10 @@ def test_expected_usage_sends_nothing_and_counts_both_stages():
     first = generator.script.count_tokens(chat.script.asked[0].messages)
     assert usage.prompt_tokens > 1000 * first
     assert scripted(relabeler="ngram").expected_usage(task(), requests).requests == 500
-    labelling = generator.expected_relabeling(task(), [item.source for item in requests])
-    assert labelling.requests == 500
+    labeling = generator.expected_relabeling(task(), [item.source for item in requests])
+    assert labeling.requests == 500
     writing = scripted(samples=2, relabeler="other").expected_usage(task(), requests)
-    both = labelling.prompt_tokens * generator.candidates_per_request + writing.prompt_tokens
+    both = labeling.prompt_tokens * generator.candidates_per_request + writing.prompt_tokens
     assert both == pytest.approx(usage.prompt_tokens, rel=0.001)
     assert generator.expected_usage(task(), []) == Usage()
 

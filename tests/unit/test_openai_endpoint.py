@@ -368,7 +368,7 @@ class TestFaults:
         assert answers[-1].failure == "endpoint down, not sent"
 
     @pytest.mark.parametrize(
-        ("options", "behaviour", "words"),
+        ("options", "behavior", "words"),
         [
             ({}, {"api_key": "right"}, "requires a key"),
             ({"api_key_env": "MY_KEY"}, {"api_key": "right"}, "rejects the key .* MY_KEY"),
@@ -380,10 +380,10 @@ class TestFaults:
         ],
     )
     def test_configuration_error_ends_all_requests(
-        self, llm_server, monkeypatch, options, behaviour, words
+        self, llm_server, monkeypatch, options, behavior, words
     ):
         monkeypatch.setenv("MY_KEY", "wrong")
-        server = llm_server(latency=0.01, **behaviour)
+        server = llm_server(latency=0.01, **behavior)
         with pytest.raises(ConfigurationError, match=words) as caught:
             ask(server, chats(500), concurrency=4, **options)
         assert "\n" not in str(caught.value)

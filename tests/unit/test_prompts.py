@@ -146,8 +146,8 @@ def test_prompt_with_many_classes_shows_those_near_source():
     assert "example" not in system.replace("the examples", "").replace("an example", "")
     assert "intent_40 65%, intent_12 15%, all other classes together 20%" in user
     assert prompts.generation(at_77(3, 70))[0] == messages[0]
-    labelling = said(prompts.relabeling("x"))
-    assert all(f"{name}: what {name} is" in labelling for name in MANY)
+    labeling = said(prompts.relabeling("x"))
+    assert all(f"{name}: what {name} is" in labeling for name in MANY)
 
 
 def test_banking77_prompt_fits_2048_tokens():

@@ -13,7 +13,7 @@ from fgbench.calibration.statistics import (
     evaluate_metrics,
     holm,
     predictions_from_probabilities,
-    summarise,
+    summarize,
     undefined_metrics,
 )
 from fgbench.data import Predictions
@@ -84,27 +84,27 @@ def test_undefined_metric_has_reason_and_no_value():
     )
     assert "auroc" not in evaluation.values
     assert "class" in evaluation.undefined["auroc"]
-    assert "auroc" not in summarise([evaluation])
+    assert "auroc" not in summarize([evaluation])
     assert undefined_metrics([evaluation]) == evaluation.undefined
 
 
 def test_undefined_replicates_are_excluded():
     rare = Evaluation({"m": 1.0}, {"m": np.array([np.nan, 1.0, 3.0])})
-    assert summarise([rare])["m"].ci95 == pytest.approx((1.05, 2.95))
+    assert summarize([rare])["m"].ci95 == pytest.approx((1.05, 2.95))
     mostly = Evaluation({"m": 1.0}, {"m": np.array([np.nan, np.nan, 3.0])})
-    assert summarise([mostly])["m"].ci95 is None
+    assert summarize([mostly])["m"].ci95 is None
     assert compare([mostly], [rare])["m"].p_value is None
 
 
 def test_summary_over_seeds_by_hand():
     evaluations = [Evaluation({"m": v}, {"m": np.full(400, v)}) for v in (0.1, 0.2, 0.6)]
-    summary = summarise(evaluations)["m"]
+    summary = summarize(evaluations)["m"]
     assert summary.mean == pytest.approx(0.3)
     assert summary.std == pytest.approx(np.std([0.1, 0.2, 0.6], ddof=1))
     assert summary.per_seed == [0.1, 0.2, 0.6]
     low, high = summary.ci95  # only the draw of seeds varies
     assert 0.1 <= low < 0.3 < high <= 0.6
-    assert summarise(evaluations[:1])["m"].std == 0.0
+    assert summarize(evaluations[:1])["m"].std == 0.0
 
 
 def test_pairing_removes_shared_noise():
@@ -113,7 +113,7 @@ def test_pairing_removes_shared_noise():
     a = evaluate_metrics(better, METRICS, replicates=300)
     b = evaluate_metrics(base, METRICS, replicates=300)
     paired = compare([a], [b])["nll"]
-    alone = summarise([a])["nll"]
+    alone = summarize([a])["nll"]
     assert paired.delta == pytest.approx(a.values["nll"] - b.values["nll"])
     assert np.ptp(paired.ci95) < np.ptp(alone.ci95) / 5
 
@@ -152,7 +152,7 @@ def test_bootstrap_interval_coverage():
             accuracy,
             replicates=200,
         )
-        low, high = summarise([evaluation])["accuracy"].ci95
+        low, high = summarize([evaluation])["accuracy"].ci95
         covered += low <= 0.7 <= high
     assert 0.90 <= covered / 200 <= 0.99
 

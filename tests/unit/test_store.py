@@ -222,7 +222,7 @@ def test_unwritable_store_is_one_error(tmp_path):
 
 
 def test_full_disk_keeps_stored_artifacts(tmp_path):
-    """The kernel refuses to let a file grow, as a full disk would, in the middle of an artefact."""
+    """The kernel refuses to let a file grow, as a full disk would, in the middle of an artifact."""
     script = textwrap.dedent(
         """
         import resource, signal, sys

@@ -49,7 +49,7 @@ from fgbench.calibration.statistics import (
     evaluate_metrics,
     holm,
     predictions_from_probabilities,
-    summarise,
+    summarize,
     undefined_metrics,
 )
 
@@ -97,7 +97,7 @@ __all__ = [
     "resolvable_difference",
     "smooth_calibration_error",
     "smooth_ece",
-    "summarise",
+    "summarize",
     "swept_calibration_error",
     "top_label",
     "undefined_metrics",

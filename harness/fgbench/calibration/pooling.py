@@ -70,9 +70,9 @@ def wilson_interval(share: Floats, n: Floats, *, confidence: float = 0.95) -> tu
     z = ndtri(0.5 + confidence / 2.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         shrink = 1.0 + z**2 / n
-        centre = (share + z**2 / (2.0 * n)) / shrink
+        center = (share + z**2 / (2.0 * n)) / shrink
         half = z / shrink * np.sqrt(share * (1.0 - share) / n + z**2 / (4.0 * n**2))
-    return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
+    return np.maximum(center - half, 0.0), np.minimum(center + half, 1.0)
 
 
 def _effective_counts(confidences: Sequence[Floats], bins: int) -> Floats:

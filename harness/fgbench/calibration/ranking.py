@@ -36,9 +36,9 @@ def auroc(predictions: Predictions, weights: Weights, *, label: int) -> Floats:
         hits = sums.outcome[rows]
         misses = sums.weight[rows] - hits
         pairs = misses[:, 1:] + misses[:, :-1]
-        favourable = np.einsum("rc,rc->r", np.diff(hits, axis=1), pairs)
+        favorable = np.einsum("rc,rc->r", np.diff(hits, axis=1), pairs)
         with np.errstate(invalid="ignore", divide="ignore"):
-            area[rows] = favourable / (2.0 * hits[:, -1] * misses[:, -1])
+            area[rows] = favorable / (2.0 * hits[:, -1] * misses[:, -1])
     return area
 
 

@@ -168,7 +168,7 @@ def evaluate_metrics(
     )
 
 
-def summarise(evaluations: Sequence[Evaluation]) -> dict[str, MetricSummary]:
+def summarize(evaluations: Sequence[Evaluation]) -> dict[str, MetricSummary]:
     """Summarize the evaluations of S seeds, for the metrics that are defined for every seed.
 
     The CI is a nested percentile bootstrap: each replicate draws S seeds with replacement and

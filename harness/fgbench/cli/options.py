@@ -54,10 +54,11 @@ def execution_options(function: _F) -> _F:
         **options: Any,
     ) -> Any:
         from fgbench.llm.budget import Caps
-        from fgbench.runs.execution import Execution, executor_reference
+        from fgbench.runs.execution import Execution
 
         execution = Execution(
-            executor_reference(executor, jobs),
+            executor,
+            jobs,
             Caps(max_requests, max_tokens, max_cost),
             Path(replay) if replay else None,
         )
@@ -67,7 +68,7 @@ def execution_options(function: _F) -> _F:
         click.option(
             "--jobs", type=click.IntRange(min=1), default=1, help="Processes [default: 1]."
         ),
-        click.option("--executor", metavar="NAME", help="Executor [default: local:jobs=N]."),
+        click.option("--executor", metavar="NAME", help="Executor [default: see `fgbench list`]."),
         click.option(
             "--max-cost",
             type=click.FloatRange(min=0),

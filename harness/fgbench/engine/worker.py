@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fgbench.engine.residents import PROCESS, release_resident
 from fgbench.engine.task import Outcome, StageTask
+from fgbench.engine.warm_models import PROCESS, release_resident
 from fgbench.errors import CorruptArtifactError, FgbenchError, PluginError, StoreError
 from fgbench.llm.asking import Answers
 from fgbench.plugins.references import PartReference

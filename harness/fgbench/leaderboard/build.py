@@ -11,7 +11,7 @@ from fgbench.calibration.statistics import (
     Comparison,
     compare,
     holm,
-    summarise,
+    summarize,
     undefined_metrics,
 )
 from fgbench.coordinates import Coordinates, entry_id
@@ -60,7 +60,7 @@ def build_entry(
         raise LeaderboardError(
             f"{len(evaluations)} evaluations for {len(coordinates.seeds)} seeds: need one per seed."
         )
-    metrics = summarise(evaluations)
+    metrics = summarize(evaluations)
     entry = Entry(
         **{name: getattr(coordinates, name) for name in Coordinates.model_fields},
         id=entry_id(coordinates),

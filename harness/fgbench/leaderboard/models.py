@@ -81,7 +81,7 @@ class Entry(Coordinates):
     statistics: StatisticsRecord = Field(default_factory=StatisticsRecord)
     neutral: list[str] = Field(default_factory=unrecorded_neutral)
     """The axes on which the entry has a neutral part: a calibrator that leaves predictions as they
-    are, the loss that a classifier minimises by itself."""
+    are, the loss that a classifier minimizes by itself."""
     baseline: str | None = None
     """Id of the baseline in `versus_baseline`."""
     versus_baseline: dict[str, Comparison] = Field(default_factory=dict)

@@ -37,7 +37,7 @@ class Loss(Part, ABC):
 
     @property
     def is_neutral(self) -> bool:
-        """Whether it is the loss that every probabilistic classifier minimises by itself."""
+        """Whether it is the loss that every probabilistic classifier minimizes by itself."""
         return "gradient" not in self.needs
 
     def __call__(self, logits: Tensor, batch: LossBatch) -> Tensor:

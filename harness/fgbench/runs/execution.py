@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fgbench.errors import ConfigurationError
 from fgbench.llm.budget import Caps
@@ -12,28 +12,35 @@ from fgbench.plugins.references import PartReference
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fgbench.plugins.registry import Registry
+
 
 @dataclass(frozen=True)
 class Execution:
     """The executor, the caps, and the file of answers to replay instead of asking.
 
-    Caps hold for everything that is asked in the name of `account`, earlier attempts included; by
-    default a run has an account of its own.
+    `executor` is a reference; by default the default executor runs `jobs` processes. Caps hold for
+    everything that is asked in the name of `account`, earlier attempts included; by default a run
+    has an account of its own. Raises `ConfigurationError` if both `executor` and `jobs` are given.
     """
 
-    executor: PartReference = field(default_factory=lambda: PartReference("local"))
+    executor: str | None = None
+    jobs: int = 1
     caps: Caps = field(default_factory=Caps)
     replay: Path | None = None
     account: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.executor is not None and self.jobs != 1:
+            raise ConfigurationError(
+                "jobs belong to the default executor: name another one with its own parameters, as "
+                "NAME:key=value."
+            )
 
-def executor_reference(executor: str | None, jobs: int) -> PartReference:
-    """Return the executor that is asked for by name or by a number of jobs.
-
-    Raises `ConfigurationError` if both are given.
-    """
-    if executor is not None and jobs != 1:
-        raise ConfigurationError(
-            "jobs belong to the local executor: name it with them, as local:jobs=N."
-        )
-    return PartReference.parse(executor or f"local:jobs={jobs}")
+    def create_executor(self, registry: Registry) -> Any:
+        """Return the executor, not yet open."""
+        if self.executor is not None:
+            reference = PartReference.parse(self.executor)
+        else:
+            reference = PartReference(registry.defaults("executor")[0], {"jobs": self.jobs})
+        return registry.create("executor", reference)

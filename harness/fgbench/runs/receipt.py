@@ -20,15 +20,9 @@ if TYPE_CHECKING:
     from fgbench.leaderboard.models import Provenance
 
 _FILE = ".receipt.json"
-_OUTPUTS = (
-    "leaderboard.json",
-    "diagnostics.json",
-    "models.json",
-    "samples.json",
-    "report.html",
-    "samples/*.jsonl",
-    "predictions/*.npz",
-)
+_OUTPUTS = ("*.json", "*.html", "samples/*.jsonl", "predictions/*.npz")
+_INPUTS = {"plan.json", _FILE}
+"""Files that are written before the run, or as the receipt."""
 
 
 def is_current(folder: Path, results: Mapping[str, NodeResult], facts: Provenance) -> bool:
@@ -69,4 +63,5 @@ def _digests(folder: Path) -> dict[str, str]:
         path.relative_to(folder).as_posix(): digest_file(path)
         for pattern in _OUTPUTS
         for path in folder.glob(pattern)
+        if path.name not in _INPUTS
     }

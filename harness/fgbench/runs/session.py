@@ -91,7 +91,7 @@ def run_plan(
         if execution.replay is None:
             preflight(plan, stored, registry)
         folder = out / plan.run_id
-        stage_executor = registry.create("executor", execution.executor)
+        stage_executor = execution.create_executor(registry)
         with _run_folder(folder):
             write_atomically(folder / "suite.toml", plan.resolved.suite.to_toml())
             write_atomically(folder / "plan.json", json.dumps(plan.to_value(), indent=1) + "\n")

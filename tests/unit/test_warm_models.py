@@ -2,7 +2,7 @@
 
 import pytest
 
-from fgbench.engine.residents import WarmModelCache
+from fgbench.engine.warm_models import WarmModelCache
 
 
 class Log:
