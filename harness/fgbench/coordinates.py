@@ -156,7 +156,7 @@ class Coordinates(Record):
         )
 
     def parts(self) -> dict[str, PartRecord]:
-        """Return the parts that there are, by axis."""
+        """Return the parts that are set, by axis."""
         parts = {name: getattr(self, name) for name in PARTS}
         return {name: part for name, part in parts.items() if part is not None}
 

@@ -8,6 +8,7 @@ from concurrent.futures import BrokenExecutor, Future
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from fgbench.engine.queue import StageQueue
 from fgbench.engine.scheduler import Scheduler
@@ -170,3 +171,94 @@ def test_queued_stages_are_taken_once(steps):
         assert key == next(name for name, each in waiting if each == affinity)
         waiting.remove((key, affinity))
     assert not waiting
+
+
+def test_undeclared_roles_and_parameters_are_refused():
+    graph = Graph()
+    parameters = {"arm": "real", "protocol": "strict", "seed": 0}
+    with pytest.raises(TypeError, match="stage 'compose' has no input 'models'"):
+        graph.add("compose", "", parameters=parameters, inputs={"models": "0"})
+    with pytest.raises(TypeError, match="stage 'compose' has no part 'classifier'"):
+        graph.add(
+            "compose", "", parts={"classifier": part("a", exclusive=False)}, parameters=parameters
+        )
+    with pytest.raises(ValidationError, match="bins"):
+        graph.add("compose", "", parameters=parameters | {"bins": 3})
+
+
+class Scripted:
+    """Ends each stage with the next outcome of its label; "lost" loses the artifact it read."""
+
+    slots = 2
+
+    def __init__(self, **outcomes):
+        self.outcomes = {label: list(script) for label, script in outcomes.items()}
+        self.order = []
+
+    def submit(self, text):
+        task = json.loads(text)
+        self.order.append(task["label"])
+        script = self.outcomes.get(task["label"], [])
+        outcome = script.pop(0) if script else Outcome("finished", digest=task["label"])
+        if outcome == "lost":
+            outcome = Outcome("failed", error="lost", lost_input=task["inputs"]["composition"])
+        future = Future()
+        future.set_result(outcome.to_json())
+        return future
+
+
+def chain(graph, *users):
+    """Add the stage "first", and stages that read its artifact."""
+    parameters = {"arm": "real", "protocol": "strict", "seed": 0}
+    first = graph.add("compose", "first", parameters=parameters)
+    for seed, label in enumerate(users):
+        graph.add(
+            "train",
+            label,
+            parts={"classifier": part("a", exclusive=False)},
+            parameters={"outputs": [], "seed": seed},
+            inputs={"composition": first},
+        )
+    return first
+
+
+def by_label(graph, results):
+    return {graph.nodes[node].label: result for node, result in results.items()}
+
+
+def test_lost_input_is_rebuilt_once_for_all_stages_that_read_it(tmp_path):
+    graph, executor = Graph(), Scripted(a=["lost"], b=["lost"])
+    chain(graph, "a", "b")
+    results = by_label(graph, schedule(graph, tmp_path, executor).run())
+    assert all(result.ok for result in results.values())
+    assert Counter(executor.order) == {"first": 2, "a": 2, "b": 2}
+
+
+def test_failed_rebuild_fails_waiting_stages_with_its_error(tmp_path):
+    failure = Outcome("failed", error="boom")
+    graph = Graph()
+    executor = Scripted(first=[Outcome("finished", digest="1"), failure], a=["lost"])
+    first = chain(graph, "a", "b")
+    results = by_label(graph, schedule(graph, tmp_path, executor).run())
+    assert (results["a"].error, results["a"].cause) == ("boom", first)
+    assert executor.order.count("a") == 1
+    assert results["first"].ok and results["b"].ok  # b had read the artifact before it was lost
+
+
+def test_input_that_is_lost_again_after_its_rebuild_fails_the_stage(tmp_path):
+    graph, executor = Graph(), Scripted(a=["lost"] * 9)
+    chain(graph, "a")
+    results = by_label(graph, schedule(graph, tmp_path, executor).run())
+    assert results["a"].error == "lost"
+    assert executor.order.count("first") == 2
+
+
+def test_artifact_lost_after_the_run_can_be_rebuilt(tmp_path):
+    graph, executor = Graph(), Scripted()
+    first = chain(graph, "a")
+    scheduler = schedule(graph, tmp_path, executor)
+    key = scheduler.run()[first].key
+    assert scheduler.rebuild(key)
+    assert executor.order == ["first", "a", "first"]
+    assert not scheduler.rebuild(key)  # once is enough
+    assert not scheduler.rebuild("0" * 64)

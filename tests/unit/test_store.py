@@ -341,6 +341,7 @@ def test_prune_by_keys_touches_no_other_artifact(aged):
 
 def test_prune_leaves_what_a_run_in_progress_uses(aged):
     store, keys = aged
+    age(store, keys[3], 1)
     with store.lease("run"):
         store.find(keys[0])
         pruning = prune(Store(store.root), max_bytes=0)

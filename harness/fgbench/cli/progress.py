@@ -164,7 +164,7 @@ class _Plain:
     def __call__(self, event: Event) -> None:
         if event.name == "run_started":
             cells = event.fields["cells"]
-            self._say(f"run {event.fields['run']}: {cells} cells, {self._total} stages")
+            self._say(f"run {event.fields['id']}: {cells} cells, {self._total} stages")
         elif event.name in _ENDED:
             self._tally.add(event)
             if time.monotonic() - self._last >= _PLAIN_EVERY:

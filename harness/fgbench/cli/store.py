@@ -69,10 +69,10 @@ def store() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(store: str | None, as_json: bool) -> None:
     """Show the number and size of stored artifacts, by stage."""
-    from fgbench.store import Store, default_store
+    from fgbench.store import default_store, existing_store
     from fgbench.store.pruning import artifacts
 
-    opened = Store(Path(store) if store else default_store())
+    opened = existing_store(Path(store) if store else default_store())
     stages: dict[str, list[StoredArtifact]] = {}
     for item in artifacts(opened):
         stages.setdefault(item.stage, []).append(item)
@@ -135,12 +135,12 @@ def prune(
     if unused_for is None and max_size is None and not runs:
         raise click.UsageError("name what to remove: --unused-for, --max-size or --run.")
     from fgbench.runs.keys import keys_of_run
-    from fgbench.store import Store, default_store
+    from fgbench.store import default_store, existing_store
     from fgbench.store.pruning import prune as remove
 
     keys = {key for run in runs for key in keys_of_run(Path(run))} if runs else None
     pruning = remove(
-        Store(Path(store) if store else default_store()),
+        existing_store(Path(store) if store else default_store()),
         unused_since=None if unused_for is None else time.time() - unused_for,
         max_bytes=max_size,
         keys=keys,
@@ -164,9 +164,7 @@ def _count(items: Iterable[StoredArtifact]) -> str:
     return f"{number:,} artifact{'' if number == 1 else 's'}"
 
 
-def _size(number: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:,.0f} {unit}" if unit == "B" else f"{number:,.1f} {unit}"
-        number /= 1000
-    return f"{number:,.1f} TB"
+def _size(number: int) -> str:
+    from rich.filesize import decimal
+
+    return decimal(number)

@@ -108,7 +108,7 @@ class Scheduler:
         if not self._start_rebuild(key, ()):
             return False
         self.run()
-        return True
+        return key in self._by_key and self._by_key[key].ok
 
     def _resolve(self, node: Node) -> None:
         """End a node whose inputs are ready, or queue it if it must be run."""
@@ -253,14 +253,30 @@ class Scheduler:
         )
 
     def _end(self, node: Node, result: NodeResult) -> None:
-        is_rebuild = node.id in self.results
-        if result.ok or not is_rebuild:
-            self.results[node.id] = result
-        self._notify("rebuilt" if is_rebuild else "ended", node, result)
-        if not is_rebuild:
-            self._order.done(node.id)
-            self._ready.extend(self._order.get_ready())
-        self._ready.extend(self._blocked.pop(node.id, ()))
+        if node.id in self.results:
+            self._end_rebuild(node, result)
+            return
+        self.results[node.id] = result
+        self._notify("ended", node, result)
+        self._order.done(node.id)
+        self._ready.extend(self._order.get_ready())
+
+    def _end_rebuild(self, node: Node, result: NodeResult) -> None:
+        """Replace the lost artifact of a node, for the nodes that share it, too.
+
+        If the rebuild failed, the nodes that wait for it fail with it; others keep their results.
+        """
+        lost = self.results[node.id].key
+        self._notify("rebuilt", node, result)
+        if result.ok:
+            for sharer, previous in self.results.items():
+                if previous.key == lost:
+                    self.results[sharer] = result
+            self._ready.extend(self._blocked.pop(node.id, ()))
+            return
+        for waiting in self._blocked.pop(node.id, ()):
+            failure = NodeResult("failed", error=result.error, cause=node.id)
+            self._end(self._graph.nodes[waiting], failure)
 
 
 def _is_usable(artifact: Artifact) -> bool:

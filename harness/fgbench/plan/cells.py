@@ -52,7 +52,7 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """The cell for people, in one line."""
+        """A label for people, in one line."""
         values = {axis.name: getattr(self, axis.name) for axis in fields(self)}
         names = {name: getattr(value, "label", value) for name, value in values.items()}
         return axes_label(names, f"seed {self.seed}")

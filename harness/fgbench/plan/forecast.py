@@ -71,7 +71,7 @@ def forecast(plan: Plan, store: Store, registry: Registry) -> Forecast:
 
     Stored answers of language models are not subtracted.
     """
-    stored = find_stored(plan, store)
+    stored = find_stored(plan, store, mark=False)
     nodes = [node for node in plan.graph.nodes.values() if not node.source]
     outcome = Forecast(
         {

@@ -86,7 +86,7 @@ class TrainingNodes:
 
 @dataclass(frozen=True, kw_only=True)
 class CellNodes(TrainingNodes):
-    """The nodes that one cell ends in."""
+    """The nodes of one cell."""
 
     cell: Cell
     calibrate: str
@@ -126,9 +126,11 @@ class Graph:
     ) -> str:
         """Add a node unless it exists, and return its id.
 
-        The parameters become those of the stage's `Params`: a missing or unknown one is an error.
+        Raises if roles or parameters are not those that the stage declares.
         """
-        params = STAGES[stage].Params.model_validate(parameters or {}).model_dump(mode="json")
+        declared = STAGES[stage]
+        declared.check_roles(parts or {}, inputs or {})
+        params = declared.Params.model_validate(parameters or {}).model_dump(mode="json")
         node_id = digest(_recipe(stage, parts or {}, params, inputs or {}))
         if node_id not in self.nodes:
             self.nodes[node_id] = Node(node_id, stage, label, parts or {}, params, inputs or {})
@@ -308,7 +310,7 @@ def why_no_influence(cell: Cell) -> str | None:
     if "linear_head" not in cell.classifier.provides:
         return f"classifier {name!r} does not show its linear head"
     if "gradient" in cell.loss.needs:
-        return f"loss {cell.loss.name!r} is not the cross-entropy that influences are of"
+        return f"loss {cell.loss.name!r} is not the cross-entropy, which influences are defined for"
     return None
 
 

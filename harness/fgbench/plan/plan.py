@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fgbench.coordinates import AXES
@@ -54,14 +55,15 @@ def make_plan(suite: Suite, registry: Registry, folder: DataFolder) -> Plan:
     return Plan(_run_id(resolved, cells), resolved, cells, refusals, graph)
 
 
-def find_stored(plan: Plan, store: Store) -> dict[str, Artifact]:
+def find_stored(plan: Plan, store: Store, *, mark: bool = True) -> dict[str, Artifact]:
     """Return the stored artifact of each node that has one, by node id.
 
-    A stage whose inputs are not stored has no known key, so it counts as not stored.
+    A stage whose inputs are not stored has no known key, so it counts as not stored. With `mark`,
+    the artifacts count as used now.
     """
     return {
         node.id: artifact
-        for node, artifact in plan.graph.resolve(store.find)
+        for node, artifact in plan.graph.resolve(partial(store.find, mark=mark))
         if artifact is not None
     }
 
@@ -82,7 +84,7 @@ def preflight(plan: Plan, stored: Mapping[str, Artifact], registry: Registry) ->
 
 
 def _run_id(resolved: ResolvedSuite, cells: list[Cell]) -> str:
-    """Name a run by what decides its results, whatever order the suite says it in."""
+    """Return the id of a run: its name, and a digest of everything that affects its results."""
     suite = resolved.suite
     settings = {
         key: value

@@ -23,4 +23,5 @@ def keys_of_run(folder: Path) -> set[str]:
         raise ConfigurationError(
             f"{folder}: not a run folder ({log.name}: {error.strerror})."
         ) from None
-    return {event["key"] for event in events if isinstance(event.get("key"), str)}
+    stages = {event["key"] for event in events if isinstance(event.get("key"), str)}
+    return stages.union(*(event.get("datasets", ()) for event in events))

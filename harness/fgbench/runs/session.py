@@ -134,13 +134,15 @@ class _Session:
     def run(self, executor: Any, setup: WorkerSetup, stored: Mapping[str, Artifact]) -> RunOutcome:
         """Walk the graph, then write the results."""
         plan = self._plan
-        run = {"run": plan.run_id, "id": plan.run_id, "folder": str(self._folder)}
+        run = {"id": plan.run_id, "folder": str(self._folder)}
+        n_reported = len(self._store.corrupt)
         self._emit(
             "run_started",
             **run,
             suite=plan.resolved.suite.model_dump(mode="json"),
             cells=len(plan.cells),
             stages=plan.graph.n_stages,
+            datasets=list(plan.graph.datasets),
             process=os.getpid(),
         )
         scheduler = Scheduler(plan.graph, self._store, executor, self._source, self._notify, stored)
@@ -152,10 +154,10 @@ class _Session:
             finished = True
         finally:
             executor.close(cancel=not finished)
-            for key in self._store.corrupt:
+            for key in self._store.corrupt[n_reported:]:
                 self._emit("artifact_corrupt", key=key)
             if not finished:
-                self._emit("run_interrupted", run=plan.run_id)
+                self._emit("run_interrupted", **run)
         status = "failed" if self._failures else "finished"
         board = str(self._folder / "leaderboard.json")
         self._emit("run_finished", **run, status=status, leaderboard=board)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -81,7 +82,8 @@ class Stage(ABC):
     """One stage: subclass it, set the class attributes, implement `run`.
 
     `roles` maps each role to the kind of part that fills it; parts in other roles are of the kind
-    `other_roles`. `inputs` names the roles of input artifacts; "dataset" is the graph's source.
+    `other_roles`. `inputs` names the roles of input artifacts that the stage may read, as patterns;
+    "dataset" is the graph's source.
     """
 
     name: ClassVar[str]
@@ -95,11 +97,19 @@ class Stage(ABC):
     def run(self, ctx: StageContext) -> Product:
         """Return the product of the parts, parameters and inputs in `ctx`."""
 
+    def check_roles(self, parts: Iterable[str], inputs: Iterable[str]) -> None:
+        """Raise `TypeError` for roles of parts or inputs that the stage does not declare."""
+        for role in parts:
+            self.kind_of(role)
+        for role in inputs:
+            if not any(fnmatchcase(role, pattern) for pattern in self.inputs):
+                raise TypeError(f"stage {self.name!r} has no input {role!r}.")
+
     def kind_of(self, role: str) -> str:
         """Return the kind of part that a role takes."""
         kind = self.roles.get(role, self.other_roles)
         if kind is None:
-            raise KeyError(f"stage {self.name!r} has no role {role!r}")
+            raise TypeError(f"stage {self.name!r} has no part {role!r}.")
         return kind
 
     def resources(self, parts: Mapping[str, PartTraits]) -> Resources:
@@ -107,7 +117,7 @@ class Stage(ABC):
         return Resources(whole_host=any(part.exclusive for part in parts.values()))
 
     def facts(self, value: Any) -> Mapping[str, Any]:
-        """Return what of the product's value belongs in the event log."""
+        """Return the fields of the product's value to log."""
         return {}
 
     def cost(self, ctx: PlanContext) -> Cost | None:

@@ -29,7 +29,7 @@ class Calibrate(base.Stage):
 
     name = "calibrate"
     roles = {"calibrator": "calibrator"}
-    inputs = ("predictions",)
+    inputs = ("predictions", f"{_MEMBER}*")
 
     class Params(base.Params):
         """Which validation rows fit the calibrator."""

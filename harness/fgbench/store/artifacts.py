@@ -110,8 +110,10 @@ class Store:
         except OSError as error:
             raise cannot_write(self.root, error) from error
 
-    def find(self, key: str) -> Artifact | None:
+    def find(self, key: str, *, mark: bool = True) -> Artifact | None:
         """Return the artifact of `key`, or None; its manifest is read, nothing is hashed.
+
+        With `mark`, the artifact counts as used now.
 
         An artifact with an unreadable manifest, or with a missing or truncated file, is removed.
         Raises `StoreError` when the system refuses to read it, which says nothing of its content.
@@ -124,9 +126,9 @@ class Store:
                 return None
             artifact = self._read(key, folder)
             if artifact is not None:
-                # Marks the artifact as in use, for `prune`; a read-only store has no pruning.
-                with contextlib.suppress(OSError):
-                    os.utime(folder / MANIFEST)
+                if mark:  # for `prune`; a read-only store has no pruning
+                    with contextlib.suppress(OSError):
+                        os.utime(folder / MANIFEST)
                 return artifact
             self._remove(key, folder)
             return None
@@ -223,7 +225,7 @@ class Store:
         """
         from filelock import FileLock
 
-        path = self._leases / f"{name}-{uuid.uuid4().hex}.lock"
+        path = self._leases / f"{time.time_ns()}-{name}-{uuid.uuid4().hex}.lock"
         lock = FileLock(path)
         try:
             lock.acquire()
@@ -239,20 +241,20 @@ class Store:
     def oldest_lease(self) -> float | None:
         """Return when the oldest lease in force began, seconds since the epoch; None without one.
 
-        Leases of processes that died are removed.
+        A second is subtracted, because file times are coarser than the clock. Leases of processes
+        that died are removed.
         """
         from filelock import FileLock, Timeout
 
         begins = []
         for path in self._leases.glob("*.lock"):
             with contextlib.suppress(FileNotFoundError):
-                began = path.stat().st_mtime
                 try:
                     with FileLock(path, timeout=0):
                         path.unlink()
                 except Timeout:
-                    begins.append(began)
-        return min(begins, default=None)
+                    begins.append(int(path.name.partition("-")[0]) / 1e9)
+        return min(begins) - 1 if begins else None
 
     def folder(self, key: str) -> Path:
         """Return the folder of the artifact of `key`, whether or not it exists."""
@@ -331,6 +333,13 @@ class Store:
             with contextlib.suppress(OSError):
                 if time.time() - leftover.stat().st_mtime > _STALE_AFTER:
                     shutil.rmtree(leftover, ignore_errors=True)
+
+
+def existing_store(root: Path) -> Store:
+    """Return the store in a folder; raises `StoreError` where there is none."""
+    if not (root / "objects").is_dir():
+        raise StoreError(f"{root}: not a store of fgbench.")
+    return open_store(root)
 
 
 def open_store(root: Path) -> Store:

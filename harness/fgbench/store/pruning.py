@@ -7,12 +7,9 @@ is never removed.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fgbench.store.artifacts import MANIFEST
@@ -86,28 +83,24 @@ def prune(
             kept.append(item)
         elif protected_since is not None and item.used >= protected_since:
             in_use.append(item)
-        else:
-            if not dry_run:
-                _remove(store, item.key)
+        elif dry_run or _remove(store, item):
             total -= item.size
             removed.append(item)
+        else:  # a run began to use it meanwhile
+            in_use.append(item)
     return Pruning(tuple(removed), tuple(in_use), tuple(kept))
 
 
-def _remove(store: Store, key: str) -> None:
-    """Move an artifact out of the way, in one step, and delete it."""
-    folder = store.folder(key)
-    with store.scratch() as scratch, contextlib.suppress(FileNotFoundError):
+def _remove(store: Store, item: StoredArtifact) -> bool:
+    """Move an artifact out of the way, in one step, and delete it; False if it was used since."""
+    folder = store.folder(item.key)
+    with store.scratch() as scratch:
         try:
+            if (folder / MANIFEST).stat().st_mtime != item.used:
+                return False
             folder.rename(scratch / "removed")
         except FileNotFoundError:
-            return
+            return True
         except OSError as error:
             raise cannot_write(folder, error) from error
-        shutil.rmtree(scratch / "removed", ignore_errors=True)
-    _remove_if_empty(folder.parent)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        folder.rmdir()
+    return True
