@@ -12,6 +12,12 @@ import click
 from fgbench.cli.options import build_suite, load_registry, matrix_options, refusal_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.table import Table
+
+    from fgbench.plan.forecast import Forecast
+    from fgbench.plan.plan import Plan
     from fgbench.usage import Usage
 
 
@@ -44,80 +50,98 @@ def plan(
         click.echo(f"Warning: {warning}", err=True)
     outlook = forecast(planned, Store(Path(store) if store else default_store()), registry)
     if as_json:
-        from fgbench.calibration import resolvable_difference
-
-        value = planned.to_value() | {
-            "resolvable_ece_difference": {
-                item.part.label: resolvable_difference(len(item.dataset.splits["test"]))
-                for item in planned.resolved.datasets
-            },
-            "cached": {stage: count.cached for stage, count in outlook.stages.items()},
-            "generation_requests": {
-                "known": outlook.requests_known,
-                "at_most": outlook.requests_at_most,
-                "by_generator": outlook.generators,
-            },
-            "expected_usage": {
-                generator: {
-                    "first_round": asdict(usage),
-                    "at_most": asdict(outlook.usage_at_most(generator)),
-                }
-                for generator, usage in outlook.usage.items()
-            },
-            "expected_classifying": {
-                classifier: asdict(usage) for classifier, usage in outlook.classifying.items()
-            },
-        }
-        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(_as_value(planned, outlook), indent=2, ensure_ascii=False))
         return
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
-
-    from fgbench.calibration import resolvable_difference
 
     console = Console()
-    data = Table(box=box.SIMPLE_HEAD, title=f"{planned.run_id}: {len(planned.cells)} cells")
-    for column in ("data set", "classes", "train", "validation", "test", "resolves"):
-        data.add_column(column, justify="left" if column == "data set" else "right")
-    for item in planned.resolved.datasets:
-        splits = item.dataset.splits
-        sizes = [f"{len(splits[name]):,}" for name in ("train", "validation", "test")]
-        resolved = f"{resolvable_difference(len(splits['test'])):.3f}"
-        data.add_row(item.part.label, str(item.dataset.n_classes), *sizes, resolved)
-    console.print(data)
+    console.print(_data_table(planned))
     console.print(
         "resolves: minimum detectable ECE difference (80 % power, α = 0.05 before Holm's "
         "adjustment, worst case). Pairing and confident predictions make it smaller.",
         highlight=False,
     )
-    stages = Table(box=box.SIMPLE_HEAD)
+    console.print(_stage_table(outlook))
+    for line in [*_usage_lines(outlook), *refusal_lines(planned.refusals)]:
+        console.print(line, highlight=False)
+
+
+def _as_value(planned: Plan, outlook: Forecast) -> dict[str, Any]:
+    """Return the plan and its forecast as JSON values."""
+    from fgbench.calibration import resolvable_difference
+
+    return planned.to_value() | {
+        "resolvable_ece_difference": {
+            item.part.label: resolvable_difference(len(item.dataset.splits["test"]))
+            for item in planned.resolved.datasets
+        },
+        "cached": {stage: count.cached for stage, count in outlook.stages.items()},
+        "generation_requests": {
+            "known": outlook.requests_known,
+            "at_most": outlook.requests_at_most,
+            "by_generator": outlook.generators,
+        },
+        "expected_usage": {
+            generator: {
+                "first_round": asdict(usage),
+                "at_most": asdict(outlook.usage_at_most(generator)),
+            }
+            for generator, usage in outlook.usage.items()
+        },
+        "expected_classifying": {
+            classifier: asdict(usage) for classifier, usage in outlook.classifying.items()
+        },
+    }
+
+
+def _data_table(planned: Plan) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    from fgbench.calibration import resolvable_difference
+
+    table = Table(box=box.SIMPLE_HEAD, title=f"{planned.run_id}: {len(planned.cells)} cells")
+    for column in ("data set", "classes", "train", "validation", "test", "resolves"):
+        table.add_column(column, justify="left" if column == "data set" else "right")
+    for item in planned.resolved.datasets:
+        splits = item.dataset.splits
+        sizes = [f"{len(splits[name]):,}" for name in ("train", "validation", "test")]
+        resolved = f"{resolvable_difference(len(splits['test'])):.3f}"
+        table.add_row(item.part.label, str(item.dataset.n_classes), *sizes, resolved)
+    return table
+
+
+def _stage_table(outlook: Forecast) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
     for column in ("stage", "all", "stored", "to run"):
-        stages.add_column(column, justify="left" if column == "stage" else "right")
+        table.add_column(column, justify="left" if column == "stage" else "right")
     for stage, count in outlook.stages.items():
-        stages.add_row(
+        table.add_row(
             stage, *(f"{n:,}" for n in (count.total, count.cached, count.total - count.cached))
         )
-    console.print(stages)
-    if outlook.generators:
-        for generator, requests in sorted(outlook.generators.items()):
-            bound = "" if not outlook.requests_at_most else "at most "
-            console.print(
-                f"Generator {generator}: {bound}{requests:,} requests in the first round, "
-                f"up to {outlook.rounds} rounds."
+    return table
+
+
+def _usage_lines(outlook: Forecast) -> Iterator[str]:
+    """Yield what generators and classifiers will ask for, a line each."""
+    bound = "at most " if outlook.requests_at_most else ""
+    for generator, requests in sorted(outlook.generators.items()):
+        yield (
+            f"Generator {generator}: {bound}{requests:,} requests in the first round, "
+            f"up to {outlook.rounds} rounds."
+        )
+        usage = outlook.usage[generator]
+        if usage.prompt_tokens or usage.completion_tokens:
+            most = outlook.usage_at_most(generator)
+            yield (
+                f"  about {_usage(usage)} in the first round, {_usage(most)} if all rounds are as "
+                "large; stored answers are free."
             )
-            usage = outlook.usage[generator]
-            if usage.prompt_tokens or usage.completion_tokens:
-                most = outlook.usage_at_most(generator)
-                console.print(
-                    f"  about {_usage(usage)} in the first round, {_usage(most)} if all rounds "
-                    "are as large; stored answers are free.",
-                    highlight=False,
-                )
     for classifier, usage in sorted(outlook.classifying.items()):
-        console.print(f"Classifier {classifier}: about {_usage(usage)}.", highlight=False)
-    for line in refusal_lines(planned.refusals):
-        console.print(line, highlight=False)
+        yield f"Classifier {classifier}: about {_usage(usage)}."
 
 
 def _usage(usage: Usage) -> str:

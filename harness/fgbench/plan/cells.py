@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from fgbench.coordinates import NAMED, PARTS, Coordinates, axes_label
@@ -124,25 +125,25 @@ def expand(resolved: ResolvedSuite) -> tuple[list[Cell], list[Refusal]]:
 def _product(resolved: ResolvedSuite) -> Iterator[Cell]:
     suite: Suite = resolved.suite
     for dataset in resolved.datasets:
-        for classifier in dataset.classifiers:
-            for loss in resolved.losses:
-                for arm in suite.arms:
-                    generating = arm in GENERATING_ARMS
-                    for generator in dataset.generators if generating else (None,):
-                        for bins in suite.bins if generating else (None,):
-                            for calibrator in resolved.calibrators:
-                                for seed in suite.seeds:
-                                    yield Cell(
-                                        dataset,
-                                        classifier,
-                                        loss,
-                                        arm,
-                                        generator,
-                                        bins,
-                                        calibrator,
-                                        suite.protocol,
-                                        seed,
-                                    )
+        for classifier, loss, arm in product(dataset.classifiers, resolved.losses, suite.arms):
+            generating = arm in GENERATING_ARMS
+            for generator, bins, calibrator, seed in product(
+                dataset.generators if generating else (None,),
+                suite.bins if generating else (None,),
+                resolved.calibrators,
+                suite.seeds,
+            ):
+                yield Cell(
+                    dataset=dataset,
+                    classifier=classifier,
+                    loss=loss,
+                    arm=arm,
+                    generator=generator,
+                    bins=bins,
+                    calibrator=calibrator,
+                    protocol=suite.protocol,
+                    seed=seed,
+                )
 
 
 def _refusal(cell: Cell, seeds: int) -> str | None:
