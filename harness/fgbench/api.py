@@ -88,7 +88,7 @@ def run(
     outcome = run_plan(
         plan,
         registry,
-        out=Path(out),
+        out=Path(out).absolute(),
         store=open_store(Path(store) if store is not None else default_store()),
         execution=execution,
         observers=tuple(observers),

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from fgbench.engine.queue import StageQueue
 from fgbench.engine.scheduler import Scheduler
 from fgbench.engine.task import Outcome
+from fgbench.errors import StoreError
 from fgbench.plan.graph import Graph
 from fgbench.plan.resolve import ResolvedPart
 from fgbench.store import Store
@@ -253,12 +254,37 @@ def test_input_that_is_lost_again_after_its_rebuild_fails_the_stage(tmp_path):
     assert executor.order.count("first") == 2
 
 
-def test_artifact_lost_after_the_run_can_be_rebuilt(tmp_path):
+def test_artifact_lost_after_the_run_is_rebuilt_once(tmp_path):
     graph, executor = Graph(), Scripted()
     first = chain(graph, "a")
     scheduler = schedule(graph, tmp_path, executor)
     key = scheduler.run()[first].key
-    assert scheduler.rebuild(key)
+    scheduler.rebuild(key)
     assert executor.order == ["first", "a", "first"]
-    assert not scheduler.rebuild(key)  # once is enough
-    assert not scheduler.rebuild("0" * 64)
+    assert all(result.ok for result in scheduler.results.values())
+    assert not scheduler.outdated
+    scheduler.rebuild(key)
+    assert executor.order == ["first", "a", "first"]
+    assert [result.error is None for result in scheduler.results.values()] == [False, False]
+    with pytest.raises(StoreError, match="is missing or corrupt"):
+        scheduler.rebuild("0" * 64)
+
+
+def test_failed_rebuild_after_the_run_fails_dependent_stages(tmp_path):
+    outcomes = [Outcome("finished", digest="1"), Outcome("failed", error="boom")]
+    graph, executor = Graph(), Scripted(first=outcomes)
+    first = chain(graph, "a")
+    scheduler = schedule(graph, tmp_path, executor)
+    scheduler.rebuild(scheduler.run()[first].key)
+    results = by_label(graph, scheduler.results)
+    assert results["first"].error == results["a"].error == "boom"
+    assert results["a"].cause == first
+
+
+def test_rebuild_with_other_content_marks_results_as_outdated(tmp_path):
+    outcomes = [Outcome("finished", digest="1"), Outcome("finished", digest="2")]
+    graph, executor = Graph(), Scripted(first=outcomes, a=["lost"])
+    chain(graph, "a")
+    scheduler = schedule(graph, tmp_path, executor)
+    scheduler.run()
+    assert scheduler.outdated

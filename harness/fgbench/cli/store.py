@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +53,8 @@ class Size(click.ParamType[int]):
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", value.strip().lower())
         if match is None:
             self.fail(f"{value!r} is not a size: write 500MB or 10GB.", param, ctx)
-        return int(float(match[1]) * _SIZES[match[2]])
+        size = float(match[1]) * _SIZES[match[2]]
+        return int(min(size, sys.maxsize))
 
 
 @click.group("store")

@@ -65,6 +65,8 @@ class Scheduler:
         stored: Mapping[str, Artifact] | None = None,
     ) -> None:
         self.results: dict[str, NodeResult] = {}
+        self.outdated = False
+        """Whether a rebuild led to another content, so that results do not follow from it."""
         self._graph = graph
         self._store = store
         self._executor = executor
@@ -103,12 +105,22 @@ class Scheduler:
                     self._finish(future)
         return self.results
 
-    def rebuild(self, key: str) -> bool:
-        """Rerun the stage of a lost artifact; return False if it was rebuilt before."""
-        if not self._start_rebuild(key, ()):
-            return False
-        self.run()
-        return key in self._by_key and self._by_key[key].ok
+    def rebuild(self, key: str) -> None:
+        """Rerun the stage of a lost artifact, once.
+
+        If that fails, everything that depends on the artifact fails. Raises `StoreError` for a key
+        that no stage of this graph has.
+        """
+        producer = self._producer(key)
+        if producer is None:
+            raise StoreError(f"artifact {key[:12]} is missing or corrupt.")
+        error: str | None = f"artifact {key[:12]} was lost twice; rerun to rebuild it."
+        if self._start_rebuild(key, ()):
+            self.run()
+            outcome = self._by_key.get(key)
+            error = None if outcome is None or outcome.ok else outcome.error
+        if error is not None:
+            self._fail(producer, error)
 
     def _resolve(self, node: Node) -> None:
         """End a node whose inputs are ready, or queue it if it must be run."""
@@ -124,7 +136,7 @@ class Scheduler:
             self._end_cached(node, self._source(node))
             return
         stored = self._stored.get(node.id)
-        if stored is not None and _is_usable(stored):
+        if stored is not None and is_usable(stored):
             self._end_cached(node, stored)
             return
         digests = {source: self.results[source].digest or "" for source in node.inputs.values()}
@@ -133,7 +145,7 @@ class Scheduler:
             self._share(node, self._by_key[key])
         elif key in self._nodes_of:
             self._nodes_of[key].append(node)
-        elif (artifact := self._store.find(key)) is not None and _is_usable(artifact):
+        elif (artifact := self._store.find(key)) is not None and is_usable(artifact):
             self._end_cached(node, artifact)
         else:
             self._nodes_of[key] = [node]
@@ -224,7 +236,7 @@ class Scheduler:
 
         Return False if there is no such node, or if `key` was lost again after it was rebuilt.
         """
-        producer = next((node for node, result in self.results.items() if result.key == key), None)
+        producer = self._producer(key)
         if producer is None:
             return False
         waiting = self._blocked.get(producer)
@@ -242,6 +254,10 @@ class Scheduler:
             self._ready.append(producer)
         waiting += [node.id for node in blocked]
         return True
+
+    def _producer(self, key: str) -> str | None:
+        """Return the id of a node that makes `key`."""
+        return next((node for node, result in self.results.items() if result.key == key), None)
 
     def _share(self, node: Node, result: NodeResult) -> None:
         """End a node with the result of another node with the same key."""
@@ -266,9 +282,10 @@ class Scheduler:
 
         If the rebuild failed, the nodes that wait for it fail with it; others keep their results.
         """
-        lost = self.results[node.id].key
+        lost, previous_digest = self.results[node.id].key, self.results[node.id].digest
         self._notify("rebuilt", node, result)
         if result.ok:
+            self.outdated |= result.digest != previous_digest
             for sharer, previous in self.results.items():
                 if previous.key == lost:
                     self.results[sharer] = result
@@ -278,8 +295,19 @@ class Scheduler:
             failure = NodeResult("failed", error=result.error, cause=node.id)
             self._end(self._graph.nodes[waiting], failure)
 
+    def _fail(self, producer: str, error: str) -> None:
+        """Fail a node that had ended, and everything that depends on it."""
+        failed = {producer}
+        for node in self._graph.nodes.values():
+            if node.id == producer or not failed.isdisjoint(node.inputs.values()):
+                failed.add(node.id)
+                cause = None if node.id == producer else producer
+                result = NodeResult("failed", error=error, cause=cause)
+                self.results[node.id] = result
+                self._notify("ended", node, result)
 
-def _is_usable(artifact: Artifact) -> bool:
+
+def is_usable(artifact: Artifact) -> bool:
     """Return whether the value of an artifact is intact; reading a corrupt artifact removes it."""
     try:
         artifact.value  # noqa: B018 - verified on use

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Status = Literal["finished", "cached", "failed"]
@@ -29,7 +29,7 @@ class StageTask:
 
     def to_json(self) -> str:
         """Return the task as a JSON text."""
-        return json.dumps(asdict(self))
+        return json.dumps(vars(self))
 
     @classmethod
     def from_json(cls, text: str) -> StageTask:
@@ -57,7 +57,7 @@ class Outcome:
 
     def to_json(self) -> str:
         """Return the outcome as a JSON text."""
-        return json.dumps(asdict(self))
+        return json.dumps(vars(self))
 
     @classmethod
     def from_json(cls, text: str) -> Outcome:

@@ -68,7 +68,7 @@ class Node:
         recipe = _recipe(self.stage, self.parts, self.parameters, self.inputs)
         recipe["version"] = STAGES[self.stage].version
         recipe["inputs"] = {role: digests[node] for role, node in recipe["inputs"].items()}
-        return digest(recipe)
+        return digest(recipe, is_json=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,7 @@ class Graph:
         declared = STAGES[stage]
         declared.check_roles(parts or {}, inputs or {})
         params = declared.Params.model_validate(parameters or {}).model_dump(mode="json")
-        node_id = digest(_recipe(stage, parts or {}, params, inputs or {}))
+        node_id = digest(_recipe(stage, parts or {}, params, inputs or {}), is_json=True)
         if node_id not in self.nodes:
             self.nodes[node_id] = Node(node_id, stage, label, parts or {}, params, inputs or {})
         return node_id

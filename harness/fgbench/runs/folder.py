@@ -301,6 +301,6 @@ def _write_once(path: Path, content: bytes) -> None:
     try:
         if path.read_bytes() == content:
             return
-    except FileNotFoundError:
+    except OSError:
         pass
     write_atomically(path, content)

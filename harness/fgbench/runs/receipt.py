@@ -7,6 +7,8 @@ folder up to date and writes nothing.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgbench.digests import digest, digest_file
@@ -14,7 +16,6 @@ from fgbench.store.atomic import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from fgbench.engine.scheduler import NodeResult
     from fgbench.leaderboard.models import Provenance
@@ -28,20 +29,18 @@ _INPUTS = {"plan.json", _FILE}
 def is_current(folder: Path, results: Mapping[str, NodeResult], facts: Provenance) -> bool:
     """Return whether the files of a run's folder are intact and were written from `results`.
 
-    False if a stage failed, and for a checkout with uncommitted changes, whose code nothing
-    identifies.
+    False if a stage failed.
     """
     try:
         receipt = json.loads((folder / _FILE).read_bytes())
-    except (OSError, ValueError):
+        return (
+            all(result.ok for result in results.values())
+            and isinstance(receipt, dict)
+            and receipt.get("written_from") == _written_from(results, facts)
+            and receipt.get("files") == _digests(folder)
+        )
+    except (OSError, ValueError, RecursionError):
         return False
-    return (
-        not facts.git_dirty
-        and all(result.ok for result in results.values())
-        and isinstance(receipt, dict)
-        and receipt.get("written_from") == _written_from(results, facts)
-        and receipt.get("files") == _digests(folder)
-    )
 
 
 def write_receipt(folder: Path, results: Mapping[str, NodeResult], facts: Provenance) -> None:
@@ -55,7 +54,16 @@ def write_receipt(folder: Path, results: Mapping[str, NodeResult], facts: Proven
 
 def _written_from(results: Mapping[str, NodeResult], facts: Provenance) -> str:
     stages = {node: [result.key, result.digest] for node, result in results.items()}
-    return digest([stages, facts.model_dump(mode="json", exclude={"started"})])
+    return digest([stages, facts.model_dump(mode="json", exclude={"started"}), _code()])
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """Identify the code that writes a folder by the size and time of each of its files."""
+    package = Path(__file__).resolve().parents[1]
+    files = [path for path in sorted(package.rglob("*")) if path.suffix != ".pyc"]
+    status = [(path, path.stat()) for path in files if path.is_file()]
+    return digest([[str(path), item.st_size, item.st_mtime_ns] for path, item in status])
 
 
 def _digests(folder: Path) -> dict[str, str]:

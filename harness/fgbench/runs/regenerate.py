@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from fgbench.runs.execution import Execution
 
 SUITE_FILE = "suite.toml"
-STORE_FOLDER = "store"
-"""In the output folder, while a regeneration is under way."""
 
 
 @dataclass
@@ -82,8 +80,9 @@ def regenerate(
         raise ConfigurationError(f"{path}: the board has no entries, so there is nothing to rerun.")
     suites = _suites(board_file(path).parent / SUITE_FILE, selected, whole=not entry_prefixes)
     plans = [make_plan(suite, registry, data) for suite in suites]
-    chosen = store or open_store(out / STORE_FOLDER)
     account = f"regenerate-{digest([plan.run_id for plan in plans])[:10]}"
+    own_store = out / f".{account}"
+    chosen = store or open_store(own_store)
     execution = replace(execution, account=account)
     boards, folders, failures = [], [], []
     for plan in plans:
@@ -100,7 +99,7 @@ def regenerate(
         folders.append(outcome.folder)
         failures += outcome.failures
     if store is None and not failures:
-        shutil.rmtree(out / STORE_FOLDER)
+        shutil.rmtree(own_store)
     old = board.model_copy(update={"entries": selected, "checksum": None})
     reproduced = assemble(board.name, boards[0].created, _distinct(boards), lambda entry: None)
     comparison = compare_boards(

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgbench.engine.events import Event, EventLog, Listener, emit, now
-from fgbench.engine.scheduler import NodeResult, Scheduler
-from fgbench.errors import ConfigurationError, CorruptArtifactError
+from fgbench.engine.scheduler import NodeResult, Scheduler, is_usable
+from fgbench.errors import ConfigurationError, CorruptArtifactError, StoreError
 from fgbench.leaderboard.files import BOARD_FILE, read_board
 from fgbench.llm.answers import ANSWERS_FILE, AnswerStore
 from fgbench.llm.budget import Ledger
@@ -45,6 +45,8 @@ _HOOKS = {
     "run_finished": ("fgbench_run_finished", "run"),
 }
 """By event: the lifecycle hook that receives its fields, and the name of the hook's argument."""
+
+_MAX_WALKS = 3
 
 
 @dataclass(frozen=True)
@@ -145,12 +147,10 @@ class _Session:
             datasets=list(plan.graph.datasets),
             process=os.getpid(),
         )
-        scheduler = Scheduler(plan.graph, self._store, executor, self._source, self._notify, stored)
         executor.open(setup)
         finished = False
         try:
-            scheduler.run()
-            leaderboard = self._write_results(scheduler)
+            leaderboard = self._walk(executor, stored)
             finished = True
         finally:
             executor.close(cancel=not finished)
@@ -163,10 +163,32 @@ class _Session:
         self._emit("run_finished", **run, status=status, leaderboard=board)
         return RunOutcome(plan.run_id, self._folder, leaderboard, self._failures)
 
-    def _write_results(self, scheduler: Scheduler) -> Leaderboard:
+    def _walk(self, executor: Any, stored: Mapping[str, Artifact]) -> Leaderboard:
+        """Run all stages and write the results.
+
+        Starts over if an artifact that was rebuilt has another content than before: the part that
+        made it is nondeterministic, and what depends on it follows from the lost one.
+        """
+        for _ in range(_MAX_WALKS):
+            self._failures.clear()
+            scheduler = Scheduler(
+                self._plan.graph, self._store, executor, self._source, self._notify, stored
+            )
+            scheduler.run()
+            board = None if scheduler.outdated else self._write_results(scheduler)
+            if board is not None:
+                return board
+            stored = {}
+        raise StoreError(
+            f"{self._store.root}: artifacts are lost again and again, and what is rebuilt differs "
+            "each time. Check the disk, and whether parts are deterministic."
+        )
+
+    def _write_results(self, scheduler: Scheduler) -> Leaderboard | None:
         """Write the run folder unless it is up to date, and return the board.
 
-        An artifact that turns out to be corrupt is rebuilt, once.
+        An artifact that turns out to be corrupt is rebuilt, once; None if that made the results
+        outdated.
         """
         facts = provenance(self._started)
         if is_current(self._folder, scheduler.results, facts):
@@ -178,8 +200,11 @@ class _Session:
             try:
                 board = run.write()
             except CorruptArtifactError as error:
-                if error.key is None or not scheduler.rebuild(error.key):
+                if error.key is None:
                     raise
+                scheduler.rebuild(error.key)
+                if scheduler.outdated:
+                    return None
             else:
                 write_receipt(self._folder, scheduler.results, facts)
                 return board
@@ -187,7 +212,7 @@ class _Session:
     def _source(self, node: Node) -> Artifact:
         """Return the artifact of a data set, storing it where workers find it."""
         artifact = self._store.find(node.id)
-        if artifact is not None:
+        if artifact is not None and is_usable(artifact):
             return artifact
         started = time.perf_counter()
         product = dataset_product(self._plan.graph.datasets[node.id].dataset)

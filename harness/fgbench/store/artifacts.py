@@ -11,7 +11,9 @@ they are used, once per process: a corrupt artifact is removed, which makes it m
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import math
 import os
 import shutil
 import time
@@ -230,6 +232,9 @@ class Store:
         try:
             lock.acquire()
         except OSError as error:
+            if error.errno in (errno.EACCES, errno.EROFS):  # nothing can be pruned here
+                yield
+                return
             raise cannot_write(path, error) from error
         try:
             yield
@@ -293,10 +298,13 @@ class Store:
             for name, item in manifest["files"].items():
                 if (folder / name).stat().st_size != item["bytes"]:
                     return None
+            seconds = manifest["seconds"] + 0.0
+            if not math.isfinite(seconds) or seconds < 0:
+                return None
             return Artifact(
                 key,
                 str(manifest["digest"]),
-                manifest["seconds"] + 0.0,
+                seconds,
                 {name: item["sha256"] for name, item in manifest["files"].items()},
                 manifest["value"],
                 self,
@@ -388,7 +396,7 @@ def _read_manifest(folder: Path) -> Any:
     """Return the manifest, or None where there is none that can be parsed."""
     try:
         return json.loads((folder / MANIFEST).read_bytes())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
 
 

@@ -44,14 +44,13 @@ def artifacts(store: Store) -> Iterator[StoredArtifact]:
     for manifest in store.objects.glob(f"*/*/{MANIFEST}"):
         try:
             content = json.loads(manifest.read_bytes())
-            size = sum(item["bytes"] for item in content["files"].values())
-            status = manifest.stat()
-        except FileNotFoundError:
+            size = sum(int(item["bytes"]) for item in content["files"].values())
+            stage, status = str(content["stage"]), manifest.stat()
+        except OSError:
             continue
-        except (ValueError, KeyError, TypeError, AttributeError):
-            content, size, status = {}, 0, manifest.stat()
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+            stage, size, status = "unreadable", 0, manifest.stat()
         folder = manifest.parent
-        stage = str(content.get("stage", "unreadable"))
         yield StoredArtifact(folder.name, stage, size + status.st_size, status.st_mtime)
 
 
