@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+import shutil
 import subprocess
 
 import pytest
@@ -291,6 +292,46 @@ def test_flipped_bits_in_inputs_are_rebuilt_within_the_run(tmp_path, jobs):
     corrupt = {event["key"] for event in log if event["event"] == "artifact_corrupt"}
     rebuilt = {event["key"] for event in log if event["event"] == "stage_rebuilt"}
     assert rebuilt and rebuilt < flipped and corrupt <= flipped
+
+
+NONDETERMINISTIC = """
+import random
+
+from fgbench import Calibrator, hookimpl
+
+class Shaky(Calibrator):
+    def fit(self, held_out):
+        pass
+    def transform(self, predictions):
+        return predictions.with_logits(predictions.logits * random.SystemRandom().uniform(1, 2))
+
+@hookimpl
+def fgbench_calibrators(register):
+    register("shaky", f"{__name__}:Shaky", "Another result each time")
+"""
+
+
+def test_results_follow_from_rebuilt_artifact_of_nondeterministic_part(fgbench, tmp_path):
+    plugin = tmp_path / "shaky_part.py"
+    plugin.write_text(NONDETERMINISTIC)
+    matrix = {"calibrators": ["shaky"], "arms": ["baseline"], "plugins": [str(PROBE), str(plugin)]}
+    first = run(tmp_path / "runs", tmp_path / "store", **matrix)
+    (predictions,) = (first.folder / "predictions").iterdir()
+    for path in (tmp_path / "store" / "objects").glob("*/*/test.npz"):
+        if path.read_bytes() == predictions.read_bytes():
+            path.write_bytes(path.read_bytes()[::-1])
+    shutil.rmtree(first.folder)
+    second = run(tmp_path / "runs", tmp_path / "store", **matrix)
+    assert second.failures == ()
+    fgbench("leaderboard", "verify", second.folder, "--plugin", plugin, probe=True)
+
+
+def test_corrupt_data_set_is_stored_again(tmp_path):
+    run(tmp_path / "runs", tmp_path / "store")
+    (data,) = (tmp_path / "store" / "objects").glob("*/*/dataset.npz")
+    manifest = data.parent / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"digest": "', '"digest": "z', 1))
+    assert run(tmp_path / "runs", tmp_path / "store", bins=[7]).failures == ()
 
 
 PRINTER = """

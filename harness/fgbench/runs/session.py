@@ -89,6 +89,7 @@ def run_plan(
     a part cannot work on this machine.
     """
     with store.lease(plan.run_id):
+        n_corrupt = len(store.corrupt)
         stored = find_stored(plan, store)
         if execution.replay is None:
             preflight(plan, stored, registry)
@@ -99,7 +100,7 @@ def run_plan(
             write_atomically(folder / "plan.json", json.dumps(plan.to_value(), indent=1) + "\n")
             with contextlib.closing(EventLog(folder / "events.jsonl")) as log:
                 listeners: tuple[Listener, ...] = (log, *observers, _Hooks(registry))
-                session = _Session(plan, store, folder, listeners)
+                session = _Session(plan, store, folder, listeners, n_corrupt)
                 with _answer_settings(plan.run_id, store, execution) as answers:
                     setup = WorkerSetup(str(store.root), registry.local_plugins, answers=answers)
                     return session.run(stage_executor, setup, stored)
@@ -121,12 +122,18 @@ class _Session:
     """One attempt at a run."""
 
     def __init__(
-        self, plan: Plan, store: Store, folder: Path, listeners: Sequence[Listener]
+        self,
+        plan: Plan,
+        store: Store,
+        folder: Path,
+        listeners: Sequence[Listener],
+        n_corrupt: int,
     ) -> None:
         self._plan = plan
         self._store = store
         self._folder = folder
         self._listeners = listeners
+        self._n_corrupt = n_corrupt  # found before this attempt
         self._started = now()
         self._cells_of: dict[str, list[CellNodes]] = {}
         for cell in plan.graph.cells:
@@ -137,7 +144,6 @@ class _Session:
         """Walk the graph, then write the results."""
         plan = self._plan
         run = {"id": plan.run_id, "folder": str(self._folder)}
-        n_reported = len(self._store.corrupt)
         self._emit(
             "run_started",
             **run,
@@ -154,7 +160,7 @@ class _Session:
             finished = True
         finally:
             executor.close(cancel=not finished)
-            for key in self._store.corrupt[n_reported:]:
+            for key in self._store.corrupt[self._n_corrupt :]:
                 self._emit("artifact_corrupt", key=key)
             if not finished:
                 self._emit("run_interrupted", **run)
