@@ -95,8 +95,8 @@ def test_plugin_replaces_the_defaults_of_a_kind(tmp_path):
     registry = Registry.load([str(plugin)])
     assert registry.defaults("calibrator") == ["isotonic"]
     assert registry.defaults("dataset") == ["known-posterior"]
-    with pytest.raises(ConfigurationError, match="no default executor"):
-        registry.defaults("executor")
+    with pytest.raises(ConfigurationError, match="no default metric"):
+        registry.defaults("metric")
 
 
 def test_failing_defaults_are_reported_and_left_out(tmp_path):
