@@ -215,3 +215,15 @@ def test_regenerate_caps_requests_and_resumes(llm_server, tmp_path, monkeypatch,
     code, out, err = regenerate(capsys, run, "--executor", "local:jobs=2")
     assert code == 0, out + err
     assert len(server.stats()["requests"]) == 2 * asked  # the five answers were reused
+
+
+def test_regenerate_leaves_a_store_in_its_output_folder_alone(place, capsys):
+    folder, run = place
+    answers = folder / "work" / "store" / "answers.sqlite"
+    answers.parent.mkdir(parents=True)
+    answers.write_bytes(b"paid for")
+    code, out, _ = regenerate(capsys, run, "--out", folder / "work")
+    assert code == 0, out
+    assert answers.read_bytes() == b"paid for"
+    assert sorted(path.name for path in answers.parent.iterdir()) == ["answers.sqlite"]
+    assert not list((folder / "work").glob(".regenerate-*"))  # its own store is gone

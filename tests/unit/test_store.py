@@ -370,3 +370,32 @@ def test_lease_of_a_killed_process_ends(tmp_path):
     holder.communicate()
     assert store.oldest_lease() is None
     assert list((tmp_path / "leases").iterdir()) == []
+
+
+@pytest.mark.parametrize("seconds", ["NaN", "Infinity", "-20.0", '"1"'])
+def test_artifact_with_impossible_duration_is_removed(tmp_path, seconds):
+    store = Store(tmp_path)
+    put(store)
+    manifest = store.folder(KEY) / "manifest.json"
+    text = manifest.read_text()
+    assert '"seconds": 1,' in text
+    manifest.write_text(text.replace('"seconds": 1,', f'"seconds": {seconds},'))
+    assert store.find(KEY) is None
+    assert store.corrupt == [KEY]
+
+
+@pytest.mark.parametrize("content", ["[" * 200_000, "[]", '{"files": {"a": {"bytes": NaN}}}'])
+def test_malformed_manifest_is_pruned_like_any_other(aged, content):
+    store, keys = aged
+    (store.folder(keys[1]) / "manifest.json").write_text(content)
+    assert keys_of(artifacts_in(store)) == keys
+    assert keys_of(prune(store, max_bytes=0).removed) == keys
+
+
+def test_plan_lookup_does_not_mark_artifacts_as_used(aged):
+    store, keys = aged
+    before = {item.key: item.used for item in artifacts_in(store)}
+    assert store.find(keys[0], mark=False) is not None
+    assert {item.key: item.used for item in artifacts_in(store)} == before
+    store.find(keys[0])
+    assert {item.key: item.used for item in artifacts_in(store)} != before
