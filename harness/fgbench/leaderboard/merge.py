@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from fgbench.leaderboard.files import (
 )
 from fgbench.leaderboard.models import Artifacts, Entry, Leaderboard
 from fgbench.leaderboard.recompute import Recomputed
-from fgbench.store.atomic import cannot_write
+from fgbench.store.atomic import cannot_write, open_atomically
 
 if TYPE_CHECKING:
     from fgbench.plugins.registry import Registry
@@ -215,13 +214,8 @@ class _Copies:
         return not path.is_symlink() and path.is_file() and digest_file(path) == sha256
 
     def _write(self, path: Path, content: bytes) -> None:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            self._folder.mkdir(exist_ok=True)
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        except OSError as error:
-            raise cannot_write(path, error) from error
+        with open_atomically(path, public=True, sync=False) as stream:
+            stream.write(content)
 
 
 def _lookup(registry: Registry, folder: Path) -> Callable[[Entry], Any]:
