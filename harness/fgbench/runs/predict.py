@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import os
+import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from fgbench.data import Predictions
-from fgbench.errors import ConfigurationError, StoreError
+from fgbench.errors import ConfigurationError, StoreError, validation_sentence
 from fgbench.leaderboard.files import read_board
 from fgbench.loop.splitting import calibration_rows
 from fgbench.plugins.references import PartReference
@@ -36,6 +39,11 @@ class Predictor:
         load_model(self._classifier, model)
         self._calibrator = registry.create("calibrator", _reference(entry.calibrator))
         validation = stored_predictions(model, "validation")
+        if validation.logits.shape[1] != len(self.label_names):
+            raise StoreError(
+                f"artifact {model.key[:12]} is not the model of {entry.label}: it has "
+                f"{validation.logits.shape[1]} classes, and the entry {len(self.label_names)}."
+            )
         rows = calibration_rows(validation.labels, entry.protocol, seed)
         self._calibrator.fit(validation.take(rows))
 
@@ -58,19 +66,18 @@ class Predictor:
         if chosen not in entry.seeds:
             seeds = ", ".join(map(str, entry.seeds))
             raise ConfigurationError(f"entry {entry.id} has no seed {chosen}. It has: {seeds}.")
-        try:
-            models = json.loads((run / MODELS).read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(
-                f"{run / MODELS}: cannot be read ({error}). Rerun the suite to create it."
-            ) from error
-        key = models.get(entry.id, {}).get(str(chosen))
+        key = read_models(run / MODELS).get(entry.id, {}).get(str(chosen))
         if key is None:
             raise ConfigurationError(
                 f"{entry.label}: classifier {entry.classifier.name!r} stores no weights, so it "
                 "cannot classify new inputs."
             )
         model = store.find(key)
+        if model is None and key in store.corrupt:
+            raise StoreError(
+                f"{store.root}: the model of {entry.label} was corrupt and has been removed. Rerun "
+                "the suite to rebuild it."
+            )
         if model is None:
             raise StoreError(
                 f"{store.root}: the model of {entry.label} is not in this store. Select the run's "
@@ -93,6 +100,38 @@ class Predictor:
         )
         calibrated: Predictions = self._calibrator.transform(predictions)
         return calibrated.probabilities()
+
+
+def read_models(path: Path) -> Mapping[str, Mapping[str, str]]:
+    """Return the keys of the stored models in a run's `models.json`, by entry id and seed.
+
+    Raises `ConfigurationError` for a file that a run cannot have written.
+    """
+    try:
+        return _MODELS.validate_json(_content(path))
+    except ValidationError as error:
+        problem = validation_sentence(error)
+    except (OSError, ValueError) as error:
+        problem = f"{getattr(error, 'strerror', None) or error}."
+    raise ConfigurationError(f"{path}: cannot be read: {problem} Rerun the suite to create it.")
+
+
+def _content(path: Path) -> bytes:
+    """Return the content of a regular file of at most `_MAX_BYTES`."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a FIFO would block
+    with os.fdopen(descriptor, "rb") as stream:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("not a regular file")
+        content = stream.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise ValueError(f"larger than {_MAX_BYTES:,} bytes")
+    return content
+
+
+_MAX_BYTES = 64 << 20
+_Key = Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9a-f]{64}$")]
+_MODELS = TypeAdapter(dict[str, dict[str, _Key]])
 
 
 def parse_inputs(lines: Sequence[str], *, is_text: bool, first_line: int) -> Inputs:
