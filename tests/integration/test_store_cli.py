@@ -1,7 +1,10 @@
 """`fgbench store`: what stored stages take, and freeing it without hurting anybody."""
 
+import contextlib
 import json
+import re
 import shutil
+import sqlite3
 
 import pytest
 
@@ -57,6 +60,41 @@ def test_pruned_run_can_be_run_again(fgbench, two_runs, tmp_path):
     shutil.rmtree(first)
     fgbench(*RUN, "--seed", "0", "--store", tmp_path / "store", "--name", "seed0")
     fgbench("leaderboard", "verify", first)
+
+
+def test_check_reads_everything_and_names_the_damage(fgbench, llm_server, tmp_path):
+    server = llm_server()
+    store = ["--store", tmp_path / "store"]
+    fgbench(
+        "run", "--dataset", "probe", "--generator",
+        f"openai:model=tiny,base_url={server.url}", "--arm", "synthesis", "--bins", "5",
+        "--seed", "0", "--replicates", "10", "--quiet", *store, probe=True,
+    )  # fmt: skip
+    before = sorted((tmp_path / "store").rglob("*"))
+    intact = fgbench("store", "check", *store).stdout
+    match = re.fullmatch(
+        r"Checked (\d+) artifacts \([\d.]+ [kM]B\) and (\d+) answers: no damage\.\n", intact
+    )
+    manifests = list((tmp_path / "store/objects").glob("*/*/manifest.json"))
+    assert int(match[1]) == len(manifests)
+    assert int(match[2]) > 0
+    assert sorted((tmp_path / "store").rglob("*")) == before
+
+    train = next(path for path in manifests if '"stage": "train"' in path.read_text()).parent
+    (train / "test.npz").write_bytes(b"x")
+    database = tmp_path / "store/answers.sqlite"
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE answers SET key = randomblob(32) WHERE id = 1")
+        connection.execute("UPDATE answers SET notes = '[' WHERE id = 2")
+    damaged = fgbench("store", "check", *store, code=1).stdout
+    assert f"artifact {train.name}: test.npz: 1 bytes instead of" in damaged
+    assert "row 1: its key does not match its request" in damaged
+    assert "row 2: cannot be decoded" in damaged
+    assert "3 damaged." in damaged
+
+    database.write_bytes(database.read_bytes()[:8192] + b"\xff" * 4096)
+    assert f"{database}: " in fgbench("store", "check", *store, code=1).stdout
+    fgbench("store", "check", "--store", tmp_path / "nowhere", code=2)
 
 
 @pytest.mark.parametrize(

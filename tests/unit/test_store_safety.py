@@ -257,8 +257,8 @@ def test_prune_removes_leftovers_of_processes_killed_since_the_store_was_opened(
     assert list((tmp_path / "building").iterdir()) == []
 
 
-def test_folder_without_a_lock_is_no_proof(tmp_path):
-    """Of an earlier version, or of a file system without locks: its owner may be alive."""
+def test_folder_of_an_earlier_version_is_kept(tmp_path):
+    """An earlier version did not lock its folders, and may be running."""
     folder = Store(tmp_path).root / "building/scratch-1"
     folder.mkdir()
     os.utime(folder, (0, 0))

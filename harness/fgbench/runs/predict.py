@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from fgbench.data import Predictions
-from fgbench.errors import ConfigurationError, StoreError, validation_sentence
+from fgbench.errors import ConfigurationError, StoreError
 from fgbench.leaderboard.files import read_board
 from fgbench.loop.splitting import calibration_rows
 from fgbench.plugins.references import PartReference
@@ -109,11 +109,13 @@ def read_models(path: Path) -> Mapping[str, Mapping[str, str]]:
     """
     try:
         return _MODELS.validate_json(_content(path))
-    except ValidationError as error:
-        problem = validation_sentence(error)
-    except (OSError, ValueError) as error:
-        problem = f"{getattr(error, 'strerror', None) or error}."
-    raise ConfigurationError(f"{path}: cannot be read: {problem} Rerun the suite to create it.")
+    except ValidationError:  # its content is not shown: it may be a link to any file
+        problem = "expected JSON with a key of 64 hexadecimal digits for each entry and seed"
+    except OSError as error:
+        problem = str(error.strerror)
+    except ValueError as error:
+        problem = str(error)
+    raise ConfigurationError(f"{path}: cannot be read: {problem}. Rerun the suite to create it.")
 
 
 def _content(path: Path) -> bytes:

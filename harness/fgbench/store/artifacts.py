@@ -43,6 +43,8 @@ from fgbench.store.claims import (
 STORE_VARIABLE = "FGBENCH_STORE"
 MANIFEST = "manifest.json"
 _SCHEMA = "fgbench.artifact/1"
+_WORK = "work-"
+"""Begins the names of claimed folders; those of earlier versions have no lock, and so no proof."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ class Store:
 
     def remove_leftovers(self) -> int:
         """Remove what killed processes left half-built or locked; return the number removed."""
-        folders = remove_abandoned_folders(self._building)
+        folders = remove_abandoned_folders(self._building.glob(f"{_WORK}*"))
         locks = (path for parent in (self._locks, self._leases) for path in parent.glob("*.lock"))
         return len(folders) + len(remove_abandoned(locks))
 
@@ -236,9 +238,7 @@ class Store:
         }
         encoded = json.dumps(manifest, allow_nan=False).encode()
         try:
-            with self.scratch() as scratch:
-                temporary = scratch / "artifact"
-                temporary.mkdir(PRIVATE_FOLDER)
+            with self.scratch() as temporary:
                 for name, content in product.files.items():
                     _place(content, temporary / name)
                 write_durably(temporary / MANIFEST, encoded)
@@ -288,7 +288,7 @@ class Store:
 
         It is deleted at the end, or by the next process if this one is killed.
         """
-        folder = self._building / f"scratch-{uuid.uuid4().hex}"
+        folder = self._building / f"{_WORK}{uuid.uuid4().hex}"
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(claimed_folder(folder))
@@ -331,7 +331,7 @@ class Store:
     def is_intact(self, path: Path, sha256: str) -> bool:
         """Return whether a file has a digest; an unchanged file is read once per process."""
         try:
-            if _regular_size(path) is None:
+            if _regular_size(path, in_subfolder=True) is None:
                 return False
             identity = _identity(path)
             if identity not in self._verified:
@@ -361,7 +361,7 @@ class Store:
         except ValueError:
             return None
         for name, (_, size) in manifest.files.items():
-            if _regular_size(folder / name) != size:
+            if _regular_size(folder / name, in_subfolder="/" in name) != size:
                 return None
         return Artifact(
             key, manifest.digest, manifest.seconds, manifest.digests, manifest.value, self
@@ -471,13 +471,18 @@ def _checked(key: str) -> str:
     return key
 
 
-def _regular_size(path: Path) -> int | None:
-    """Return the size of an artifact's file; None unless it is a regular file in a real folder."""
+def _regular_size(path: Path, *, in_subfolder: bool) -> int | None:
+    """Return the size of an artifact's file; None unless it is a regular file, not behind a link.
+
+    The folder of the artifact itself is checked where its manifest is read.
+    """
     try:
-        status, parent = path.lstat(), path.parent.lstat()
+        status = path.lstat()
+        is_file = stat.S_ISREG(status.st_mode)
+        if in_subfolder:
+            is_file &= stat.S_ISDIR(path.parent.lstat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    is_file = stat.S_ISREG(status.st_mode) and stat.S_ISDIR(parent.st_mode)
     return status.st_size if is_file else None
 
 

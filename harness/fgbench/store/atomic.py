@@ -20,7 +20,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fgbench.errors import StoreError
-from fgbench.store.claims import PRIVATE_FILE, claimed, remove_abandoned
+from fgbench.store.claims import (
+    PRIVATE_FILE,
+    claimed,
+    claimed_folder,
+    remove_abandoned,
+    remove_abandoned_folders,
+)
 
 _PUBLIC_FILE = 0o666  # less the user's umask
 _MARK = ".fgbench-"
@@ -38,13 +44,12 @@ def write_atomically(path: Path, content: bytes | str, *, public: bool = False) 
 
 
 @contextlib.contextmanager
-def open_atomically(path: Path, *, public: bool = False, sync: bool = True) -> Iterator[BinaryIO]:
+def open_atomically(path: Path, *, public: bool = False) -> Iterator[BinaryIO]:
     """Open a temporary file that replaces `path` on success and is deleted on failure.
 
     A `public` file gets the permissions that the umask leaves, others can be read by their owner
-    only. Without `sync`, a power failure may destroy the file. What killed processes left in the
-    folder is removed first. Raises `StoreError` if the file cannot be written (no space, no
-    permission) or is not a regular file.
+    only. What killed processes left in the folder is removed first. Raises `StoreError` if the
+    file cannot be written (no space, no permission) or is not a regular file.
     """
     temporary = path.with_name(f".{path.name}{_MARK}{uuid.uuid4().hex[:16]}.tmp")
     try:
@@ -54,13 +59,11 @@ def open_atomically(path: Path, *, public: bool = False, sync: bool = True) -> I
         with claimed(temporary, _PUBLIC_FILE if public else PRIVATE_FILE) as stream:
             yield stream
             stream.flush()
-            if sync:
-                os.fsync(stream.fileno())
+            os.fsync(stream.fileno())
             if os.name == "nt":  # cannot rename an open file; elsewhere, open means owned
                 stream.close()
             replace(temporary, path)
-        if sync:
-            sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
 
@@ -82,9 +85,23 @@ def require_replaceable(path: Path) -> None:
         raise StoreError(f"{path}: is {kind}, not a regular file. Choose another path.")
 
 
+@contextlib.contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Yield a folder in `parent`, deleted at the end, for many files to be moved from by `replace`.
+
+    Raises `OSError` if it cannot be created. `remove_leftovers` removes it if this process is
+    killed.
+    """
+    with claimed_folder(parent / f"{_MARK}{uuid.uuid4().hex[:16]}.tmp") as folder:
+        yield folder
+
+
 def remove_leftovers(folder: Path) -> list[Path]:
-    """Remove the temporary files of killed processes in a folder; return their paths."""
-    return remove_abandoned(folder.glob(f".*{_MARK}*.tmp"))
+    """Remove what killed processes left in a folder; return the paths."""
+    return [
+        *remove_abandoned(folder.glob(f".*{_MARK}*.tmp")),
+        *remove_abandoned_folders(folder.glob(f"{_MARK}*.tmp")),
+    ]
 
 
 @lru_cache(maxsize=1024)

@@ -1,4 +1,4 @@
-"""Claims: temporary files that are locked by the process that owns them, for as long as it lives.
+"""Claims: temporary files and folders that the process that owns them locks while it lives.
 
 The system releases the lock when the process ends, however it ends. Obtaining the lock therefore
 proves that the owner is dead, and nothing else does: neither the age of a file, nor a process id,
@@ -24,9 +24,9 @@ except ImportError:  # on Windows
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 """Modes of what only its owner may read."""
 
-_LOCK = ".lock"
-_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_OPEN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | _FLAGS
+_CLOEXEC = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_FILE = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | _CLOEXEC
+_FOLDER = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_DIRECTORY", 0) | _CLOEXEC
 
 
 @contextlib.contextmanager
@@ -45,54 +45,35 @@ def claimed(path: Path, mode: int = PRIVATE_FILE) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def claimed_folder(path: Path) -> Iterator[Path]:
-    """Create a private folder, claimed by a lock file next to it, and delete both at the end.
+    """Create a private folder and hold it locked.
 
-    Raises `OSError` if it cannot be created.
+    At the end it is deleted, unless it was moved away. Raises `OSError` if it cannot be created.
     """
-    with claimed(path.with_name(path.name + _LOCK)):
-        try:
-            path.mkdir(PRIVATE_FOLDER)
-            yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
+    descriptor = _created_folder(path)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
-def remove_abandoned(
-    claims: Iterable[Path], remove: Callable[[Path], None] = Path.unlink
-) -> list[Path]:
-    """Remove the claims whose owners are dead; return those that were removed."""
-    removed = []
-    for path in claims:
-        # Whatever cannot be opened, locked or removed is left alone.
-        with contextlib.suppress(OSError), _owned_by_nobody(path) as is_abandoned:
-            if is_abandoned:
-                remove(path)
-                removed.append(path)
-    return removed
+def remove_abandoned(claims: Iterable[Path]) -> list[Path]:
+    """Remove the claimed files whose owners are dead; return those that were removed."""
+    return [path for path in claims if _remove(path, _FILE, Path.unlink)]
 
 
-def remove_abandoned_folders(parent: Path) -> list[Path]:
-    """Remove the claimed folders in `parent` whose owners are dead; return their claims."""
-
-    def remove(claim: Path) -> None:
-        folder = claim.with_name(claim.name.removesuffix(_LOCK))
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(folder)
-        claim.unlink()
-
-    return remove_abandoned(parent.glob(f"*{_LOCK}"), remove)
+def remove_abandoned_folders(claims: Iterable[Path]) -> list[Path]:
+    """Remove the claimed folders whose owners are dead; return those that were removed."""
+    return [path for path in claims if _remove(path, _FOLDER, shutil.rmtree)]
 
 
 def _created(path: Path, mode: int) -> BinaryIO:
     while True:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, mode)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOEXEC, mode)
         stream = os.fdopen(descriptor, "wb")
         try:
-            if fcntl is not None:
-                with contextlib.suppress(OSError):  # no locks here: nobody can remove it, either
-                    fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # Before it was locked, another process may have taken it for abandoned and removed it.
-            if os.fstat(descriptor).st_nlink:
+            if _is_held(path, descriptor):
                 return stream
             stream.close()
         except BaseException:
@@ -100,24 +81,63 @@ def _created(path: Path, mode: int) -> BinaryIO:
             raise
 
 
-@contextlib.contextmanager
-def _owned_by_nobody(path: Path) -> Iterator[bool]:
-    """Yield whether the owner of a claim is dead; if so, hold the claim during the block."""
-    if fcntl is None:
-        yield False
-        return
-    descriptor = os.open(path, _OPEN)
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            yield False
-            return
+def _created_folder(path: Path) -> int | None:
+    """Create a folder and return its locked descriptor, None where folders cannot be opened."""
+    while True:
+        path.mkdir(PRIVATE_FOLDER)
+        if fcntl is None:
+            return None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        # Since it was opened, its owner may have moved it to where it belongs.
-        yield os.path.samestat(status, path.lstat())
+            descriptor = os.open(path, _FOLDER)
+        except FileNotFoundError:  # taken for abandoned, see `_is_held`
+            continue
+        try:
+            if _is_held(path, descriptor):
+                return descriptor
+            os.close(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+
+def _is_held(path: Path, descriptor: int) -> bool:
+    """Lock a new claim and return whether it still exists.
+
+    Before it was locked, another process may have taken it for abandoned and removed it.
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError:  # no locks here: nobody can prove it abandoned, either
+        return True
+    return _is_at(path, descriptor)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _remove(path: Path, flags: int, remove: Callable[[Path], object]) -> bool:
+    """Remove a claim if its owner is dead; return whether it was removed."""
+    if fcntl is None:
+        return False
+    try:
+        descriptor = os.open(path, flags)
+    except OSError:  # gone, of another kind, or somebody else's
+        return False
+    try:
+        if flags == _FILE and not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not _is_at(path, descriptor):  # its owner has moved it to where it belongs
+            return False
+        remove(path)
+    except OSError:  # its owner lives, or it cannot be locked or removed
+        return False
     finally:
         os.close(descriptor)
+    return True
