@@ -10,9 +10,13 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from contextlib import closing
 
 import pytest
 
+from fgbench.llm.answers import ANSWERS_FILE, AnswerStore, Record
+from fgbench.llm.chat import ChatAnswer, ChatRequest, Message, Sampling
+from fgbench.llm.keys import RequestHasher
 from fgbench.stages import STAGES
 from support.runs import ENTRY, PROBE, comparable, events
 
@@ -149,15 +153,19 @@ def logs(folder):
         ("leaderboard", "build", "{run}", "--output", "{out}/board.json"),
         ("leaderboard", "html", "{run}", "--output", "{out}/page"),
         ("report", "{run}", "--output", "{out}/report.html"),
+        ("cache", "export", "{out}/answers.jsonl.gz", "--store", "{store}"),
     ],
-    ids=lambda command: command[1],
+    ids=lambda command: " ".join(command[:2]),
 )
 def test_killed_command_leaves_nothing_behind(tmp_path, every_stage, command):
     """It writes the same files when it is run again."""
     (run,) = (every_stage[0] / "runs").iterdir()
+    if command[0] == "cache":
+        with closing(AnswerStore(tmp_path / "store" / ANSWERS_FILE)) as answers:
+            answers.put_all(some_answers(5_000))
 
     def call(out):
-        values = {"run": run, "out": out}
+        values = {"run": run, "out": out, "store": tmp_path / "store"}
         return subprocess.Popen(
             [*ENTRY, *(part.format(**values) for part in command)], stdout=subprocess.DEVNULL
         )
@@ -176,6 +184,15 @@ def test_killed_command_leaves_nothing_behind(tmp_path, every_stage, command):
         process.wait()
     assert call(out).wait() == 0
     assert contents(out) == contents(tmp_path / "undisturbed")
+
+
+def some_answers(count):
+    hasher = RequestHasher({"model": "m"})
+    for number in range(count):
+        messages = (Message("user", f"prompt {number}"),)
+        request = ChatRequest(messages=messages, sampling=Sampling())
+        key, text = hasher.key_and_text(request)
+        yield Record(key, hasher.model, text, ChatAnswer(text=f"answer {number}"), 0.0)
 
 
 def contents(folder):

@@ -2,9 +2,11 @@
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import sqlite3
+import stat
 
 import pytest
 
@@ -60,6 +62,32 @@ def test_pruned_run_can_be_run_again(fgbench, two_runs, tmp_path):
     shutil.rmtree(first)
     fgbench(*RUN, "--seed", "0", "--store", tmp_path / "store", "--name", "seed0")
     fgbench("leaderboard", "verify", first)
+
+
+def modes(root, pattern="**/*"):
+    """Return the permissions of the folders and of the files below a folder."""
+    paths = [root, *root.glob(pattern)]
+    folders = {stat.S_IMODE(path.stat().st_mode) for path in paths if path.is_dir()}
+    return folders, {stat.S_IMODE(path.stat().st_mode) for path in paths if path.is_file()}
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_runs_are_private_and_boards_follow_the_umask(fgbench, tmp_path, umask):
+    def call(*arguments):
+        return fgbench(*arguments, preexec_fn=lambda: os.umask(umask))
+
+    call(*RUN, "--seed", "0", "--name", "private", "--jobs", "2")
+    (run,) = (tmp_path / "runs").iterdir()
+    assert modes(run) == ({0o700}, {0o600})
+    assert modes(tmp_path / "store") == ({0o700}, {0o600})
+    assert call("store", "check").stderr == ""
+    call("leaderboard", "build", run, "--output", "public/board.json")
+    call("leaderboard", "html", run, "--output", "public/page")
+    (tmp_path / "public/.board.json.lock").unlink()
+    public = ({0o777 & ~umask}, {0o666 & ~umask})
+    assert modes(tmp_path / "public") == public
+    (tmp_path / "store").chmod(0o755)
+    assert "chmod -R go=" in call("store", "check").stderr
 
 
 def test_check_reads_everything_and_names_the_damage(fgbench, llm_server, tmp_path):

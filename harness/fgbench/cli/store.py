@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
@@ -168,6 +169,12 @@ def check(store: str | None) -> int:
     from fgbench.store.checking import check as checked
 
     opened = existing_store(Path(store) if store else default_store())
+    if os.name == "posix" and opened.root.stat().st_mode & 0o077:
+        click.echo(
+            f"Warning: others can open {opened.root}, which an earlier version created; run chmod "
+            "-R go= on it unless you share it.",
+            err=True,
+        )
     n_artifacts = size = n_damaged = 0
     for artifact in checked(opened):
         n_artifacts += 1
