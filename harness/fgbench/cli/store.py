@@ -1,4 +1,4 @@
-"""`fgbench store`: what the stored stages take on disk, and how to free it."""
+"""`fgbench store`: what stored stages take on disk, how to free it, and whether it is intact."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Size(click.ParamType[int]):
 
 @click.group("store")
 def store() -> None:
-    """Show how much disk the stored stages take, and remove those that are not needed.
+    """Show how much disk the stored stages take, free it, and check what is stored.
 
     Stored stages let an interrupted or extended run resume. Runs keep their results without them;
     `fgbench predict` needs the stored models.
