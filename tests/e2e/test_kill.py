@@ -220,10 +220,14 @@ def assert_whole(folder, board):
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "word"),
-    [(signal.SIGINT, 130, "Interrupted"), (signal.SIGTERM, 143, "Terminated")],
+    ("number", "whole_group", "code", "word"),
+    [
+        (signal.SIGINT, True, 130, "Interrupted"),
+        (signal.SIGTERM, True, 143, "Terminated"),
+        (signal.SIGTERM, False, 143, "Terminated"),
+    ],
 )
-def test_interrupted_run_resumes(tmp_path, undisturbed, number, code, word):
+def test_interrupted_run_resumes(tmp_path, undisturbed, number, whole_group, code, word):
     board, _ = undisturbed
     for jobs in (1, 2):
         folder = tmp_path / str(jobs)
@@ -234,10 +238,10 @@ def test_interrupted_run_resumes(tmp_path, undisturbed, number, code, word):
         ):
             assert process.poll() is None
             time.sleep(0.01)
-        if number == signal.SIGINT:
-            os.killpg(process.pid, number)  # the whole group, as a terminal does
+        if whole_group:  # as a terminal, or timeout(1), does
+            os.killpg(process.pid, number)
         else:
-            process.terminate()
+            process.send_signal(number)
         message = process.communicate(timeout=20)[1].decode()
         assert process.returncode == code, message
         assert message.strip() == f"{word}. Run the same command to resume."

@@ -115,6 +115,16 @@ def test_links_out_of_an_artifact_are_not_followed(tmp_path, place):
     assert put(store).open("model/b.bin").read_bytes() == b"b"
 
 
+def test_dangling_link_in_place_of_an_artifact_is_replaced(tmp_path):
+    store = Store(tmp_path)
+    (tmp_path / "objects" / KEY[:2]).mkdir()
+    store.folder(KEY).symlink_to(tmp_path / "nowhere")
+    assert [bool(item.problems) for item in check(store)] == [True]
+    put(store)
+    assert store.find(KEY).open("a.bin").read_bytes() == b"abc"
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_link_placed_after_the_lookup_is_not_opened(tmp_path):
     store = Store(tmp_path / "store")
     put(store)

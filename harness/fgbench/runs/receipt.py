@@ -32,6 +32,8 @@ def is_current(folder: Path, results: Mapping[str, NodeResult], facts: Provenanc
     False if a stage failed.
     """
     try:
+        if not (folder / _FILE).is_file():  # a FIFO would block
+            return False
         receipt = json.loads((folder / _FILE).read_bytes())
         return (
             all(result.ok for result in results.values())
@@ -71,5 +73,5 @@ def _digests(folder: Path) -> dict[str, str]:
         path.relative_to(folder).as_posix(): digest_file(path)
         for pattern in _OUTPUTS
         for path in folder.glob(pattern)
-        if path.name not in _INPUTS
+        if path.name not in _INPUTS and path.is_file()
     }

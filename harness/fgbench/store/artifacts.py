@@ -203,7 +203,7 @@ class Store:
         try:
             # Checked first, so that an artifact that another process moves here at this very
             # moment is not mistaken for one without a manifest.
-            if not folder.exists():
+            if not folder.exists() and not folder.is_symlink():
                 return None
             artifact = self._read(key, folder)
             if artifact is not None:
