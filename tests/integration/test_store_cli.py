@@ -116,8 +116,7 @@ def test_check_reads_everything_and_names_the_damage(fgbench, llm_server, tmp_pa
         connection.execute("UPDATE answers SET notes = '[' WHERE id = 2")
     damaged = fgbench("store", "check", *store, code=1).stdout
     assert f"artifact {train.name}: test.npz: 1 bytes instead of" in damaged
-    assert "row 1: its key does not match its request" in damaged
-    assert "row 2: cannot be decoded" in damaged
+    assert damaged.count(f"{database}: ") == 2
     assert "3 damaged." in damaged
 
     database.write_bytes(database.read_bytes()[:8192] + b"\xff" * 4096)

@@ -13,8 +13,9 @@ import pytest
 
 from fgbench.errors import PluginError, StoreError
 from fgbench.llm.answers import AnswerStore
-from fgbench.llm.chat import ChatAnswer
+from fgbench.llm.chat import ChatAnswer, ChatRequest, Message, Sampling
 from fgbench.llm.files import export_answers
+from fgbench.llm.keys import RequestHasher
 from fgbench.runs.keys import keys_of_run
 from fgbench.store import Product, Store
 from fgbench.store.checking import check
@@ -252,7 +253,9 @@ def test_leftovers_of_a_killed_process_are_removed_by_the_next(tmp_path, holder)
     holder.kill()
     holder.wait()
     assert os.path.exists(holder.scratch)  # noqa: PTH110
+    (tmp_path / ".answers.fgbench-0.tmp").write_text("half")
     Store(tmp_path)
+    assert not (tmp_path / ".answers.fgbench-0.tmp").exists()
     for folder in ("building", "locks", "leases"):
         assert list((tmp_path / folder).iterdir()) == []
 
@@ -342,6 +345,21 @@ def test_check_reads_everything_and_changes_nothing(tmp_path, damage, problem):
     assert problem in found
     assert store.folder(KEY).is_dir()
     assert store.corrupt == []
+
+
+def test_check_of_answers_reports_each_damaged_row(tmp_path):
+    hasher = RequestHasher({"model": "m"})
+    answers = AnswerStore(tmp_path / "answers.sqlite")
+    for number in range(4):
+        request = ChatRequest(messages=(Message("user", f"{number}"),), sampling=Sampling())
+        key, text = hasher.key_and_text(request)
+        answers.put(key, hasher.model, text, ChatAnswer(text="a"))
+    assert list(answers.check()) == []
+    with answers.writing() as connection:
+        connection.execute("UPDATE answers SET key = zeroblob(32) WHERE id = 2")
+        connection.execute("UPDATE answers SET notes = '[' WHERE id = 4")
+    assert len(list(answers.check())) == 2
+    answers.close()
 
 
 def test_check_counts_every_byte(tmp_path):

@@ -30,7 +30,14 @@ from typing import Any
 
 from fgbench.digests import digest, digest_bytes, digest_file, is_digest
 from fgbench.errors import CorruptArtifactError, PluginError, StoreError
-from fgbench.store.atomic import cannot_read, cannot_write, sync_file, sync_folder, write_durably
+from fgbench.store.atomic import (
+    cannot_read,
+    cannot_write,
+    remove_leftovers,
+    sync_file,
+    sync_folder,
+    write_durably,
+)
 from fgbench.store.claims import (
     PRIVATE_FILE,
     PRIVATE_FOLDER,
@@ -188,7 +195,7 @@ class Store:
         """Remove what killed processes left half-built or locked; return the number removed."""
         folders = remove_abandoned_folders(self._building.glob(f"{_WORK}*"))
         locks = (path for parent in (self._locks, self._leases) for path in parent.glob("*.lock"))
-        return len(folders) + len(remove_abandoned(locks))
+        return len(folders) + len(remove_abandoned(locks)) + len(remove_leftovers(self.root))
 
     def find(self, key: str, *, mark: bool = True) -> Artifact | None:
         """Return the artifact of `key`, or None; its manifest is read, nothing is hashed.
