@@ -27,6 +27,7 @@ def installed(tmp_path_factory):
         "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]),
         "FGBENCH_STORE": str(caches / "store"),
         "FGBENCH_CACHE": str(caches / "cache"),
+        "FGBENCH_STATE": str(caches / "state"),
     }
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgbench.digests import digest_file
-from fgbench.errors import ConfigurationError, FgbenchError, StoreError
+from fgbench.errors import ConfigurationError, FgbenchError
 from fgbench.leaderboard.files import BOARD_FILE, REFERENCE_FILE
 from fgbench.parts import Access, DatasetLoader, Generator, host_of
 from fgbench.plan.resolve import default_names
@@ -153,24 +153,21 @@ class Consent:
                 raise ConfigurationError(f"{_refusal(file, missing)} {needed}.")
             if not self.ask(file, found):
                 raise ConfigurationError(f"{file}: not allowed; nothing was run.")
-        self._remember(digest, file, found, recorded)
+        if new:
+            self._remember(digest, file, found)
 
     def remember(self, file: Path, parts: Iterable[NamedPart], registry: Registry) -> None:
         """Remember that a file of the user's own may use what it names."""
         found = accesses(parts, registry)
-        if found and self.memory is not None:
-            digest = digest_file(file)
-            self._remember(digest, file, found, self.memory.allowed(digest))
+        if found:
+            self._remember(digest_file(file), file, found)
 
-    def _remember(
-        self, digest: str | None, file: Path, found: list[Access], recorded: set[tuple[str, str]]
-    ) -> None:
-        new = {(access.kind, access.name) for access in found}
-        if self.memory is not None and digest is not None and not new <= recorded:
+    def _remember(self, digest: str | None, file: Path, found: list[Access]) -> None:
+        if self.memory is not None and digest is not None:
             try:
-                self.memory.add(digest, file, new | recorded)
-            except StoreError as error:
-                self.warn(f"the answer is not remembered: {error}")
+                self.memory.add(digest, file, {(access.kind, access.name) for access in found})
+            except FgbenchError as error:
+                self.warn(f"what {file} may use is not remembered: {error}")
 
 
 @dataclass(frozen=True)
@@ -198,14 +195,14 @@ class ConsentFile:
         return {(kind, name) for kind, name in record.get("allowed", [])}
 
     def add(self, digest: str, file: Path, allowed: Collection[tuple[str, str]]) -> None:
-        """Record what a file with this content may use; the file is replaced as a whole."""
+        """Record what else a file with this content may use; this file is replaced as a whole."""
         from filelock import FileLock
 
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with FileLock(self.path.with_name(f"{self.path.name}.lock"), mode=0o600):
                 records = self._records()
-                names = sorted(map(list, allowed))
+                names = sorted(map(list, {*allowed, *self.allowed(digest)}))
                 records[digest] = {"file": str(file.absolute()), "allowed": names}
                 with open_atomically(self.path) as stream:
                     Path(stream.name).chmod(0o600)  # before there is anything to read
