@@ -2,6 +2,8 @@
 
 import json
 import stat
+from collections.abc import Callable
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -70,6 +72,25 @@ def _in_a_folder(tmp_path, monkeypatch):
 def test_declared_parameters_are_found_by_type(tmp_path, parameters, expected):
     resolved = {(kind, str(tmp_path / name) if kind == "path" else name) for kind, name in expected}
     assert used(Declared, **parameters) == resolved | {("host", "default.example")}
+
+
+class WithDefaults(Calibrator):
+    """Defaults of declared parameters count, however they are given."""
+
+    hosts: list[Annotated[str, HostUrl()]] = ["http://of-list.example"]  # noqa: RUF012
+    made: Path = field(default_factory=lambda: Path("/made"))
+    aliased: Annotated[Path, Field(alias="other")] = Path("/aliased")
+    call: Callable[[], int] = len
+    amount: complex = 1j
+
+
+def test_defaults_and_types_without_a_schema():
+    assert used(WithDefaults) == {
+        ("host", "of-list.example"),
+        ("path", "/made"),
+        ("path", "/aliased"),
+    }
+    assert ("host", "c.example") in used(WithDefaults, call="http://c.example", aliased="/x")
 
 
 def test_key_variable_is_documented_only_if_its_part_names_it():

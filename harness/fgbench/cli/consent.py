@@ -88,9 +88,11 @@ def _ask(file: Path, found: list[Access]) -> bool:
 
 
 def _as_options(allow: Allow) -> str:
+    from fgbench.runs.consent import shown
+
     options = [
-        *(f"--allow-host {quote(host)}" for host in allow.hosts),
-        *(f"--allow-env {quote(variable)}" for variable in allow.variables),
+        *(f"--allow-host {quote(shown(host))}" for host in allow.hosts),
+        *(f"--allow-env {quote(shown(variable))}" for variable in allow.variables),
         *(["--yes"] if allow.everything else []),
     ]
     return f"pass {' '.join(options)}"

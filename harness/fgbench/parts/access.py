@@ -77,13 +77,16 @@ class KeyVariable:
 
 
 def declared_accesses(
-    adapter: TypeAdapter[Any], paths: frozenset[str], parameters: Mapping[str, Any]
+    adapter: TypeAdapter[Any],
+    paths: frozenset[str],
+    defaults: Mapping[str, Any],
+    parameters: Mapping[str, Any],
 ) -> Iterator[Access]:
     """Yield what the parameters of a part name, given the part's type adapter.
 
-    `parameters` are unvalidated; those that are missing have their defaults. `paths` are names of
-    parameters that are paths whatever their type. Declared parameters count with their defaults,
-    others only if they are given.
+    `paths` are names of parameters that are paths whatever their type. `defaults` are those that
+    are created for each part, such as lists; the adapter knows the others. `parameters` are
+    unvalidated. Declared parameters count with their defaults, others only if they are given.
     """
     schema = _json_schema(adapter)
     definitions = schema.get("$defs", {})
@@ -91,7 +94,8 @@ def declared_accesses(
         leaves = list(_leaves(described, definitions))
         declared = [*_declared(leaves), *([_Declared("path")] if name in paths else [])]
         if declared:
-            for text in _texts(parameters.get(name, described.get("default"))):
+            default = described.get("default", defaults.get(name))
+            for text in _texts(parameters.get(name, default)):
                 if text:
                     for item in declared:
                         yield item.access(text, name)
@@ -158,7 +162,7 @@ def _json_schema(adapter: TypeAdapter[Any]) -> dict[str, Any]:
         def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
             return {}
 
-    return adapter.json_schema(schema_generator=Parameters)
+    return adapter.json_schema(by_alias=False, schema_generator=Parameters)
 
 
 def _resolved(schema: Any, definitions: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -162,7 +162,12 @@ class Part:
         """
         from fgbench.parts.access import declared_accesses
 
-        return declared_accesses(cls._adapter(), cls.paths, parameters)
+        defaults = {
+            item.name: item.default_factory()
+            for item in fields(cls)  # type: ignore[arg-type]
+            if item.default_factory is not MISSING
+        }
+        return declared_accesses(cls._adapter(), cls.paths, defaults, parameters)
 
     def content_digest(self) -> str | None:
         """Return a digest of files that the results depend on, such as a local model.
