@@ -235,8 +235,8 @@ def shown(name: str) -> str:
 
 def _refusal(file: Path, missing: list[Access]) -> str:
     uses = "; ".join(
-        f"{KIND_NAMES[access.kind]} {shown(access.name)} ({shown(access.place)}"
-        + (")" if access.documented else ", not documented as a key for it)")
+        f"{KIND_NAMES[access.kind]} {shown(access.name)} ({shown(access.place)})"
+        + ("" if access.documented else ", which the part does not document for its key")
         for access in missing
     )
     return f"{file} would use {uses}. Nothing was run. If you trust this file,"
