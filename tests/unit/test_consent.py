@@ -11,8 +11,10 @@ import pytest
 from pydantic import AnyUrl, BaseModel, DirectoryPath, Field
 
 from fgbench import Access, Calibrator, HostUrl, KeyVariable, host_of
+from fgbench.coordinates import PartRecord
 from fgbench.digests import digest_file
-from fgbench.errors import ConfigurationError
+from fgbench.errors import ConfigurationError, LeaderboardError
+from fgbench.leaderboard.recompute import Recomputed
 from fgbench.plan.suite import Suite
 from fgbench.plugins.registry import Registry
 from fgbench.runs.consent import Allow, Consent, ConsentFile, accesses, parts_of_suite
@@ -384,3 +386,26 @@ def test_file_that_comes_with_fgbench_is_not_asked_about():
     assert digest_file(copy) != digest_file(file)
     with pytest.raises(ConfigurationError, match="huggingface"):
         Consent().require(copy, named, registry)
+
+
+def test_verifying_a_board_creates_no_part_that_reads_files(tmp_path):
+    plugin = tmp_path / "reading.py"
+    plugin.write_text(
+        "from pathlib import Path\n"
+        "from fgbench import Calibrator, hookimpl\n"
+        "class Reading(Calibrator):\n"
+        "    file: Path = Path('own')\n"
+        "    def __post_init__(self):\n"
+        "        Path('created').touch()\n"
+        "    def fit(self, held_out): pass\n"
+        "    def transform(self, predictions): return predictions\n"
+        "@hookimpl\n"
+        "def fgbench_calibrators(register):\n"
+        "    register('reading', f'{__name__}:Reading')\n"
+    )
+    recomputed = Recomputed(Registry.load([str(plugin)]), tmp_path)
+    with pytest.raises(LeaderboardError, match="file names a path"):
+        recomputed.is_neutral("calibrator", PartRecord(name="reading", params={"file": "/x"}))
+    assert not Path("created").exists()
+    assert not recomputed.is_neutral("calibrator", PartRecord(name="reading"))
+    assert Path("created").exists()
