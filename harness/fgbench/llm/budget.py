@@ -21,7 +21,10 @@ from typing import Any, NamedTuple
 from fgbench.errors import BudgetError, ConfigurationError
 from fgbench.llm.answers import AnswerStore
 from fgbench.llm.chat import Price
+from fgbench.llm.rows import DamageError, spent_digest
 
+_MAX_SUM = 2**62
+"""Maximum of a sum: SQLite's integers have 64 bits."""
 _STALL_SECONDS = 30.0
 """How long to wait, in seconds, for other processes' requests while none of them ends."""
 
@@ -212,17 +215,32 @@ def _sum(one: Spent, other: Spent) -> Spent:
 
 
 def _read(connection: sqlite3.Connection, run: str) -> Spent:
-    row = connection.execute(
-        f"SELECT {', '.join(Spent._fields)} FROM spending WHERE run = ?", (run,)
-    ).fetchone()
-    return Spent() if row is None else Spent(*row)
+    row = connection.execute(_SELECT, (run,)).fetchone()
+    if row is None:
+        return Spent()
+    *spent, stored = row
+    if stored != spent_digest(run, spent):
+        raise DamageError(f"usage of run {run!r}: digest mismatch")
+    return Spent(*spent)
 
 
 def _add(connection: sqlite3.Connection, run: str, change: Spent) -> None:
-    names = Spent._fields
-    connection.execute(
-        f"INSERT INTO spending (run, {', '.join(names)}) VALUES (?{', ?' * len(names)}) "
-        "ON CONFLICT (run) DO UPDATE SET "
-        + ", ".join(f"{name} = {name} + excluded.{name}" for name in names),
-        (run, *change),
+    """Add to the usage of a run, in an open transaction."""
+    sums = _sum(_read(connection, run), change)
+    spent = Spent(
+        min(sums.requests, _MAX_SUM),
+        min(sums.prompt_tokens, _MAX_SUM),
+        min(sums.completion_tokens, _MAX_SUM),
+        float(sums.cost_usd),
+        min(sums.reserved_tokens, _MAX_SUM),
+        float(sums.reserved_cost),
     )
+    connection.execute(_UPSERT, (run, *spent, spent_digest(run, spent)))
+
+
+_COLUMNS = (*Spent._fields, "digest")
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM spending WHERE run = ?"
+_UPSERT = (
+    f"INSERT INTO spending (run, {', '.join(_COLUMNS)}) VALUES (?{', ?' * len(_COLUMNS)}) "
+    "ON CONFLICT (run) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)
+)

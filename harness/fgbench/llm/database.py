@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import sqlite3
 import time
+import uuid
 import zlib
 from pathlib import Path
 
 from fgbench.errors import StoreError
+from fgbench.llm.rows import DamageError, add_digests
 
 SIDE_FILES = ("-wal", "-shm")
 """Suffixes of the files that SQLite creates next to the database while it is in use."""
 
 _APPLICATION = 0x46474241  # "FGBA": tells the file from any other SQLite database
-_VERSION = 1
+_VERSION = 2  # since 2, rows have digests
 _BUSY_SECONDS = 60.0
 _SCHEMA = """
 CREATE TABLE models (id INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE);
@@ -26,12 +31,14 @@ CREATE TABLE answers (
     request BLOB NOT NULL,
     text TEXT, failure TEXT, served_model TEXT, finish_reason TEXT,
     requests INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
-    tokens BLOB, notes TEXT NOT NULL, time REAL NOT NULL
+    tokens BLOB, notes TEXT NOT NULL, time REAL NOT NULL,
+    digest BLOB
 );
 CREATE TABLE spending (
     run TEXT PRIMARY KEY,
     requests INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
-    cost_usd REAL NOT NULL, reserved_tokens INTEGER NOT NULL, reserved_cost REAL NOT NULL
+    cost_usd REAL NOT NULL, reserved_tokens INTEGER NOT NULL, reserved_cost REAL NOT NULL,
+    digest BLOB
 );
 """
 
@@ -39,7 +46,8 @@ CREATE TABLE spending (
 def connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
     """Open the answer database at `path`, creating it if necessary; None opens one in memory.
 
-    Raises `sqlite3.Error` (see `explain`), or `StoreError` for a database of another program.
+    Texts are read as bytes. The rows of a database of format 1 get digests. Raises `sqlite3.Error`
+    or `DamageError` (see `explain`), or `StoreError` for a database of another program.
     """
     if path is None:
         connection = _configured(":memory:")
@@ -47,17 +55,17 @@ def connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
         return connection
     if read_only:
         return _connect_reading(path)
+    if not path.exists():
+        _create(path)
+    connection = _open(path, "mode=rw")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise sqlite3.OperationalError(error.strerror) from error
-    connection = _configured(str(path))
-    try:
-        if _is_new(connection, path):
-            _use_write_ahead_log(connection)
+        version = _format(connection, path)
+        _use_write_ahead_log(connection)
+        if version < _VERSION:
             connection.execute("BEGIN IMMEDIATE")
-            if _is_new(connection, path):  # another process may have created it meanwhile
-                _make_tables(connection)
+            if _format(connection, path) < _VERSION:  # another process may have added them
+                add_digests(connection)
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
             connection.execute("COMMIT")
         connection.execute("PRAGMA synchronous = NORMAL")
     except BaseException:
@@ -71,22 +79,97 @@ def _connect_reading(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise StoreError(f"{path}: no such file.")
     # Newer answers are in the write-ahead log; without one, the file is complete and needs no lock.
-    log = path.with_name(path.name + SIDE_FILES[0])
-    mode = "mode=ro" if log.exists() else "immutable=1"
+    connection = _open(path, "mode=ro" if _log(path).exists() else "immutable=1")
+    try:
+        if _format(connection, path) == _VERSION:
+            return connection
+        with contextlib.closing(connection):
+            copy = _configured(":memory:")
+            connection.backup(copy)
+    except BaseException:
+        connection.close()
+        raise
+    add_digests(copy)
+    return copy
+
+
+def _open(path: Path, mode: str) -> sqlite3.Connection:
+    """Open an existing database; raises `DamageError` if it is truncated."""
+    with path.open("rb") as stream:
+        if not stream.read(1):
+            raise DamageError("the file is empty, so it was truncated")
     connection = _configured(f"{path.resolve().as_uri()}?{mode}", uri=True)
     try:
-        if _is_new(connection, path):
-            raise StoreError(f"{path}: the database is empty.")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        _check_size(path)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
+def _check_size(path: Path) -> None:
+    """Raise `DamageError` if an open database is shorter than its header says.
+
+    Newer pages, the first one with the header included, may be in the write-ahead log.
+    """
+    with path.open("rb") as stream:
+        header = stream.read(100)
+        size = stream.seek(0, os.SEEK_END)
+    if _log(path).exists() and _log(path).stat().st_size:
+        return
+    page = int.from_bytes(header[16:18], "big")
+    page = 65536 if page == 1 else page
+    pages = int.from_bytes(header[28:32], "big")
+    if size % page or size < pages * page:
+        raise DamageError(f"truncated: {size:,} bytes, but its header says {pages * page:,}")
+
+
+def _create(path: Path) -> None:
+    """Create an empty database: complete, or not at all."""
+    if _log(path).exists() and _log(path).stat().st_size:
+        raise DamageError(f"the file is missing, but its log {_log(path).name} is not")
+    with contextlib.closing(_configured(":memory:")) as connection:
+        _make_tables(connection)
+        content = connection.serialize()
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(temporary, "xb", opener=_private) as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        with contextlib.suppress(FileExistsError):  # another process has created it
+            try:
+                os.link(temporary, path)
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                with open(path, "xb", opener=_private) as stream:
+                    stream.write(content)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+"""Errors of file systems without hard links."""
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that only its owner can read: prompts and answers are private."""
+    return os.open(path, flags, 0o600)
+
+
+def _log(path: Path) -> Path:
+    return path.with_name(path.name + SIDE_FILES[0])
+
+
 def _configured(database: str, *, uri: bool = False) -> sqlite3.Connection:
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         database, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=uri
     )
+    connection.text_factory = bytes  # digests are those of bytes, which may be invalid UTF-8
+    return connection
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
@@ -110,8 +193,8 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
             return
 
 
-def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
-    """Return whether a database is empty.
+def _format(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the format of a database: 1, or the current one.
 
     Raises `StoreError` for a database of another program or of a newer version.
     """
@@ -119,7 +202,7 @@ def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if not tables:
-        return True
+        raise DamageError("it has no tables, so it was truncated")
     if application != _APPLICATION:
         raise StoreError(f"{path}: not an fgbench answer database; move it aside.")
     if version > _VERSION:
@@ -127,18 +210,22 @@ def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
             f"{path}: written by a newer fgbench (format {version}, supported up to {_VERSION}). "
             "Update fgbench or use another store."
         )
-    return False
+    columns = connection.execute("SELECT name FROM pragma_table_info('answers')").fetchall()
+    if version != (_VERSION if (b"digest",) in columns else 1):
+        raise DamageError(f"format {version} does not match its tables")
+    return int(version)
 
 
 def explain(path: Path | None, error: Exception) -> StoreError:
-    """Convert an error of SQLite to a `StoreError` that says what to do."""
+    """Convert an error of SQLite or the file system to a `StoreError` that says what to do."""
     where = path or "answers in memory"
+    if isinstance(error, DamageError):
+        return StoreError(f"{where}: corrupt: {error}. {_ADVICE}")
+    if isinstance(error, OSError):
+        error = sqlite3.OperationalError(error.strerror or str(error))
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if isinstance(error, zlib.error) or code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-        return StoreError(
-            f"{where}: not an answer database, or corrupt ({error}). Move it aside; if you have an "
-            "export, import it."
-        )
+    if isinstance(error, zlib.error) or code in _CORRUPT:
+        return StoreError(f"{where}: not an answer database, or corrupt ({error}). {_ADVICE}")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreError(
             f"{where}: locked by another process for {_BUSY_SECONDS:.0f} seconds. Stop that "
@@ -148,3 +235,11 @@ def explain(path: Path | None, error: Exception) -> StoreError:
         f"{where} cannot be used: {error}. Free some space or choose another folder with --store, "
         "then rerun to resume; stored answers are kept."
     )
+
+
+_CORRUPT = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
+"""SQLITE_ERROR is a missing table or column, for every statement is correct."""
+_ADVICE = (
+    "Restore a copy of it; or save its intact answers with `fgbench cache export --skip-corrupt "
+    "FILE`, move it aside, and import FILE."
+)
