@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +108,7 @@ class AnswerStore:
             row = connection.execute(
                 f"SELECT {ANSWER}, digest FROM answers WHERE key = ?", (key,)
             ).fetchone()
-        return None if row is None else _checked_status(key, row)
+            return None if row is None else _checked_status(key, row)
 
     def statuses(self, keys: Sequence[bytes]) -> dict[bytes, AnswerStatus]:
         """Return the statuses of the answers stored under at most 900 keys, without checking them.
@@ -231,14 +232,14 @@ class AnswerStore:
                 status = _checked_status(key, row)
                 if identity is None:
                     raise damaged_answer(key, "its model is missing")
-                counts = sums.setdefault(identity.decode(), Counter())
+                counts = sums.setdefault(identity, Counter())
                 counts[_COUNTED[status]] += 1
                 for name, count in zip(_SUMMED, row[5:8], strict=True):
                     counts[name] += count
-        return [
-            {"model": json.loads(identity), **{name: counts[name] for name in _TOTALS}}
-            for identity, counts in sorted(sums.items())
-        ]
+            return [
+                {"model": _identity(model), **{name: counts[name] for name in _TOTALS}}
+                for model, counts in sorted(sums.items())
+            ]
 
     def size(self) -> int:
         """Return the size of the file on disk, in bytes."""
@@ -295,6 +296,7 @@ class AnswerStore:
             check_answer(answer)
             content = unpacked(request, self._base_content(connection, base, bases))
             text, model = content.decode("utf-8", "surrogatepass"), identity.decode()
+            _identity(identity)
             if not is_key(key, model, text):
                 raise ValueError("its model or request does not match its key")
         except INVALID as error:
@@ -350,7 +352,7 @@ class AnswerStore:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, zlib.error, OSError, DamageError) as error:
+        except (sqlite3.Error, zlib.error, OSError, UnicodeError, DamageError) as error:
             raise explain(self.path, error) from error
 
 
@@ -360,7 +362,7 @@ def _marks(keys: Sequence[bytes]) -> str:
 
 def _checked_status(key: bytes, row: Sequence[Any]) -> AnswerStatus:
     """Return the status in a row of `ANSWER` and digest; raises `DamageError`."""
-    if row_digest(key, row[:-1]) != row[-1]:
+    if row[-1] is None or row_digest(key, row[:-1]) != row[-1]:
         raise damaged_answer(key, "digest mismatch")
     return AnswerStatus(row[0])
 
@@ -372,6 +374,18 @@ def _checked_answer(key: bytes, row: Sequence[Any]) -> ChatAnswer:
         return answer_of(row[:-1], transient=status == AnswerStatus.UNANSWERED)
     except INVALID as error:
         raise damaged_answer(key, error) from error
+
+
+@lru_cache(maxsize=64)
+def _identity(model: bytes) -> dict[str, Any]:
+    """Return the identity of a model from its JSON; raises `DamageError`."""
+    try:
+        identity = json.loads(model)
+        if not isinstance(identity, dict):
+            raise ValueError("not an object")
+    except INVALID as error:
+        raise DamageError(f"model {model[:60]!r}: {error}") from error
+    return identity
 
 
 def _raise_damage(problem: str) -> None:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from fgbench.errors import BudgetError, ConfigurationError
 from fgbench.llm.answers import AnswerStore
 from fgbench.llm.chat import Price
+from fgbench.llm.encoding import clipped_count
 from fgbench.llm.rows import DamageError, spent_digest
 
 _MAX_SUM = 2**62
@@ -198,8 +199,8 @@ class Account:
 
     def settle(self, receipt: Any, prompt_tokens: int, completion_tokens: int) -> None:
         """Replace a reservation by the actual usage."""
-        cost = self._price.cost(prompt_tokens, completion_tokens)
-        self._ledger.settle(receipt, Spent(0, prompt_tokens, completion_tokens, cost))
+        counts = clipped_count(prompt_tokens), clipped_count(completion_tokens)
+        self._ledger.settle(receipt, Spent(0, *counts, self._price.cost(*counts)))
 
 
 def spent_so_far(file: Path, run: str) -> Spent:

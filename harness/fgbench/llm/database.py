@@ -95,9 +95,8 @@ def _connect_reading(path: Path) -> sqlite3.Connection:
 
 def _open(path: Path, mode: str) -> sqlite3.Connection:
     """Open an existing database; raises `DamageError` if it is truncated."""
-    with path.open("rb") as stream:
-        if not stream.read(1):
-            raise DamageError("the file is empty, so it was truncated")
+    if path.stat().st_size == 0:  # SQLite would take it for a new one
+        raise DamageError("truncated: the file is empty")
     connection = _configured(f"{path.resolve().as_uri()}?{mode}", uri=True)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -116,6 +115,8 @@ def _check_size(path: Path) -> None:
     with path.open("rb") as stream:
         header = stream.read(100)
         size = stream.seek(0, os.SEEK_END)
+    if len(header) < 100:
+        raise DamageError(f"truncated: {size:,} bytes")
     if _log(path).exists() and _log(path).stat().st_size:
         return
     page = int.from_bytes(header[16:18], "big")
@@ -224,7 +225,8 @@ def explain(path: Path | None, error: Exception) -> StoreError:
     if isinstance(error, OSError):
         error = sqlite3.OperationalError(error.strerror or str(error))
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if isinstance(error, zlib.error) or code in _CORRUPT:
+    # The message of an error may contain a name that is no longer UTF-8.
+    if isinstance(error, zlib.error | UnicodeDecodeError) or code in _CORRUPT:
         return StoreError(f"{where}: not an answer database, or corrupt ({error}). {_ADVICE}")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreError(

@@ -37,7 +37,10 @@ def token_values(tokens: Sequence[TokenChoice]) -> list[Any]:
 
 
 def token_choices(values: Sequence[Any]) -> tuple[TokenChoice, ...]:
-    """Return tokens from their JSON values."""
+    """Return tokens from their JSON values; `check_answer` checks the types of their parts.
+
+    Raises `ValueError` or `TypeError` if they do not have the form of tokens.
+    """
     return tuple(
         TokenChoice(token, logprob, tuple((name, value) for name, value in alternatives))
         for token, logprob, alternatives in values
