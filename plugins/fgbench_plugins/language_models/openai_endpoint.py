@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 OPENAI_URL = "https://api.openai.com/v1"
 OPENAI_KEY = "OPENAI_API_KEY"
+MAX_REPLY_BYTES = 4_000_000
 _CONNECT_SECONDS = 10.0
 _MAX_CHOICES = 32
 _POOL_SIZE = 8
@@ -36,7 +37,8 @@ class OpenAIChat(ChatModel):
     At most `concurrency` requests are in flight. An attempt that takes longer than `timeout`
     seconds or fails with a transient error is repeated up to `retries` times. The wait is `backoff`
     seconds and doubles each time, up to a minute, with seeded jitter; or it is the server's
-    Retry-After, up to two minutes.
+    Retry-After, up to two minutes. A reply of more than `max_reply_bytes` bytes, compressed or
+    unpacked, is a permanent failure of its request.
 
     `structured="auto"` requests JSON by the schema of a request and continues without if the server
     does not support it; "on" raises in that case; "off" never requests it. `extra_body` is added to
@@ -56,6 +58,7 @@ class OpenAIChat(ChatModel):
         timeout: float = 300.0,
         retries: int = 6,
         backoff: float = 1.0,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
         structured: Literal["auto", "on", "off"] = "auto",
         price: Price | None = None,
         extra_body: Mapping[str, Any] | None = None,
@@ -75,6 +78,7 @@ class OpenAIChat(ChatModel):
         self._concurrency = concurrency
         self._retries = retries
         self._backoff = backoff
+        self._max_reply_bytes = max_reply_bytes
         self._dialect = Dialect("max_completion_tokens" if self._openai else "max_tokens")
         if structured == "off":
             self._dialect.lacks.add("response_format")
@@ -153,7 +157,9 @@ class OpenAIChat(ChatModel):
         are faster than a large one.
         """
         import httpx2
-        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+        from openai import AsyncOpenAI
+
+        from fgbench_plugins.language_models.bounded_client import BoundedClient
 
         seconds = self._target.timeout
         timeout = httpx2.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS), pool=None)
@@ -168,8 +174,12 @@ class OpenAIChat(ChatModel):
                 base_url=self.endpoint,
                 max_retries=0,  # attempts are counted here
                 timeout=timeout,
-                http_client=DefaultAsyncHttpxClient(
-                    limits=limits, timeout=timeout, verify=context, follow_redirects=False
+                http_client=BoundedClient(
+                    max_bytes=self._max_reply_bytes,
+                    limits=limits,
+                    timeout=timeout,
+                    verify=context,
+                    follow_redirects=False,
                 ),
             )
 
