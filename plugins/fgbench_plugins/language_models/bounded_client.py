@@ -19,7 +19,7 @@ class BoundedClient(DefaultAsyncHttpxClient):
     """A client for servers that are not trusted with this process's memory.
 
     It reads and unpacks bodies itself, because httpx unpacks whole chunks, a thousandfold in the
-    worst case. Raises `ReplyTooLongError` or `zlib.error` for the body of a response.
+    worst case. Raises `httpx2.DecodingError` from a `ReplyTooLongError` or a `zlib.error`.
     """
 
     def __init__(self, *, max_bytes: int, **options: Any) -> None:
@@ -31,6 +31,8 @@ class BoundedClient(DefaultAsyncHttpxClient):
         response = await super().send(request, **options | {"stream": True})
         try:
             content = await self._content(response)
+        except (ReplyTooLongError, zlib.error) as error:
+            raise httpx2.DecodingError(str(error), request=request) from error
         finally:
             await response.aclose()
         headers = response.headers.copy()

@@ -111,7 +111,7 @@ class Exchange:
                 response = await client.post(
                     "/chat/completions", cast_to=httpx2.Response, body=body, options=options
                 )
-        except (APIConnectionError, TimeoutError) as error:
+        except (APIConnectionError, OSError) as error:  # a timeout is an OSError
             return connection_fault(error)
         except APIStatusError as error:
             return self._status_fault(error.response, sent)

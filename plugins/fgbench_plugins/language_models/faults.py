@@ -127,7 +127,7 @@ def status_fault(
     return replace(fault, reason=f"HTTP {status}: {message}") if message else fault
 
 
-def connection_fault(error: APIConnectionError | TimeoutError) -> Fault:
+def connection_fault(error: APIConnectionError | OSError) -> Fault:
     """Return the fault of a request that got no response or an incomplete one."""
     import httpx2
     from openai import APITimeoutError
@@ -137,7 +137,7 @@ def connection_fault(error: APIConnectionError | TimeoutError) -> Fault:
         return Fault("longer than max_reply_bytes", billed=True)
     if any(isinstance(item, zlib.error) for item in chain):
         return Fault("invalid compression", transient=True, billed=True)
-    if any(_is_out_of_files(item) for item in chain):
+    if any(is_out_of_files(item) for item in chain):
         return Fault("too many open files", stop="files")
     if any(isinstance(item, ssl.SSLCertVerificationError) for item in chain) or any(
         "CERTIFICATE_VERIFY_FAILED" in str(item) for item in chain
@@ -183,15 +183,25 @@ def stop_sentence(fault: Fault, endpoint: str, model: str, variable: str | None)
                 "environment variable SSL_CERT_FILE to the file of its certificate authority."
             )
         case "files":
-            return (
-                f"No connection to {endpoint} could be opened, because this process has reached "
-                "its limit of open files: raise it (ulimit -n) or lower concurrency=."
-            )
+            return out_of_files_sentence(endpoint)
         case "parameter":
             return f"The model {model!r} at {endpoint} rejects one of the parameters.{details}"
     return (
         f"{endpoint}/chat/completions does not exist ({fault.reason}): check base_url=, which "
         f"usually ends in /v1.{details}"
+    )
+
+
+def is_out_of_files(error: BaseException) -> bool:
+    """Return whether an error says that no more files can be opened."""
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+
+
+def out_of_files_sentence(endpoint: str) -> str:
+    """Return the message for a connection that needs more open files than are allowed."""
+    return (
+        f"No connection to {endpoint} could be opened, because this process has reached its limit "
+        "of open files: raise it (ulimit -n) or lower concurrency=."
     )
 
 
@@ -244,10 +254,6 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except (ValueError, TypeError, IndexError, OverflowError, OSError):
         return None
-
-
-def _is_out_of_files(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

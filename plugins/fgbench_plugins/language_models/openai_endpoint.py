@@ -18,6 +18,7 @@ from fgbench_plugins.language_models.completions import Dialect
 from fgbench_plugins.language_models.dispatch import Dispatcher, Job
 from fgbench_plugins.language_models.event_loop import run_coroutine
 from fgbench_plugins.language_models.exchange import Exchange, Target
+from fgbench_plugins.language_models.faults import is_out_of_files, out_of_files_sentence
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -111,13 +112,18 @@ class OpenAIChat(ChatModel):
         """
         secret = read_key(self._target.key_variable)
         with secret.redacted_logs():
-            run_coroutine(
-                lambda *calls: self._answer_all(secret, *calls),
-                _Jobs(requests, self._dialect).next,
-                spending.reserve,
-                spending.settle,
-                lambda request, answer: deliver(request, secret.redacted_answer(answer)),
-            )
+            try:
+                run_coroutine(
+                    lambda *calls: self._answer_all(secret, *calls),
+                    _Jobs(requests, self._dialect).next,
+                    spending.reserve,
+                    spending.settle,
+                    lambda request, answer: deliver(request, secret.redacted_answer(answer)),
+                )
+            except OSError as error:  # of the event loop, or of the certificates
+                if not is_out_of_files(error):
+                    raise
+                raise ConfigurationError(out_of_files_sentence(self.endpoint)) from error
 
     async def _answer_all(
         self,
