@@ -359,3 +359,39 @@ def test_counts_beyond_sqlites_integers_are_clipped(tmp_path):
     assert found[0].usage.completion_tokens == 0
     assert store.totals()[0]["prompt_tokens"] == 2 * 2**53
     store.close()
+
+
+# Command line
+
+
+def run_cache(*arguments):
+    from click.testing import CliRunner
+
+    from fgbench.cli.cache import cache
+
+    return CliRunner().invoke(cache, [str(argument) for argument in arguments])
+
+
+def test_cache_export_names_corrupt_answers(tmp_path, pristine):
+    path = shutil.copy(pristine, tmp_path / "answers.sqlite")
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        (key,) = connection.execute("SELECT key FROM answers WHERE id = 7").fetchone()
+        connection.execute("UPDATE answers SET text = 'lies' WHERE id = 7")
+    file = tmp_path / "x.jsonl"
+    result = run_cache("export", file, "--store", tmp_path)
+    assert isinstance(result.exception, StoreError)
+    assert key.hex() in str(result.exception)
+    assert "--skip-corrupt" in str(result.exception)
+    assert not file.exists()
+    result = run_cache("export", file, "--skip-corrupt", "--store", tmp_path)
+    assert result.exit_code == 0
+    assert f"answer {key.hex()}: digest mismatch" in result.stderr
+    assert b"lies" not in file.read_bytes()
+
+
+def test_cache_of_an_empty_file_is_an_error(tmp_path):
+    (tmp_path / "answers.sqlite").touch()
+    for command in (("info",), ("export", tmp_path / "x.jsonl")):
+        result = run_cache(*command, "--store", tmp_path)
+        assert isinstance(result.exception, StoreError)
+        assert "the file is empty" in str(result.exception)

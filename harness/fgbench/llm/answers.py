@@ -5,7 +5,7 @@ there is one, a refusal replaces a failure.
 
 Requests are long and share their beginning (instructions, few-shot examples). Each is therefore
 compressed with an earlier request, stored in full, as its dictionary: an answer to a prompt of 3 KB
-takes about 380 bytes (docs/benchmarks.md).
+takes about 390 bytes (docs/benchmarks.md).
 
 A row whose digest does not match is an error whenever it is read: it is neither used nor requested
 again.
