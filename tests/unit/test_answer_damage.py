@@ -4,6 +4,7 @@ FGBENCH_TEST_FLIPS is the number of random bits to flip, 80 by default.
 """
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -181,6 +182,28 @@ def test_new_database_is_private_and_complete(tmp_path):
     assert path.stat().st_mode & 0o077 == 0
     assert not [item for item in path.parent.iterdir() if item.suffix == ".tmp"]
     store.close()
+
+
+def test_database_is_created_without_hard_links(tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr("os.link", fail)
+    store = AnswerStore(tmp_path / "answers.sqlite")
+    assert len(store) == 0
+    store.close()
+
+
+@pytest.mark.parametrize("statement", [
+    "ALTER TABLE answers RENAME TO hidden; CREATE VIEW answers AS SELECT * FROM hidden",
+    "CREATE TRIGGER t AFTER INSERT ON answers BEGIN DELETE FROM answers; END",
+])  # fmt: skip
+def test_views_and_triggers_are_refused(tmp_path, pristine, statement):
+    path = shutil.copy(pristine, tmp_path / "answers.sqlite")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(statement)
+    with pytest.raises(StoreError, match="neither a table nor an index"):
+        AnswerStore(path, read_only=True).get([bytes(32)])
 
 
 def to_format_1(path):

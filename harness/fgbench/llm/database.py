@@ -211,6 +211,12 @@ def _format(connection: sqlite3.Connection, path: Path) -> int:
             f"{path}: written by a newer fgbench (format {version}, supported up to {_VERSION}). "
             "Update fgbench or use another store."
         )
+    # A view or a trigger of a received file would run its own statements, without end perhaps.
+    others = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index')"
+    ).fetchone()
+    if others is not None:
+        raise DamageError(f"it contains {others[0]!r}, which is neither a table nor an index")
     columns = connection.execute("SELECT name FROM pragma_table_info('answers')").fetchall()
     if version != (_VERSION if (b"digest",) in columns else 1):
         raise DamageError(f"format {version} does not match its tables")
