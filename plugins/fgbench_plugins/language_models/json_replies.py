@@ -84,14 +84,16 @@ def _malformed(body: str, at: int, names: Sequence[str]) -> Iterator[Item]:
     characters that were read in vain are few, so that the time is linear.
     """
     patience = 8 * len(body)
-    while (match := _STRING_OBJECT_OR_FENCE.search(body, at)) is not None:
+    while True:
+        pattern = _STRING_OBJECT_OR_FENCE if patience > 0 else _STRING_OR_FENCE
+        match = pattern.search(body, at)
+        if match is None:
+            return
         at = match.start()
         if match[0] == "```":
             return
         if match[0] == "{":
             try:
-                if patience <= 0:
-                    raise RecursionError
                 value, at = DECODER.raw_decode(body, at)
             except json.JSONDecodeError as error:
                 end = len(body) if error.msg.startswith("Unterminated") else error.pos
@@ -124,6 +126,7 @@ _MAX_VALUES = 2000
 """Maximum number of values that are searched for texts."""
 _SEPARATORS = re.compile(r"[ \t\n,]*")
 _STRING_OBJECT_OR_FENCE = re.compile(r"[\"{]|```")
+_STRING_OR_FENCE = re.compile(r"\"|```")
 _COLON = re.compile(r"\s*:\s*")
 _TEXT_KEY = re.compile(
     r"(?:new[_ ]?|generated[_ ]?|the[_ ]?)?"
