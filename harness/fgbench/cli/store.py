@@ -192,8 +192,8 @@ def check(store: str | None) -> int:
         click.echo(problem)
     if problems:
         click.echo(
-            "Move the file of answers aside and rerun, or import an earlier export: fgbench cache "
-            "import FILE."
+            "Save the intact answers with `fgbench cache export --skip-corrupt FILE`, move the "
+            "file of answers aside, and import FILE."
         )
     found = n_damaged + len(problems)
     damage = f"{found:,} damaged" if found else "no damage"
