@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from fgbench.digests import digest, digest_bytes
 from fgbench.errors import CorruptArtifactError, DataError
+from fgbench.foreign import PREDICTIONS, parse_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -317,15 +318,7 @@ class Predictions:
     @classmethod
     def read(cls, stream: IO[bytes], where: str) -> Predictions:
         """Read a stream of `write`; errors name it as `where`."""
-        import zipfile
-
-        import numpy as np
-
-        try:
-            with np.load(stream, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-        except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise CorruptArtifactError(f"{where}: not a predictions file ({error}).") from error
+        arrays = parse_arrays(stream, where, PREDICTIONS)
         if not {"logits", "labels"} <= set(arrays) <= set(_ARRAYS):
             raise CorruptArtifactError(
                 f"{where}: a predictions file holds logits and labels, this one holds "
@@ -333,7 +326,7 @@ class Predictions:
             )
         try:
             return cls(**arrays)
-        except (ValueError, TypeError) as error:
+        except (DataError, ValueError, TypeError, OverflowError) as error:
             raise CorruptArtifactError(f"{where}: not predictions ({error}).") from error
 
 

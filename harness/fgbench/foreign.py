@@ -23,7 +23,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, NoReturn
 
-from fgbench.errors import ConfigurationError, DataError, FgbenchError, LeaderboardError
+from fgbench.errors import (
+    ConfigurationError,
+    CorruptArtifactError,
+    DataError,
+    FgbenchError,
+    LeaderboardError,
+    StoreError,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,26 +41,39 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file: its name with an article, the bytes it may have, and its error."""
+    """A kind of file: its name with an article, the bytes it may have, and its error.
+
+    `prefix` precedes its path in errors.
+    """
 
     name: str
     limit: int
     error: type[FgbenchError]
+    prefix: str = ""
+
+    def problem(self, where: Path | str, problem: str) -> FgbenchError:
+        """Return the error for a file."""
+        return self.error(f"{self.prefix}{where}: {problem}")
 
 
 BOARD = Kind("a leaderboard", 512 * MIB, LeaderboardError)
-PREDICTIONS = Kind("a predictions file", GIB, DataError)
+PREDICTIONS = Kind("a predictions file", 4 * GIB, CorruptArtifactError)
+ARRAYS = Kind("an .npz file of plain arrays", 4 * GIB, DataError)
+TABLE = Kind("a table of predictions", GIB, DataError)
 SAMPLES = Kind("a file of samples", GIB, DataError)
 DIAGNOSTICS = Kind("a file of diagnostics", 64 * MIB, LeaderboardError)
 INDEX = Kind("an index of a run", 64 * MIB, LeaderboardError)
+RECEIPT = Kind("a receipt", 64 * MIB, StoreError)
 EVENTS = Kind("a log of events", 256 * MIB, DataError)
-SUITE = Kind("a suite", MIB, ConfigurationError)
-CARD = Kind("a card", MIB, DataError)
+SUITE = Kind("a suite", MIB, ConfigurationError, "suite ")
+CARD = Kind("a card", MIB, DataError, "card ")
 NOTE = Kind("a record of a download", 64 * KIB, DataError)
 DATA = Kind("a data file", 64 * GIB, DataError)
 
 MAX_INTEGER_DIGITS = 300
 """Of an integer in JSON: every shorter one has a finite floating-point value."""
+MAX_DEPTH = 200
+"""Of nested arrays and objects: what walks through them does not exceed Python's recursion."""
 MAX_KEY_PARTS = 32
 """Of a dotted key in TOML: the parser takes quadratic time in them."""
 MAX_ARRAYS = 32
@@ -63,39 +83,41 @@ MIN_ARRAY_LIMIT = 32 * MIB
 """Arrays of this size in all are read from any file."""
 
 
-def open_file(path: Path, kind: Kind) -> BinaryIO:
-    """Open a file for reading, in binary.
+def open_file(path: Path, kind: Kind = DATA, *, where: str | None = None) -> BinaryIO:
+    """Open a file for reading, in binary; errors name it as `where` (default: its path).
 
     Raises the error of its kind for what cannot be a file of that kind: a missing file, anything
     but a regular file (those of `/proc` are none), and a file that is too large.
     """
+    name = str(path) if where is None else where
     try:
-        _require_regular(path, path.stat().st_mode, kind)
+        _require_regular(path.stat(), name, kind)
         # Without O_NONBLOCK, a FIFO that replaces the file now would block.
         stream = os.fdopen(os.open(path, os.O_RDONLY | _NONBLOCK), "rb")
     except FileNotFoundError:
-        raise kind.error(f"{path}: no such file.") from None
+        raise kind.problem(name, "no such file.") from None
     except OSError as error:
-        raise _cannot_be_read(path, error, kind) from error
+        raise _cannot_be_read(name, error, kind) from error
     except ValueError:
-        raise kind.error(f"{str(path)!r}: not a valid path.") from None
+        raise kind.problem(repr(name), "not a valid path.") from None
     try:
-        _require_size(path, stream, kind)
+        _require_size(stream, name, kind)
     except BaseException:
         stream.close()
         raise
     return stream
 
 
-def read_bytes(path: Path, kind: Kind) -> bytes:
+def read_bytes(path: Path, kind: Kind, *, where: str | None = None) -> bytes:
     """Return the content of a file; raise the error of its kind as `open_file` does."""
-    with open_file(path, kind) as stream:
+    name = str(path) if where is None else where
+    with open_file(path, kind, where=where) as stream:
         try:
             return stream.read()
         except OSError as error:
-            raise _cannot_be_read(path, error, kind) from error
+            raise _cannot_be_read(name, error, kind) from error
         except MemoryError:
-            raise kind.error(f"{path}: larger than the memory.") from None
+            raise kind.problem(name, "larger than the memory.") from None
 
 
 def read_text(path: Path, kind: Kind) -> str:
@@ -103,7 +125,7 @@ def read_text(path: Path, kind: Kind) -> str:
     try:
         return read_bytes(path, kind).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise kind.error(f"{path}: not UTF-8 text (byte {error.start}).") from None
+        raise kind.problem(path, f"not UTF-8 text (byte {error.start}).") from None
 
 
 def read_json(path: Path, kind: Kind) -> Any:
@@ -112,7 +134,7 @@ def read_json(path: Path, kind: Kind) -> Any:
     try:
         return parse_json(text)
     except ValueError as error:
-        raise kind.error(f"{path}: not {kind.name}: {error}.") from None
+        raise kind.problem(path, f"not JSON ({error}).") from None
 
 
 def read_toml(path: Path, kind: Kind) -> dict[str, Any]:
@@ -121,7 +143,7 @@ def read_toml(path: Path, kind: Kind) -> dict[str, Any]:
     try:
         return parse_toml(text)
     except ValueError as error:
-        raise kind.error(f"{path}: not valid TOML: {error}.") from None
+        raise kind.problem(path, f"not valid TOML: {error}.") from None
 
 
 def read_lines(path: Path, kind: Kind) -> Iterator[tuple[int, bytes]]:
@@ -130,10 +152,10 @@ def read_lines(path: Path, kind: Kind) -> Iterator[tuple[int, bytes]]:
 
 
 def parse_json(text: str | bytes, *, lone_surrogates: bool = False) -> Any:
-    """Return the value of a JSON text.
+    """Return the value of a JSON text; a number beyond the range of floats is infinite.
 
     Raises `ValueError` with the reason for invalid JSON, nesting that is too deep, a duplicate key,
-    NaN, infinity, an integer of more than `MAX_INTEGER_DIGITS` digits, a string that is not
+    NaN, `Infinity`, an integer of more than `MAX_INTEGER_DIGITS` digits, a string that is not
     Unicode (half of a surrogate pair) unless `lone_surrogates` are allowed, and a value that does
     not fit in memory.
     """
@@ -141,10 +163,10 @@ def parse_json(text: str | bytes, *, lone_surrogates: bool = False) -> Any:
         value = json.loads(
             text,
             parse_constant=_constant,
-            parse_float=_float,
             parse_int=_integer,
             object_pairs_hook=_object,
         )
+        _require_shallow(value)
         if not lone_surrogates:
             _require_unicode(value, text)
     except RecursionError:
@@ -171,6 +193,7 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise ValueError("larger than the memory") from None
     except ValueError:  # Python's limit on the digits of an integer, an impossible date
         raise ValueError("a number or a date is out of range") from None
+    _require_shallow(table)
     return table
 
 
@@ -183,10 +206,10 @@ def read_arrays(path: Path, kind: Kind) -> dict[str, NDArray[Any]]:
 def parse_arrays(source: bytes | IO[bytes], where: str, kind: Kind) -> dict[str, NDArray[Any]]:
     """Return the arrays of the bytes, or the seekable stream, of an `.npz` file by name.
 
-    Only arrays of booleans, integers and floating-point numbers are read. Their sizes are checked
-    before anything is allocated: each must be what its member holds, and all together at most
-    `MAX_INFLATION` times the file, or `MIN_ARRAY_LIMIT`. Raises the error of the kind, which names
-    the file as `where`.
+    Only arrays of booleans, integers, floating-point numbers and texts are read. Their sizes are
+    checked before anything is allocated: each must be what its member holds, and all together at
+    most `MAX_INFLATION` times the file, or `MIN_ARRAY_LIMIT`. Raises the error of the kind, which
+    names the file as `where`.
     """
     stream = BytesIO(source) if isinstance(source, bytes) else source
     try:
@@ -196,7 +219,7 @@ def parse_arrays(source: bytes | IO[bytes], where: str, kind: Kind) -> dict[str,
             return _Archive(archive, max(MIN_ARRAY_LIMIT, MAX_INFLATION * size)).arrays()
     except _UNREADABLE as error:
         reason = str(error) or type(error).__name__
-        raise kind.error(f"{where}: not an .npz file of plain arrays ({reason}).") from None
+        raise kind.problem(where, f"not {kind.name} ({reason}).") from None
 
 
 class _Archive:
@@ -268,7 +291,7 @@ class _Header:
         text = stream.read(length).decode("latin-1")
         matches = [pattern.findall(text) for pattern in (_DESCR, _ORDER, _SHAPE)]
         if any(len(found) != 1 for found in matches):
-            raise ValueError("an array is not of numbers (no pickles, records or texts)")
+            raise ValueError("an array is neither of numbers nor of texts")
         descr, order, dimensions = (found[0] for found in matches)
         header = cls(
             np.dtype(descr),
@@ -285,7 +308,7 @@ class _Header:
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _ENCRYPTED = 0x1
 _MAX_HEADER = 4096
-_DESCR = re.compile(r"""['"]descr['"]\s*:\s*['"]([<>|=]?[biuf][0-9]{1,2})['"]""")
+_DESCR = re.compile(r"""['"]descr['"]\s*:\s*['"]([<>|=]?[biufSU][0-9]{1,6})['"]""")
 _ORDER = re.compile(r"""['"]fortran_order['"]\s*:\s*(True|False)\b""")
 _SHAPE = re.compile(r"""['"]shape['"]\s*:\s*\(((?:\s*[0-9]{1,18}\s*,?){0,8})\)""")
 _UNREADABLE = (
@@ -316,27 +339,41 @@ _FILE_TYPES = {
 }
 
 
-def _require_regular(path: Path, mode: int, kind: Kind) -> None:
-    if not stat.S_ISREG(mode):
-        what = _FILE_TYPES.get(stat.S_IFMT(mode), "a special file")
-        raise kind.error(f"{path}: not a regular file ({what}).")
+def _require_regular(status: os.stat_result, where: str, kind: Kind) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        what = _FILE_TYPES.get(stat.S_IFMT(status.st_mode), "a special file")
+        raise kind.problem(where, f"not a regular file ({what}).")
 
 
-def _require_size(path: Path, stream: BinaryIO, kind: Kind) -> None:
+def _require_size(stream: BinaryIO, where: str, kind: Kind) -> None:
     status = os.fstat(stream.fileno())
-    _require_regular(path, status.st_mode, kind)
+    _require_regular(status, where, kind)
     if status.st_size > kind.limit:
-        raise kind.error(
-            f"{path}: {status.st_size:,} bytes; {kind.name} has at most {kind.limit:,}."
+        raise kind.problem(
+            where, f"{status.st_size:,} bytes; {kind.name} has at most {kind.limit:,}."
         )
     if status.st_size == 0 and stream.read(1):
         if os.fstat(stream.fileno()).st_size == 0:  # nor has anybody just written to it
-            raise kind.error(f"{path}: not a regular file (the system generates its content).")
+            raise kind.problem(where, "not a regular file (the system generates its content).")
         stream.seek(0)
 
 
-def _cannot_be_read(path: Path, error: OSError, kind: Kind) -> FgbenchError:
-    return kind.error(f"{path}: cannot be read ({error.strerror or error}).")
+def _cannot_be_read(where: str, error: OSError, kind: Kind) -> FgbenchError:
+    return kind.problem(where, f"cannot be read ({error.strerror or error}).")
+
+
+def _require_shallow(value: Any) -> None:
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for container in level
+            for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, dict | list)
+        ]
+        if not level:
+            return
+    raise ValueError("nested too deeply")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -348,13 +385,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number of JSON")
-
-
-def _float(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError("a number is out of range")
-    return value
 
 
 def _integer(text: str) -> int:

@@ -11,7 +11,16 @@ import pytest
 
 from fgbench import foreign
 from fgbench.errors import DataError
-from fgbench.foreign import DATA, Kind, parse_arrays, parse_json, parse_toml, read_bytes, read_json
+from fgbench.foreign import (
+    ARRAYS,
+    DATA,
+    Kind,
+    parse_arrays,
+    parse_json,
+    parse_toml,
+    read_bytes,
+    read_json,
+)
 
 SMALL = Kind("a small file", 100, DataError)
 
@@ -64,7 +73,6 @@ def test_refuses_a_file_that_is_too_large_before_it_is_read(tmp_path):
         ('{"a": 1, "a": 2}', "the same key twice"),
         ("NaN", "NaN is not a number"),
         ("-Infinity", "-Infinity is not a number"),
-        ("1e999", "out of range"),
         ("1" * 301, "more than 300 digits"),
         ("1" * 10_000, "more than 300 digits"),
         (r'{"a": ["\ud800"]}', "surrogate"),
@@ -88,7 +96,7 @@ def test_json_of_any_kind_is_read():
 
 def test_json_error_names_the_file(tmp_path):
     (tmp_path / "file").write_text("[1,")
-    with pytest.raises(DataError, match=rf"^{tmp_path}/file: not a small file: Expecting value"):
+    with pytest.raises(DataError, match=rf"^{tmp_path}/file: not JSON \(Expecting value"):
         read_json(tmp_path / "file", SMALL)
 
 
@@ -178,7 +186,6 @@ HOSTILE = {
     ),
     "objects": _npz(a=np.array([{}], dtype=object)),
     "records": _npz(a=np.zeros(1, dtype=[("x", "f8")])),
-    "texts": _npz(a=np.array(["text"])),
     "times": _npz(a=np.zeros(1, dtype="M8[s]")),
     "complex": _npz(a=np.zeros(1, dtype=complex)),
     "many": _npz(**{f"a{i}": np.zeros(1) for i in range(100)}),
@@ -202,7 +209,7 @@ def test_npz_with_two_members_of_a_name():
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
 def test_npz_that_is_not_what_it_claims_is_one_sentence(content):
     with pytest.raises(DataError, match=r"^file: not an \.npz file of plain arrays \(.+\)\.$"):
-        parse_arrays(content, "file", DATA)
+        parse_arrays(content, "file", ARRAYS)
 
 
 def test_npz_bomb_is_refused_before_it_is_inflated(monkeypatch):
@@ -231,6 +238,8 @@ def test_npz_arrays_of_numbers_are_read_in_either_order_of_bytes_and_axes():
         "half": np.ones((2, 1), dtype=np.float16),
         "boolean": np.array([True, False]),
         "scalar": np.array(3),
+        "texts": np.array(["text", "é"]),
+        "bytes": np.array([b"text"]),
         "none": np.zeros((0, 2)),
     }
     for save in (np.savez, np.savez_compressed):
