@@ -98,11 +98,9 @@ class Card(_Model):
     @field_validator("encoding")
     @classmethod
     def _check_encoding(cls, value: str) -> str:
-        import codecs
-
         try:
-            codecs.lookup(value)
-        except LookupError:
+            "a".encode(value)  # `codecs.lookup` also finds codecs that are not of texts
+        except (LookupError, ValueError):
             raise ValueError(f"{value!r} is not an encoding supported by Python") from None
         return value
 

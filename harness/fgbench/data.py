@@ -155,6 +155,18 @@ class Dataset:
                 f"dataset {self.name}: it must have the splits {', '.join(SPLITS)}, "
                 f"but has {', '.join(sorted(self.splits)) or 'none'}."
             )
+        for what, texts in {
+            "name": [self.name],
+            "label name": self.label_names,
+            "label description": self.label_descriptions,
+            "task": [self.task],
+        }.items():
+            for text in texts:
+                if any("\ud800" <= char <= "\udfff" for char in text):
+                    raise DataError(
+                        f"dataset {self.name!r}: the {what} {text!r} contains half of a surrogate "
+                        "pair, which is not a character."
+                    )
         if self.label_descriptions and len(self.label_descriptions) != self.n_classes:
             raise DataError(
                 f"dataset {self.name}: {len(self.label_descriptions)} label descriptions for "
