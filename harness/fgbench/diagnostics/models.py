@@ -6,12 +6,12 @@ An undefined measure is null, and `undefined` next to it gives the reason.
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import AliasChoices, ConfigDict, Field
+from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
 from fgbench.coordinates import AXES, PARTS
-from fgbench.records import Record
+from fgbench.records import Count, Record
 
 SCHEMA: Literal["fgbench.diagnostics/1"] = "fgbench.diagnostics/1"
 DIAGNOSTICS_FILE = "diagnostics.json"
@@ -32,7 +32,7 @@ class FitRecord(Record):
     one that follows them.
     """
 
-    n: int
+    n: Count
     error: float | None = None
     """Mean absolute difference between request and estimate."""
     bias: float | None = None
@@ -55,7 +55,7 @@ class FidelityRecord(Record):
 class ShareRecord(Record):
     """The share of n candidates that were labeled like their source."""
 
-    n: int
+    n: Count
     share: float
 
 
@@ -67,7 +67,7 @@ class RelabelingRecord(Record):
     candidates.
     """
 
-    n: int
+    n: Count
     share: float | None = None
     """Of the candidates with a label, those with their source's."""
     unreadable: int = 0
@@ -82,7 +82,7 @@ class RelabelingRecord(Record):
 class TextsRecord(Record):
     """The diversity of n texts; `distinct_1` and `distinct_2` use as many n-grams in both sets."""
 
-    n: int
+    n: Count
     words: float
     """Mean number of words."""
     distinct_1: float | None = None
@@ -107,6 +107,12 @@ class DiversityRecord(Record):
     undefined: dict[str, str] = Field(default_factory=dict)
 
 
+_OF_POINTS = (
+    *("before", "after", "outcome"),
+    *("confidence_before", "confidence_after", "accuracy_before", "accuracy_after"),
+)
+
+
 class BinShiftRecord(Record):
     """One targeted bin: how retraining changed the n test points that the baseline put there.
 
@@ -118,7 +124,7 @@ class BinShiftRecord(Record):
     """
 
     bin: int
-    n: int
+    n: Count
     asked_shift: float
     before: float | None = None
     after: float | None = None
@@ -130,6 +136,13 @@ class BinShiftRecord(Record):
     accuracy_before: float | None = None
     accuracy_after: float | None = None
 
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        for name in _OF_POINTS if self.n else ():
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} is missing: only bins without test points may lack it")
+        return self
+
 
 class InfluencesRecord(Record):
     """Influences of n inputs: the change of the mean NLL of held-out selection rows.
@@ -138,7 +151,7 @@ class InfluencesRecord(Record):
     signs and order hold, but a surprising input under a weak penalty would change far less.
     """
 
-    n: int
+    n: Count
     mean: float | None = None
     total: float | None = None
     helpful: float | None = None
