@@ -26,6 +26,7 @@ Design: TypeAlias = Literal["targeted", "random"]
 Probabilities: TypeAlias = tuple[float | int, ...]
 """The probability of each class, (K,). Integers stay integers, so that lines stay as they are."""
 
+_INTEGERS = 2**63
 _ENCODER = json.JSONEncoder(sort_keys=True)
 
 
@@ -92,12 +93,12 @@ class Sample:
 
         adapter: TypeAdapter[Self] = _adapter(cls)  # type: ignore[arg-type]  # a class is hashable
         try:
-            return adapter.validate_json(line, strict=True)
+            return _in_range(adapter.validate_json(line, strict=True))
         except ValidationError as error:
             if error.errors()[0]["type"] != "json_invalid":
                 raise _not_a_sample(error) from None
         try:  # the unpaired surrogates that Python strings and escaped JSON may hold
-            return adapter.validate_python(parse_json(line, lone_surrogates=True))
+            return _in_range(adapter.validate_python(parse_json(line, lone_surrogates=True)))
         except ValidationError as error:
             raise _not_a_sample(error) from None
         except ValueError as error:
@@ -153,6 +154,15 @@ def _adapter(record: type[Sample]) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(record)
+
+
+def _in_range(sample: AnySample) -> AnySample:
+    """Return the sample; raise `DataError` for an integer that is no 64-bit number."""
+    for value in (*vars(sample).values(), *vars(sample.source).values()):
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int) and not -_INTEGERS <= number < _INTEGERS:
+                raise DataError("not a sample (an integer is out of range).")
+    return sample
 
 
 def _not_a_sample(error: ValidationError) -> DataError:

@@ -6,7 +6,7 @@ An undefined measure is null, and `undefined` next to it gives the reason.
 from __future__ import annotations
 
 import json
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
@@ -107,6 +107,8 @@ class DiversityRecord(Record):
     undefined: dict[str, str] = Field(default_factory=dict)
 
 
+_Share = Annotated[float, Field(ge=-2, le=2)]
+"""A probability or a difference of two, with room for rounding."""
 _OF_POINTS = (
     *("before", "after", "outcome"),
     *("confidence_before", "confidence_after", "accuracy_before", "accuracy_after"),
@@ -123,18 +125,18 @@ class BinShiftRecord(Record):
     class predicted at the time. All but `n` and `asked_shift` are null without test points.
     """
 
-    bin: int
+    bin: Count
     n: Count
-    asked_shift: float
-    before: float | None = None
-    after: float | None = None
-    stderr: float | None = None
+    asked_shift: _Share
+    before: _Share | None = None
+    after: _Share | None = None
+    stderr: _Share | None = None
     """Standard error of `after − before` over paired test points; null with fewer than two."""
-    outcome: float | None = None
-    confidence_before: float | None = None
-    confidence_after: float | None = None
-    accuracy_before: float | None = None
-    accuracy_after: float | None = None
+    outcome: _Share | None = None
+    confidence_before: _Share | None = None
+    confidence_after: _Share | None = None
+    accuracy_before: _Share | None = None
+    accuracy_after: _Share | None = None
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:

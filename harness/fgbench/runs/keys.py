@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fgbench.engine.events import read_events
 from fgbench.errors import ConfigurationError, DataError
@@ -21,8 +21,8 @@ def keys_of_run(folder: Path) -> set[str]:
         events = read_events(log)
     except DataError as error:
         raise ConfigurationError(f"{folder}: not a run folder ({error})") from None
-    keys = {event.get("key") for event in events}
+    keys: list[Any] = []
     for event in events:
         datasets = event.get("datasets")
-        keys.update(datasets if isinstance(datasets, list) else ())
+        keys += [event.get("key"), *(datasets if isinstance(datasets, list) else ())]
     return {key for key in keys if isinstance(key, str)}

@@ -240,7 +240,7 @@ def _stage(
             item.render(placeholders)
         except TemplateSyntaxError as error:
             raise file.error(stage, role, error.lineno, f"{role}: {error.message}") from None
-        except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
+        except (TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
             line = _failing_line(error)
             raise file.error(stage, role, line, f"{role} cannot be rendered: {error}") from None
         used |= names
