@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar
 
 from fgbench.errors import DataError
-from fgbench.foreign import SAMPLES, parse_json, read_lines
+from fgbench.foreign import MAX_INTEGER_DIGITS, SAMPLES, parse_json, read_lines
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -26,7 +26,7 @@ Design: TypeAlias = Literal["targeted", "random"]
 Probabilities: TypeAlias = tuple[float | int, ...]
 """The probability of each class, (K,). Integers stay integers, so that lines stay as they are."""
 
-_INTEGERS = 2**63
+_INTEGERS = 10**MAX_INTEGER_DIGITS
 _ENCODER = json.JSONEncoder(sort_keys=True)
 
 
@@ -157,7 +157,7 @@ def _adapter(record: type[Sample]) -> TypeAdapter[Any]:
 
 
 def _in_range(sample: AnySample) -> AnySample:
-    """Return the sample; raise `DataError` for an integer that is no 64-bit number."""
+    """Return the sample; raise `DataError` for an integer beyond the range of floats."""
     for value in (*vars(sample).values(), *vars(sample.source).values()):
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, int) and not -_INTEGERS <= number < _INTEGERS:

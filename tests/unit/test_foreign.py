@@ -21,6 +21,7 @@ from fgbench.foreign import (
     read_bytes,
     read_json,
 )
+from support.archives import HOSTILE, ONE, npy
 
 SMALL = Kind("a small file", 100, DataError)
 
@@ -127,79 +128,9 @@ def test_toml_error_shows_no_content():
     assert "secret" not in str(caught.value)
 
 
-def _npz(**arrays) -> bytes:
-    stream = io.BytesIO()
-    np.savez(stream, **arrays)
-    return stream.getvalue()
-
-
-def _member(content: bytes, name: str = "a.npy", method: int = zipfile.ZIP_STORED) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", method) as archive:
-        archive.writestr(name, content)
-    return stream.getvalue()
-
-
-def _npy(header: str, content: bytes = b"", version: bytes = b"\1\0") -> bytes:
-    text = header.encode("latin-1") + b"\n"
-    return b"\x93NUMPY" + version + len(text).to_bytes(2, "little") + text + content
-
-
-def _flipped(archive: bytes, offset: int, value: bytes) -> bytes:
-    """Change a field of the local header (at 0) and of the central directory alike."""
-    directory = archive.rindex(b"PK\1\2")
-    changed = bytearray(archive)
-    changed[offset : offset + len(value)] = value
-    changed[directory + offset + 2 : directory + offset + 2 + len(value)] = value
-    return bytes(changed)
-
-
-_ONE = _member(_npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }", b"\0" * 8))
-_DEFLATED = _member(bytes(10_000), method=zipfile.ZIP_DEFLATED)
-HOSTILE = {
-    "empty": b"",
-    "text": b"not a zip file",
-    "plain .npy": _npy("{'descr': '<f8', 'fortran_order': False, 'shape': (0,), }"),
-    "truncated": _npz(a=np.zeros(100))[:-200],
-    "not an array": _member(b"text"),
-    "huge shape": _member(
-        _npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }")
-    ),
-    "huge dimensions": _member(
-        _npy(f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({'9' * 18}, {'9' * 18}), }}")
-    ),
-    "huge empty dimension": _member(
-        _npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000, 0), }")
-    ),
-    "negative shape": _member(_npy("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }")),
-    "deep header": _member(_npy("(" * 4000)),
-    "no shape": _member(_npy("{'descr': '<f8', 'fortran_order': False}")),
-    "two shapes": _member(
-        _npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1,), 'shape': (2,), }")
-    ),
-    "unknown width": _member(_npy("{'descr': '<f7', 'fortran_order': False, 'shape': (1,), }")),
-    "version 3": _member(
-        _npy("{'descr': '<f8', 'fortran_order': False, 'shape': (0,), }", version=b"\3\0")
-    ),
-    "more than declared": _member(
-        _npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }", b"\0" * 16)
-    ),
-    "objects": _npz(a=np.array([{}], dtype=object)),
-    "records": _npz(a=np.zeros(1, dtype=[("x", "f8")])),
-    "times": _npz(a=np.zeros(1, dtype="M8[s]")),
-    "complex": _npz(a=np.zeros(1, dtype=complex)),
-    "many": _npz(**{f"a{i}": np.zeros(1) for i in range(100)}),
-    "encrypted": _flipped(_ONE, 6, b"\1\0"),
-    "method 99": _flipped(_ONE, 8, b"\x63\0"),
-    "wrong sum": _flipped(_ONE, 14, b"\0\0\0\0"),
-    "not deflated": _flipped(_ONE, 8, b"\x08\0"),
-    "zlib error": _DEFLATED[:45] + b"\xff" * 5 + _DEFLATED[50:],
-}
-
-
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_npz_with_two_members_of_a_name():
-    stream = io.BytesIO(_ONE)
+    stream = io.BytesIO(ONE)
     with zipfile.ZipFile(stream, "a") as archive:
         archive.writestr("a.npy", b"")
     with pytest.raises(DataError, match="same name"):
@@ -215,7 +146,7 @@ def test_npz_that_is_not_what_it_claims_is_one_sentence(content):
 def test_npz_bomb_is_refused_before_it_is_inflated(monkeypatch):
     """300 MB of zeros in 300 kB: only the header is inflated."""
     size = 300_000_000
-    header = _npy(f"{{'descr': '|i1', 'fortran_order': False, 'shape': ({size},), }}")
+    header = npy(f"{{'descr': '|i1', 'fortran_order': False, 'shape': ({size},), }}")
     stream = io.BytesIO()
     with (
         zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive,
