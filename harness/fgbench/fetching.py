@@ -28,6 +28,7 @@ from fgbench.cards import Card, DataFolder, Source, record_path, recorded_digest
 from fgbench.digests import digest_file
 from fgbench.errors import DataError, StoreError
 from fgbench.foreign import NOTE, read_json
+from fgbench.store.atomic import replace, write_atomically
 
 MAX_BYTES = 16 << 30
 """Of a file whose card does not state its size."""
@@ -171,18 +172,16 @@ class _Part:
     def complete(self, sha256: str) -> None:
         """Write the record of the complete file, then rename the file."""
         record = record_path(self.path)
-        temporary = record.with_name(record.name + ".tmp")
         fetched = {
             "url": self.source.url,
             "sha256": sha256,
             "bytes": self.part.stat().st_size,
             "fetched": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
-        temporary.write_text(json.dumps(fetched, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(record)
+        write_atomically(record, json.dumps(fetched, indent=2) + "\n", public=True)
         with self.part.open("rb+") as stream:
             os.fsync(stream.fileno())
-        self.part.replace(self.path)
+        replace(self.part, self.path)
         self.note.unlink(missing_ok=True)
 
 

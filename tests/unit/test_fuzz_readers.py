@@ -37,7 +37,7 @@ from fgbench.report.samples import read_samples
 from fgbench.report.table import results_html
 from fgbench.report.write import _failures
 from fgbench.runs.keys import keys_of_run
-from fgbench.runs.predict import _model_key
+from fgbench.runs.predict import read_models
 from fgbench.runs.receipt import is_current
 from fgbench.samples import RunSample, Sample, load_samples
 from fgbench_plugins.language_models.templates import read_template
@@ -255,7 +255,7 @@ def _run_folder(folder):
         lambda: read_events(folder / "events.jsonl"),
         lambda: keys_of_run(folder),
         lambda: _failures(folder / "events.jsonl"),
-        lambda: _model_key(folder / "models.json", "a", 0),
+        lambda: read_models(folder / "models.json"),
         lambda: is_current(folder, {}, Provenance()),
         lambda: recorded_digest(folder / "file"),
     ):
@@ -294,7 +294,7 @@ INDEXES = {
     ".receipt.json": {"written_from": "x", "files": {"a": "b"}},
     "file.fetched.json": {"url": "x", "sha256": "y", "bytes": 1},
     "events.jsonl": {
-        "event": "cell_failed", "cell": "c", "error": "e", "key": "k", "datasets": ["d"],
+        "event": "cell_failed", "cell": "c", "error": "e", "key": "a" * 64, "datasets": ["b" * 64],
     },
 }  # fmt: skip
 
@@ -302,9 +302,9 @@ INDEXES = {
 def test_indexes_are_valid_before_they_are_changed(tmp_path):
     written(tmp_path, {name: json.dumps(value).encode() for name, value in INDEXES.items()})
     assert read_summaries(tmp_path)
-    assert keys_of_run(tmp_path) == {"k", "d"}
+    assert keys_of_run(tmp_path) == {"a" * 64, "b" * 64}
     assert _failures(tmp_path / "events.jsonl") == [{"cell": "c", "error": "e"}]
-    assert _model_key(tmp_path / "models.json", "a", 0) == "f" * 64
+    assert read_models(tmp_path / "models.json") == {"a": {"0": "f" * 64}}
     assert recorded_digest(tmp_path / "file") == "y"
     assert record_path(tmp_path / "file").name in INDEXES
 

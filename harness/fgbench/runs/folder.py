@@ -299,7 +299,7 @@ def _rows(array: FloatArray) -> list[float | tuple[float, ...] | None]:
 def _write_once(path: Path, content: bytes) -> None:
     """Write a file unless it already has this content."""
     try:
-        if path.read_bytes() == content:
+        if path.is_file() and path.read_bytes() == content:
             return
     except OSError:
         pass

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fgbench.digests import is_digest
 from fgbench.engine.events import read_events
 from fgbench.errors import ConfigurationError, DataError
 
@@ -21,8 +22,12 @@ def keys_of_run(folder: Path) -> set[str]:
         events = read_events(log)
     except DataError as error:
         raise ConfigurationError(f"{folder}: not a run folder ({error})") from None
-    keys: list[Any] = []
+    keys: set[str] = set()
     for event in events:
         datasets = event.get("datasets")
-        keys += [event.get("key"), *(datasets if isinstance(datasets, list) else ())]
-    return {key for key in keys if isinstance(key, str)}
+        keys.update(
+            key
+            for key in (event.get("key"), *(datasets if isinstance(datasets, list) else ()))
+            if is_digest(key)
+        )
+    return keys
