@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fgbench.cli.console import console, json_text
 from fgbench.cli.options import data_dir_option, load_registry, plugin_option
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def verify(
     folder = DataFolder.from_environment(data_dir)
     states = [] if card is None else [_state(card, key, folder) for key in card.sources]
     if as_json:
-        click.echo(json.dumps({"dataset": name, "sources": states}, indent=2, ensure_ascii=False))
+        click.echo(json_text({"dataset": name, "sources": states}, indent=2))
     elif not states:
         click.echo(f"{name}: no files to verify.")
     else:
@@ -105,7 +105,7 @@ def show(name: str, as_json: bool, data_dir: str | None, plugins: tuple[str, ...
     card = _card(name, plugins)
     if as_json:
         content = None if card is None else card.model_dump(mode="json", exclude_none=True)
-        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        click.echo(json_text(content, indent=2))
     elif card is None:
         click.echo(f"{name} has no card. See `fgbench show {name}` for its parameters.")
     else:
@@ -152,13 +152,12 @@ def _state(card: Card, key: str, folder: DataFolder) -> dict[str, Any]:
 
 
 def _print_card(card: Card, folder: DataFolder) -> None:
-    from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
-    console.print(Text.assemble((card.title, "bold"), f" ({card.name})"))
+    output = console(highlight=False)
+    output.print(Text.assemble((card.title, "bold"), f" ({card.name})"))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column(overflow="fold")
@@ -180,7 +179,7 @@ def _print_card(card: Card, folder: DataFolder) -> None:
         facts.add_row("in FITG", Text(sizes))
     for note in card.notes:
         facts.add_row("note", Text(note))
-    console.print(Padding(facts, (1, 0, 0, 2)))
+    output.print(Padding(facts, (1, 0, 0, 2)))
 
     def listing(title: str, rows: list[tuple[str, str]]) -> None:
         table = Table.grid(padding=(0, 2))
@@ -188,8 +187,8 @@ def _print_card(card: Card, folder: DataFolder) -> None:
         table.add_column(overflow="fold", style="dim")
         for left, right in rows:
             table.add_row(Text(left), Text(right))
-        console.print(f"\n  [bold]{title}[/bold]")
-        console.print(Padding(table, (0, 0, 0, 4)))
+        output.print(f"\n  [bold]{title}[/bold]")
+        output.print(Padding(table, (0, 0, 0, 4)))
 
     listing("labels", [(label.name, label.description) for label in card.labels])
     if card.columns:
@@ -215,7 +214,6 @@ def _progress() -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield _Plain()
         return
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -232,7 +230,7 @@ def _progress() -> Iterator[Progress]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Bars(*columns, console=console(stderr=True), transient=True) as bars:
         yield _Bar(bars)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fgbench.cli.consent import consent_options
+from fgbench.cli.console import console, json_text
 from fgbench.cli.options import build_suite, load_registry, matrix_options, refusal_lines
 
 if TYPE_CHECKING:
@@ -54,20 +54,19 @@ def plan(
         click.echo(f"Warning: {warning}", err=True)
     outlook = forecast(planned, Store(Path(store) if store else default_store()), registry)
     if as_json:
-        click.echo(json.dumps(_as_value(planned, outlook), indent=2, ensure_ascii=False))
+        click.echo(json_text(_as_value(planned, outlook), indent=2))
         return
-    from rich.console import Console
 
-    console = Console()
-    console.print(_data_table(planned))
-    console.print(
+    output = console()
+    output.print(_data_table(planned))
+    output.print(
         "resolves: minimum detectable ECE difference (80 % power, α = 0.05 before Holm's "
         "adjustment, worst case). Pairing and confident predictions make it smaller.",
         highlight=False,
     )
-    console.print(_stage_table(outlook))
+    output.print(_stage_table(outlook))
     for line in [*_usage_lines(outlook), *refusal_lines(planned.refusals)]:
-        console.print(line, highlight=False)
+        output.print(line, highlight=False)
 
 
 def _as_value(planned: Plan, outlook: Forecast) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +9,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from fgbench import DataError, DataFolder, Dataset, DatasetLoader
+from fgbench import DataError, DataFolder, Dataset, DatasetLoader, parse_json
 from fgbench_plugins.datasets.splitting import split_official, split_texts
 from fgbench_plugins.datasets.text_files import TextFile, csv_records
 
+_MAX_DIGITS = 300
 _SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -26,11 +26,9 @@ _SPLIT_NAMES = {
 
 
 def _encoding(value: str) -> str:
-    import codecs
-
     try:
-        codecs.lookup(value)
-    except LookupError:
+        "a".encode(value)  # `lookup` also finds codecs that are not of texts
+    except (LookupError, ValueError):
         raise ValueError("unknown encoding") from None
     return value
 
@@ -42,6 +40,8 @@ Row = tuple[int, str, str, str | None]
 
 class _UserFile(DatasetLoader):
     """Base of the loaders of user files.
+
+    Errors show no content of the file: a suite that somebody else wrote may name any file.
 
     `path` is relative to the working directory; `text`, `label` and `split` name the columns.
     `labels` lists the classes in order (default: those of the file, sorted); a row with another
@@ -63,19 +63,23 @@ class _UserFile(DatasetLoader):
 
     def load(self, folder: DataFolder) -> Dataset:
         """Read the file; raises `DataError` for a row without text or label."""
-        path = self.path.expanduser()
-        if not path.is_file():
-            problem = "is a folder" if path.is_dir() else "no such file"
-            raise DataError(f"{path}: {problem}. Set path= to a data file.")
+        columns = [self.text, self.label, *([self.split] if self.split else [])]
+        if len(set(columns)) < len(columns):
+            raise DataError(f"{self.path}: text, label and split must be different columns.")
+        try:
+            path = self.path.expanduser()
+        except RuntimeError as error:  # no such user
+            raise DataError(f"{self.path}: no such file ({error}).") from None
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder. Set path= to a data file.")
         file = TextFile.of_path(path, str(path), self.encoding)
-        rows = list(self._validated_rows(file))
+        rows = list(self._validated_rows(file, columns))
         if not rows:
             raise DataError(f"{path}: no rows.")
         names = self.labels or tuple(sorted({label for _, _, label, _ in rows}, key=_sort_key))
         if len(names) < 2:
             raise DataError(
-                f"{path}: every row has the label {names[0]!r}; a classifier needs at least two "
-                "classes."
+                f"{path}: every row has the same label; a classifier needs at least two classes."
             )
         dataset = Dataset(
             name=path.stem,
@@ -91,8 +95,7 @@ class _UserFile(DatasetLoader):
     def _rows(self, file: TextFile, columns: list[str]) -> Iterator[tuple[int, list[str]]]:
         """Yield the line number of each row and its values in these columns."""
 
-    def _validated_rows(self, file: TextFile) -> Iterator[Row]:
-        columns = [self.text, self.label, *([self.split] if self.split else [])]
+    def _validated_rows(self, file: TextFile, columns: list[str]) -> Iterator[Row]:
         for line, (text, label, *split) in self._rows(file, columns):
             if not text.strip():
                 raise file.error(line, f"empty text ({self.text}).")
@@ -100,10 +103,12 @@ class _UserFile(DatasetLoader):
                 raise file.error(line, f"empty label ({self.label}).")
             if self.labels and label.strip() not in self.labels:
                 raise file.error(
-                    line, f"label {label.strip()!r} is not one of {', '.join(self.labels)}."
+                    line, f"the label ({self.label}) is not one of {', '.join(self.labels)}."
                 )
             if split and split[0].strip().lower() not in _SPLIT_NAMES:
-                raise file.error(line, f"split {split[0]!r} is not train, validation or test.")
+                raise file.error(
+                    line, f"the split ({self.split}) is not train, validation or test."
+                )
             split_name = _SPLIT_NAMES[split[0].strip().lower()] if split else None
             yield line, text.strip(), label.strip(), split_name
 
@@ -143,8 +148,8 @@ class JsonLinesFile(_UserFile):
             if not content.strip():
                 continue
             try:
-                row = json.loads(content)
-            except (json.JSONDecodeError, RecursionError) as error:
+                row = parse_json(content, lone_surrogates=True)
+            except ValueError as error:
                 raise file.error(line, f"not valid JSON ({error}).") from None
             if not isinstance(row, dict):
                 raise file.error(line, "not a JSON object.")
@@ -152,17 +157,22 @@ class JsonLinesFile(_UserFile):
 
     def _value(self, file: TextFile, line: int, row: dict[str, Any], column: str) -> str:
         if column not in row:
-            raise file.error(line, f"no {column!r}; the object has {', '.join(row) or 'no keys'}.")
+            raise file.error(line, f"no {column!r} in the object.")
         value = row[column]
         if isinstance(value, int) and not isinstance(value, bool) and column == self.label:
             return str(value)
         if not isinstance(value, str):
-            raise file.error(line, f"{column!r} is {json.dumps(value)[:40]}, not a string.")
+            raise file.error(line, f"{column!r} is {_kind(value)}, not a string.")
         return value
+
+
+def _kind(value: Any) -> str:
+    kinds = {type(None): "null", bool: "a boolean", dict: "an object", list: "an array"}
+    return kinds.get(type(value), "a number")
 
 
 def _sort_key(label: str) -> tuple[int, int, str]:
     """Sort integers by value and before other labels."""
     digits = label.removeprefix("-")
     number = digits.isascii() and digits.isdigit()
-    return (0, int(label), "") if number else (1, 0, label)
+    return (0, int(label), "") if number and len(digits) <= _MAX_DIGITS else (1, 0, label)
