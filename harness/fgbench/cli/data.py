@@ -194,6 +194,8 @@ def _print_card(card: Card, folder: DataFolder) -> None:
     listing("labels", [(label.name, label.description) for label in card.labels])
     if card.columns:
         listing("columns", list(card.columns.items()))
+    if card.hub is not None:
+        listing("hub", [*card.hub.model_dump(exclude_none=True).items()])
     for key, source in card.sources.items():
         located = folder.locate(card, key)
         size = f", {source.bytes:,} bytes" if source.bytes is not None else ""
