@@ -13,6 +13,7 @@ from fgbench.cli.commands import COMMANDS
 from fgbench.plugins.registry import Registry
 
 if TYPE_CHECKING:
+    from fgbench.cards import DataFolder
     from fgbench.plan.cells import Refusal
     from fgbench.plan.suite import Suite
     from fgbench.runs.session import FailedCell
@@ -160,6 +161,14 @@ def build_suite(suite_file: str | None, skip_incompatible: bool, options: dict[s
     if suite_file is None:
         return Suite.build(values, where="options")
     return Suite.build(Suite.read(Path(suite_file)) | values, where=f"suite {suite_file}, options")
+
+
+def folder_lines(folder: DataFolder) -> list[str]:
+    """Return a line for each note and warning about the files of data sets."""
+    return [
+        *(f"Note: {note}" for note in folder.notes),
+        *(f"Warning: {warning}" for warning in folder.warnings),
+    ]
 
 
 def refusal_lines(refusals: list[Refusal]) -> list[str]:

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fgbench.cli.options import build_suite, load_registry, matrix_options, refusal_lines
+from fgbench.cli.options import (
+    build_suite,
+    folder_lines,
+    load_registry,
+    matrix_options,
+    refusal_lines,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,8 +52,8 @@ def plan(
     suite = build_suite(suite_file, skip_incompatible, options)
     folder = DataFolder.from_environment(data_dir)
     planned = make_plan(suite, registry, folder)
-    for warning in folder.warnings:
-        click.echo(f"Warning: {warning}", err=True)
+    for line in folder_lines(folder):
+        click.echo(line, err=True)
     outlook = forecast(planned, Store(Path(store) if store else default_store()), registry)
     if as_json:
         click.echo(json.dumps(_as_value(planned, outlook), indent=2, ensure_ascii=False))
