@@ -46,8 +46,8 @@ class Part:
     unnamed: ClassVar[str | None] = None
     """The parameter whose name a reference may leave out: `csv:reviews.csv,text=review`."""
     younger: ClassVar[frozenset[str]] = frozenset()
-    """Parameters added after a release: published only where they differ from their default, so
-    that ids of entries from before stay the same."""
+    """Parameters that are published only where they differ from their default: those added after
+    a release, so that ids of entries from before stay the same."""
     paths: ClassVar[frozenset[str]] = frozenset()
     """Parameters that are paths on this machine; keys and boards contain only the file name."""
     operational: ClassVar[frozenset[str]] = frozenset()

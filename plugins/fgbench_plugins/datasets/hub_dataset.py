@@ -120,6 +120,7 @@ class _HubCard(HubDataset):
     """Base of data sets with a card: a fixed path, revision, columns and descriptions."""
 
     card_file: ClassVar[str]
+    younger = frozenset({"path", "config", "revision", "text", "label", "split", "drop_invalid"})
 
     @classmethod
     def card(cls) -> Card:
