@@ -113,7 +113,7 @@ def _data_table(planned: Plan) -> Table:
         splits = item.dataset.splits
         sizes = [f"{len(splits[name]):,}" for name in ("train", "validation", "test")]
         resolved = f"{resolvable_difference(len(splits['test'])):.3f}"
-        table.add_row(item.part.label, str(item.dataset.n_classes), *sizes, resolved)
+        table.add_row(item.label, str(item.dataset.n_classes), *sizes, resolved)
     return table
 
 
