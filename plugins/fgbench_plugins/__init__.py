@@ -312,6 +312,11 @@ def fgbench_executors(register):
 
 @hookimpl
 def fgbench_commands(register):
+    register(
+        "init",
+        "fgbench_plugins.datasets.init_command:init",
+        "Write a suite for your own data file.",
+    )
     home = "fgbench_plugins.studies.commands"
     register(
         "ablation", f"{home}:ablation", "Correlate an LLM's accuracy and ECE with its texts' gains."

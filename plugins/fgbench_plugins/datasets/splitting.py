@@ -74,15 +74,15 @@ def split_texts(
     test_share: float,
     validation_share: float = VALIDATION_SHARE,
     seed: int,
-    where: str = "data set",
+    where: str | None = None,
 ) -> dict[str, Split]:
     """Split n texts: `test_share` of all for test, then `validation_share` of the rest.
 
-    Raises `DataError` that names `where` if the rows are too few for three splits.
+    Raises `DataError` that names `where`, if it is given, for rows too few for three splits.
     """
     rest, test = held_out(labels, test_share, seed, groups=texts)
     train, validation = _split_off_validation(rest, texts, labels, validation_share, seed)
-    if not (len(train) and len(validation) and len(test)):
+    if where is not None and not (len(train) and len(validation) and len(test)):
         distinct = len(set(texts))
         raise DataError(
             f"{where}: {len(texts):,} rows with {distinct:,} different texts are too few to divide "

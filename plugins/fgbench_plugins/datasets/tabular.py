@@ -17,7 +17,7 @@ from fgbench_plugins.datasets.class_names import check_labels, label_warnings, o
 from fgbench_plugins.datasets.splitting import split_official, split_texts
 from fgbench_plugins.datasets.text_files import TextFile, csv_records
 
-_SPLIT_NAMES = {
+SPLIT_NAMES = {
     "train": "train",
     "training": "train",
     "validation": "validation",
@@ -26,6 +26,7 @@ _SPLIT_NAMES = {
     "dev": "validation",
     "test": "test",
 }
+"""The split that each value of a split column means."""
 
 
 def _encoding(value: str) -> str:
@@ -38,12 +39,13 @@ def _encoding(value: str) -> str:
     return value
 
 
-def _delimiter(value: Any) -> Any:
+def delimiter_of(value: Any) -> Any:
+    """Return the delimiter that a name stands for: `tab` or `\\t` for a tab."""
     return {"tab": "\t", "\\t": "\t"}.get(value, value) if isinstance(value, str) else value
 
 
 Encoding = Annotated[str, AfterValidator(_encoding)]
-Delimiter = Annotated[str, BeforeValidator(_delimiter), Field(min_length=1, max_length=1)]
+Delimiter = Annotated[str, BeforeValidator(delimiter_of), Field(min_length=1, max_length=1)]
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class _UserFile(DatasetLoader):
             problem = self._problem(values)
             if problem is None:
                 text, label, *split = (value.strip() for value in values)
-                rows.append(Row(text, label, _SPLIT_NAMES[split[0].lower()] if split else fixed))
+                rows.append(Row(text, label, SPLIT_NAMES[split[0].lower()] if split else fixed))
             elif self.drop_invalid:
                 dropped[problem[0]] += 1
                 lines.append(line)
@@ -168,7 +170,7 @@ class _UserFile(DatasetLoader):
         if self.labels and label not in self.labels:
             listed = ", ".join(self.labels)
             return "label not listed", f"label {label!r} is not one of {listed}."
-        if split and split[0].lower() not in _SPLIT_NAMES:
+        if split and split[0].lower() not in SPLIT_NAMES:
             return "unknown split", f"split {split[0]!r} is not train, validation or test."
         return None
 
