@@ -61,6 +61,15 @@ from .errors import (
 from .errors import (
     UnansweredError as UnansweredError,
 )
+from .foreign import (
+    open_file as open_file,
+)
+from .foreign import (
+    parse_json as parse_json,
+)
+from .foreign import (
+    parse_toml as parse_toml,
+)
 from .leaderboard.build import (
     Controls as Controls,
 )

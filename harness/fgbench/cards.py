@@ -6,18 +6,17 @@ and how the loader reads them. `Card.read` reads the cards of the registry and o
 
 from __future__ import annotations
 
-import json
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fgbench.digests import digest_file
 from fgbench.errors import DataError, did_you_mean, validation_sentence
+from fgbench.foreign import CARD, NOTE, read_json, read_toml
 
 DATA_VARIABLE = "FGBENCH_DATA"
 CACHE_VARIABLE = "FGBENCH_CACHE"
@@ -118,11 +117,9 @@ class Card(_Model):
     @field_validator("encoding")
     @classmethod
     def _check_encoding(cls, value: str) -> str:
-        import codecs
-
         try:
-            codecs.lookup(value)
-        except LookupError:
+            "a".encode(value)  # `codecs.lookup` also finds codecs that are not of texts
+        except (LookupError, ValueError):
             raise ValueError(f"{value!r} is not an encoding supported by Python") from None
         return value
 
@@ -144,12 +141,7 @@ class Card(_Model):
         Raises `DataError` that names the file and the invalid key.
         """
         path = Path(path)
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise DataError(f"card {path}: no such file.") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise DataError(f"card {path}: cannot be read as TOML ({error}).") from error
+        table = read_toml(path, CARD)
         try:
             return cls.model_validate(table)
         except ValidationError as error:
@@ -296,8 +288,8 @@ def record_path(path: Path) -> Path:
 def recorded_digest(path: Path) -> str | None:
     """Return the digest recorded when a file was downloaded; None without a readable record."""
     try:
-        record: Any = json.loads(record_path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = read_json(record_path(path), NOTE)
+    except DataError:
         return None
     value = record.get("sha256") if isinstance(record, Mapping) else None
     return value if isinstance(value, str) else None

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from fgbench.digests import digest, digest_bytes
 from fgbench.errors import CorruptArtifactError, DataError
+from fgbench.foreign import PREDICTIONS, parse_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -161,6 +162,18 @@ class Dataset:
                 f"dataset {self.name}: it must have the splits {', '.join(SPLITS)}, "
                 f"but has {', '.join(sorted(self.splits)) or 'none'}."
             )
+        for what, texts in {
+            "name": [self.name],
+            "label name": self.label_names,
+            "label description": self.label_descriptions,
+            "task": [self.task],
+        }.items():
+            for text in texts:
+                if any("\ud800" <= char <= "\udfff" for char in text):
+                    raise DataError(
+                        f"dataset {self.name!r}: the {what} {text!r} contains half of a surrogate "
+                        "pair, which is not a character."
+                    )
         if self.label_descriptions and len(self.label_descriptions) != self.n_classes:
             raise DataError(
                 f"dataset {self.name}: {len(self.label_descriptions)} label descriptions for "
@@ -340,15 +353,7 @@ class Predictions:
     @classmethod
     def read(cls, stream: IO[bytes], where: str) -> Predictions:
         """Read a stream of `write`; errors name it as `where`."""
-        import zipfile
-
-        import numpy as np
-
-        try:
-            with np.load(stream, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-        except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise CorruptArtifactError(f"{where}: not a predictions file ({error}).") from error
+        arrays = parse_arrays(stream, where, PREDICTIONS)
         if not {"logits", "labels"} <= set(arrays) <= set(_ARRAYS):
             raise CorruptArtifactError(
                 f"{where}: a predictions file holds logits and labels, this one holds "
@@ -356,7 +361,7 @@ class Predictions:
             )
         try:
             return cls(**arrays)
-        except (ValueError, TypeError) as error:
+        except (DataError, ValueError, TypeError, OverflowError) as error:
             raise CorruptArtifactError(f"{where}: not predictions ({error}).") from error
 
 

@@ -26,6 +26,7 @@ from fgbench._version import __version__
 from fgbench.cards import Card, DataFolder, Source, record_path, recorded_digest
 from fgbench.digests import digest_file
 from fgbench.errors import DataError, StoreError
+from fgbench.foreign import NOTE, read_json
 
 _CHUNK = 1 << 16
 _RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -141,10 +142,12 @@ class _Part:
         """Return the number of bytes to resume from, and the validator for If-Range."""
         try:
             size = self.part.stat().st_size
-            note: Any = json.loads(self.note.read_text(encoding="utf-8"))
+            note = read_json(self.note, NOTE)
             validator = note["validator"]
             is_same_url = note["url"] == self.source.url
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, DataError, KeyError, TypeError):
+            return 0, None
+        if not isinstance(validator, str | None):
             return 0, None
         if not is_same_url or not (validator or self.source.pinned):
             return 0, None

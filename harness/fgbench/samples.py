@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar
 
 from fgbench.errors import DataError
+from fgbench.foreign import SAMPLES, parse_json, read_lines
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -95,8 +96,8 @@ class Sample:
         except ValidationError as error:
             if error.errors()[0]["type"] != "json_invalid":
                 raise _not_a_sample(error) from None
-        try:  # json reads the unpaired surrogates that Python strings and escaped JSON may hold
-            return adapter.validate_python(json.loads(line))
+        try:  # the unpaired surrogates that Python strings and escaped JSON may hold
+            return adapter.validate_python(parse_json(line, lone_surrogates=True))
         except ValidationError as error:
             raise _not_a_sample(error) from None
         except ValueError as error:
@@ -138,12 +139,8 @@ def load_samples(path: Path, record: type[AnySample]) -> list[AnySample]:
 
     Raises `DataError` with the file and the line number for a line that is not a `record`.
     """
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise DataError(f"{path}: cannot read the samples ({error.strerror}).") from error
     samples = []
-    for number, line in enumerate(lines, 1):
+    for number, line in read_lines(path, SAMPLES):
         try:
             samples.append(record.from_line(line))
         except DataError as error:

@@ -125,7 +125,8 @@ def test_split_column_is_found_and_invalid_rows_are_dropped(
         (reviews(), ["--text", "body"], "no column 'body'; there are id, comment, verdict"),
         (reviews(), ["--label", "id"], "60 rows have 60 different labels; is 'id' the right"),
         (reviews(), ["--delimiter", ";;"], "a delimiter is one character, or tab"),
-        (reviews(), ["--encoding", "utf-9"], "not a text in the encoding 'utf-9'"),
+        (reviews(), ["--encoding", "ascii"], "not a text in the encoding 'ascii'"),
+        (reviews(), ["--encoding", "utf-9"], "--encoding 'utf-9': unknown encoding"),
         ([["a", "b"], *[[str(i), str(i)] for i in range(9)]], [], "no column looks like the text"),
     ],
 )

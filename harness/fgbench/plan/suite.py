@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,6 +17,7 @@ from pydantic import (
 )
 
 from fgbench.errors import ConfigurationError, validation_sentence
+from fgbench.foreign import SUITE, read_toml
 from fgbench.loop.arms import ARMS, Arm
 from fgbench.plugins.references import PartReference
 
@@ -118,15 +118,7 @@ class Suite(BaseModel):
     @classmethod
     def read(cls, path: Path) -> dict[str, Any]:
         """Return the checked keys of a suite file, for options to override."""
-        try:
-            with path.open("rb") as stream:
-                values = tomllib.load(stream)
-        except FileNotFoundError:
-            raise ConfigurationError(f"suite {path}: no such file.") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"suite {path}: not valid TOML: {error}.") from None
-        except OSError as error:
-            raise ConfigurationError(f"suite {path}: {error.strerror}.") from None
+        values = read_toml(path, SUITE)
         return cls.keys({"name": _name_of(path)} | values, where=f"suite {path}")
 
     def to_toml(self) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgbench.data import Predictions
-from fgbench.errors import ConfigurationError, StoreError
+from fgbench.errors import ConfigurationError, LeaderboardError, StoreError
+from fgbench.foreign import INDEX, read_json
 from fgbench.leaderboard.files import read_board
 from fgbench.loop.splitting import calibration_rows
 from fgbench.plugins.references import PartReference
@@ -58,13 +58,7 @@ class Predictor:
         if chosen not in entry.seeds:
             seeds = ", ".join(map(str, entry.seeds))
             raise ConfigurationError(f"entry {entry.id} has no seed {chosen}. It has: {seeds}.")
-        try:
-            models = json.loads((run / MODELS).read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(
-                f"{run / MODELS}: cannot be read ({error}). Rerun the suite to create it."
-            ) from error
-        key = models.get(entry.id, {}).get(str(chosen))
+        key = _model_key(run / MODELS, entry.id, chosen)
         if key is None:
             raise ConfigurationError(
                 f"{entry.label}: classifier {entry.classifier.name!r} stores no weights, so it "
@@ -118,6 +112,22 @@ def parse_inputs(lines: Sequence[str], *, is_text: bool, first_line: int) -> Inp
                 "as in the lines before."
             )
     return np.array(rows, dtype=np.float64)
+
+
+def _model_key(path: Path, entry: str, seed: int) -> str | None:
+    """Return the key of a model in a run's index of models; None where there is none."""
+    try:
+        models = read_json(path, INDEX)
+    except LeaderboardError as error:
+        raise ConfigurationError(f"{error} Rerun the suite to create it.") from None
+    seeds = models.get(entry, {}) if isinstance(models, dict) else None
+    key = seeds.get(str(seed)) if isinstance(seeds, dict) else 0
+    if not isinstance(key, str | None):
+        raise ConfigurationError(
+            f"{path}: entry {entry}, seed {seed}: expected the key of a model. Rerun the suite to "
+            "create it."
+        )
+    return key
 
 
 def _entry(board: Leaderboard, cell: str) -> Entry:

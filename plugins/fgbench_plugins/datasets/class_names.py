@@ -6,6 +6,8 @@ from collections.abc import Collection
 
 from fgbench import DataError
 
+_MAX_DIGITS = 300
+
 
 def ordered_classes(labels: Collection[str]) -> tuple[str, ...]:
     """Return the distinct labels in order."""
@@ -16,7 +18,7 @@ def class_order(label: str) -> tuple[int, int, str]:
     """Return a sort key: integers by value, before other labels."""
     digits = label.removeprefix("-")
     number = digits.isascii() and digits.isdigit()
-    return (0, int(label), "") if number else (1, 0, label)
+    return (0, int(label), "") if number and len(digits) <= _MAX_DIGITS else (1, 0, label)
 
 
 def check_labels(where: str, column: str, labels: Collection[str]) -> None:
@@ -24,8 +26,7 @@ def check_labels(where: str, column: str, labels: Collection[str]) -> None:
     distinct = len(set(labels))
     if distinct == 1:
         raise DataError(
-            f"{where}: every row has the label {next(iter(labels))!r}; a classifier needs at "
-            "least two classes."
+            f"{where}: every row has the same label; a classifier needs at least two classes."
         )
     if distinct > 2 and distinct * 2 > len(labels):
         raise DataError(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
-from fgbench import Card, DataError, DataFolder, Dataset, DatasetLoader
+from fgbench import Card, DataError, DataFolder, Dataset, DatasetLoader, parse_json
 from fgbench_datasets import CARDS
 from fgbench_plugins.datasets.class_selection import ALL, as_tuple, at_least_two, one_of
 from fgbench_plugins.datasets.splitting import dataset_of, split_official
@@ -78,8 +77,8 @@ def _read(file: TextFile) -> dict[str, Any]:
     """Return the JSON object of a file."""
     with file.text(newline="") as stream:
         try:
-            content = json.load(stream)
-        except (json.JSONDecodeError, RecursionError) as error:
+            content = parse_json(stream.read())
+        except ValueError as error:
             raise DataError(f"{file.where}: not valid JSON ({error}).") from None
     if not isinstance(content, dict):
         raise DataError(f"{file.where}: not a JSON object.")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fgbench import DataError
+from fgbench import DataError, open_file, parse_json
 from fgbench_plugins.datasets.hub_columns import LABELS, TEXTS, listed
 from fgbench_plugins.datasets.tabular import SPLIT_NAMES
 from fgbench_plugins.datasets.text_files import DELIMITERS, delimiter_name
@@ -44,7 +44,8 @@ class Roles:
 
 def guess_encoding(path: Path) -> str:
     """Return the encoding of a file: that of its byte order mark, or the first that decodes it."""
-    content = path.read_bytes()
+    with open_file(path) as stream:
+        content = stream.read()
     for bom, encoding in _BOMS.items():
         if content.startswith(bom):
             return encoding
@@ -87,16 +88,16 @@ def read_csv_sample(path: Path, encoding: str, delimiter: str | None) -> tuple[s
 def read_jsonl_sample(path: Path, encoding: str) -> Sample:
     """Return the first rows of a JSON Lines file; values that are not texts or integers are ''."""
     objects = []
-    with path.open(encoding=encoding) as stream:
+    with _text(path, encoding) as stream:
         for number, line in enumerate(stream, start=1):
             if len(objects) >= _SAMPLE_ROWS:
                 break
             if not line.strip():
                 continue
             try:
-                value = json.loads(line)
-            except (ValueError, RecursionError):
-                raise DataError(f"{path} line {number}: not valid JSON.") from None
+                value = parse_json(line, lone_surrogates=True)
+            except ValueError as error:
+                raise DataError(f"{path} line {number}: not valid JSON ({error}).") from None
             if not isinstance(value, dict):
                 raise DataError(f"{path} line {number}: not a JSON object.")
             objects.append(value)
@@ -137,9 +138,14 @@ def guess_roles(where: Path, sample: Sample, text: str | None, label: str | None
     return Roles(text, label, split)
 
 
+def _text(path: Path, encoding: str) -> io.TextIOWrapper:
+    name = "utf-8-sig" if encoding == "utf-8" else encoding
+    return io.TextIOWrapper(open_file(path), encoding=name, newline="")
+
+
 def _records(path: Path, encoding: str, delimiter: str) -> list[list[str]]:
     records: list[list[str]] = []
-    with path.open(encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline="") as stream:
+    with _text(path, encoding) as stream:
         try:
             for record in csv.reader(stream, delimiter=delimiter):
                 if record:

@@ -83,14 +83,17 @@ def _described(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return the table of the data set, after showing what was guessed."""
     from fgbench import ConfigurationError, DataError
     from fgbench_plugins.datasets import guessing
-    from fgbench_plugins.datasets.tabular import CsvFile, JsonLinesFile, delimiter_of
+    from fgbench_plugins.datasets.tabular import (
+        CsvFile,
+        JsonLinesFile,
+        delimiter_of,
+        known_encoding,
+    )
     from fgbench_plugins.datasets.text_files import delimiter_name
 
     path = Path(asked["path"]).expanduser()
-    if not path.is_file():
-        exists = "not a regular file" if path.exists() else "no such file"
-        problem = "is a folder" if path.is_dir() else exists
-        raise DataError(f"{path}: {problem}. Name a CSV or JSON Lines file.")
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder. Name a CSV or JSON Lines file.")
     if path.suffix.lower() == ".parquet":
         raise DataError(f"{path}: parquet files are read by the data set hf:FOLDER.")
     is_json = path.suffix.lower() in _JSON_LINES
@@ -98,6 +101,10 @@ def _described(asked: Mapping[str, Any]) -> dict[str, Any]:
     given = delimiter_of(asked.get("delimiter"))
     if given is not None and len(given) != 1:
         raise ConfigurationError(f"--delimiter {given!r}: a delimiter is one character, or tab.")
+    try:
+        known_encoding(asked.get("encoding", "utf-8"))
+    except ValueError as error:
+        raise ConfigurationError(f"--encoding {asked['encoding']!r}: {error}.") from None
     try:
         encoding = asked.get("encoding") or guessing.guess_encoding(path)
         facts = [f"encoding {encoding}"]
@@ -107,7 +114,7 @@ def _described(asked: Mapping[str, Any]) -> dict[str, Any]:
             delimiter, sample = guessing.read_csv_sample(path, encoding, given)
             facts.append(f"delimiter {delimiter_name(delimiter)}")
             table |= {} if delimiter == "," else {"delimiter": delimiter_name(delimiter)}
-    except (LookupError, UnicodeError) as error:
+    except UnicodeError as error:
         raise DataError(f"{path}: not a text in the encoding {encoding!r}.") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,15 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from fgbench import ConfigurationError, DataError, DataFolder, Dataset, DatasetLoader, Split
+from fgbench import (
+    ConfigurationError,
+    DataError,
+    DataFolder,
+    Dataset,
+    DatasetLoader,
+    Split,
+    parse_json,
+)
 from fgbench_plugins.datasets.class_names import check_labels, label_warnings, ordered_classes
 from fgbench_plugins.datasets.splitting import split_official, split_texts
 from fgbench_plugins.datasets.text_files import TextFile, csv_records
@@ -29,12 +36,11 @@ SPLIT_NAMES = {
 """The split that each value of a split column means."""
 
 
-def _encoding(value: str) -> str:
-    import codecs
-
+def known_encoding(value: str) -> str:
+    """Return the name of an encoding of texts; raises `ValueError` for any other."""
     try:
-        codecs.lookup(value)
-    except LookupError:
+        "a".encode(value)  # `lookup` also finds codecs that are not of texts
+    except (LookupError, ValueError):
         raise ValueError("unknown encoding") from None
     return value
 
@@ -44,7 +50,7 @@ def delimiter_of(value: Any) -> Any:
     return {"tab": "\t", "\\t": "\t"}.get(value, value) if isinstance(value, str) else value
 
 
-Encoding = Annotated[str, AfterValidator(_encoding)]
+Encoding = Annotated[str, AfterValidator(known_encoding)]
 Delimiter = Annotated[str, BeforeValidator(delimiter_of), Field(min_length=1, max_length=1)]
 
 
@@ -59,6 +65,8 @@ class Row:
 
 class _UserFile(DatasetLoader):
     """Base of the loaders of user files.
+
+    Errors show no content of the file: a suite that somebody else wrote may name any file.
 
     `path` is relative to the working directory; `text`, `label` and `split` name the columns.
     Further files with the same columns may hold the test and the validation split: `test`,
@@ -87,12 +95,14 @@ class _UserFile(DatasetLoader):
 
     def load(self, folder: DataFolder) -> Dataset:
         """Read the files; raises `DataError` for a row without text or label."""
-        path = self.path.expanduser()
+        columns = [self.text, self.label, *([self.split] if self.split else [])]
+        if len(set(columns)) < len(columns):
+            raise DataError(f"{self.path}: text, label and split must be different columns.")
+        path = _expanded(self.path)
         rows = [row for file, split in self._files() for row in self._read(file, split, folder)]
         found = [row.label for row in rows]
         if not self.labels:
             check_labels(str(path), self.label, found)
-            folder.warnings += [f"{path}: {text}." for text in label_warnings(found)]
         names = self.labels or ordered_classes(found)
         dataset = Dataset(
             name=path.stem,
@@ -102,6 +112,8 @@ class _UserFile(DatasetLoader):
             task=self.task,
         )
         dataset.validate()
+        if not self.labels:
+            folder.warnings += [f"{path}: {text}." for text in label_warnings(found)]
         return dataset
 
     @abstractmethod
@@ -128,10 +140,9 @@ class _UserFile(DatasetLoader):
         ]
 
     def _file(self, path: Path, key: str) -> TextFile:
-        path = path.expanduser()
-        if not path.is_file():
-            problem = "is a folder" if path.is_dir() else "no such file"
-            raise DataError(f"{path}: {problem}. Set {key}= to a data file.")
+        path = _expanded(path)
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder. Set {key}= to a data file.")
         return TextFile.of_path(path, str(path), self.encoding)
 
     def _read(self, file: TextFile, fixed: str | None, folder: DataFolder) -> list[Row]:
@@ -169,9 +180,10 @@ class _UserFile(DatasetLoader):
             return "empty label", f"empty label ({self.label})."
         if self.labels and label not in self.labels:
             listed = ", ".join(self.labels)
-            return "label not listed", f"label {label!r} is not one of {listed}."
+            return "label not listed", f"the label ({self.label}) is not one of {listed}."
         if split and split[0].lower() not in SPLIT_NAMES:
-            return "unknown split", f"split {split[0]!r} is not train, validation or test."
+            problem = f"the split ({self.split}) is not train, validation or test."
+            return "unknown split", problem
         return None
 
     def _splits(self, rows: Sequence[Row], index_of: dict[str, int]) -> dict[str, Split]:
@@ -194,6 +206,13 @@ class _UserFile(DatasetLoader):
         return split_official(parts, seed=self.split_seed)
 
 
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:  # no such user
+        raise DataError(f"{path}: no such file ({error}).") from None
+
+
 class CsvFile(_UserFile):
     """A CSV file with a header; the delimiter `tab` is a tab."""
 
@@ -211,8 +230,8 @@ class JsonLinesFile(_UserFile):
             if not content.strip():
                 continue
             try:
-                row = json.loads(content)
-            except (json.JSONDecodeError, RecursionError) as error:
+                row = parse_json(content, lone_surrogates=True)
+            except ValueError as error:
                 raise file.error(line, f"not valid JSON ({error}).") from None
             if not isinstance(row, dict):
                 raise file.error(line, "not a JSON object.")
@@ -220,12 +239,17 @@ class JsonLinesFile(_UserFile):
 
     def _value(self, file: TextFile, line: int, row: dict[str, Any], column: str) -> str:
         if column not in row:
-            raise file.error(line, f"no {column!r}; the object has {', '.join(row) or 'no keys'}.")
+            raise file.error(line, f"no {column!r} in the object.")
         value = row[column]
         if value is None:
             return ""
         if isinstance(value, int) and not isinstance(value, bool) and column == self.label:
             return str(value)
         if not isinstance(value, str):
-            raise file.error(line, f"{column!r} is {json.dumps(value)[:40]}, not a string.")
+            raise file.error(line, f"{column!r} is {_kind(value)}, not a string.")
         return value
+
+
+def _kind(value: Any) -> str:
+    kinds = {bool: "a boolean", dict: "an object", list: "an array"}
+    return kinds.get(type(value), "a number")
