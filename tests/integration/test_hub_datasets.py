@@ -14,6 +14,7 @@ import pytest
 from fgbench import ConfigurationError, DataError, DataFolder, Dataset, FgbenchError, PluginError
 from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
+from fgbench.testing import check_dataset
 
 REGISTRY = Registry.load()
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -122,6 +123,31 @@ def test_cached_data_set_records_its_commit_and_works_offline(library: Any, tmp_
     assert notes.notes[0].endswith(f"splits train, test, revision {COMMIT}.")
     pinned, _ = load(f"hf:me/reviews,revision={COMMIT}")
     assert pinned.digest == dataset.digest
+
+
+def test_branch_without_readme_is_found_in_the_cache(library: Any, tmp_path: Path) -> None:
+    parts = tables(library, PARTS, ["bad", "good"])
+    snapshot = write_cache(tmp_path / "hub", "me/reviews", parts)
+    (snapshot / "README.md").unlink()
+    for name in parts:
+        (snapshot / "default" / name).mkdir(parents=True)
+        shard = snapshot / "data" / f"{name}-00000-of-00001.parquet"
+        shard.rename(snapshot / "default" / name / "0000.parquet")
+    branch = snapshot.parents[1] / "refs" / "refs" / "convert" / "parquet"
+    branch.parent.mkdir(parents=True)
+    branch.write_text(COMMIT)
+    dataset, notes = load("hf:me/reviews,revision=refs/convert/parquet")
+    assert [len(split) for split in dataset.splits.values()] == [32, 8, 10]
+    assert COMMIT in notes.notes[0]
+
+
+def test_only_the_default_configuration_must_be_cached(library: Any, tmp_path: Path) -> None:
+    second = README.replace("---\nconfigs:\n", "").replace("default", "second")
+    readme = README.removesuffix("---\n") + second.replace("data/", "other/")
+    write_cache(tmp_path / "hub", "me/two", tables(library, PARTS), readme)
+    dataset, _ = load("hf:me/two")
+    assert len(dataset.splits["test"]) == 10
+    assert "not in the cache of the hub" in error("hf:me/two,config=second")
 
 
 def test_incomplete_or_missing_cache_is_not_used_offline(library: Any, tmp_path: Path) -> None:
@@ -240,6 +266,12 @@ def test_every_hub_card_agrees_with_its_loader_and_names_hub_classes(
             assert value == classes[int(str(text).split()[1]) % len(classes)]
     message = error(f"sst2:path={tmp_path / 'imdb'},text=text")
     assert "its classes are not those of the card of sst2: negative, positive" in message
+
+
+def test_conformance_kit_accepts_a_hub_data_set(library: Any, tmp_path: Path) -> None:
+    tables(library, PARTS, ["bad", "good"]).save_to_disk(str(tmp_path / "reviews"))
+    part = REGISTRY.create("dataset", PartReference.parse(f"hf:{tmp_path / 'reviews'}"))
+    check_dataset(part, DataFolder(None, Path("unused")))
 
 
 def test_library_is_imported_only_on_use_and_without_torch(library: Any, tmp_path: Path) -> None:

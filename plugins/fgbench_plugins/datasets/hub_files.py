@@ -148,12 +148,21 @@ def _declared(folder: Path, config: str | None) -> list[str]:
         metadata: Any = metadata_load(readme) or {}
     except ValueError as error:
         raise DataError(f"{readme}: the metadata is not valid YAML ({error}).") from error
-    configs = metadata.get("configs") if isinstance(metadata, dict) else None
-    patterns: list[str] = []
-    for item in configs if isinstance(configs, list) else []:
-        if config is None or item.get("config_name") == config:
-            patterns += _paths(item.get("data_files"))
-    return patterns
+    listed = metadata.get("configs") if isinstance(metadata, dict) else None
+    configs = [item for item in listed if isinstance(item, dict)] if listed else []
+    return [
+        pattern for item in _chosen(configs, config) for pattern in _paths(item.get("data_files"))
+    ]
+
+
+def _chosen(configs: list[dict[str, Any]], config: str | None) -> list[dict[str, Any]]:
+    """Return the configuration of that name, or the default one; all if none is the default."""
+    if config is not None:
+        return [item for item in configs if item.get("config_name") == config]
+    default = [
+        item for item in configs if item.get("default") or item.get("config_name") == "default"
+    ]
+    return default or configs
 
 
 def _paths(data_files: Any) -> Iterable[str]:
