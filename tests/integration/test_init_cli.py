@@ -164,3 +164,32 @@ def test_repeated_texts_are_warned_about(capsys: pytest.CaptureFixture[str]) -> 
     assert run_command(["plan", "--dataset", "csv:dups.csv,text=comment,label=verdict"]) == 0
     error = capsys.readouterr().err
     assert "dataset dups, split test: 40 rows, but only 4 different texts" in error
+
+
+def test_plan_shows_parameters_in_brackets(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    (folder / "banking77").mkdir()
+    for name in ("train", "test"):
+        rows = [f"{name} {i},{'pin_blocked' if i % 2 else 'change_pin'}" for i in range(40)]
+        (folder / "banking77" / f"{name}.csv").write_text("text,category\n" + "\n".join(rows))
+    reference = "banking77:intents=[pin_blocked,change_pin]"
+    options = ["--classifier", "tfidf-logreg", "--data-dir", str(folder)]
+    assert run_command(["plan", "--dataset", reference, *options]) == 0
+    assert "banking77:intents=[pin_blocked,change_pin]" in capsys.readouterr().out
+
+
+def test_python_interface_reports_what_was_left_out() -> None:
+    import fgbench
+
+    write("reviews.csv", [*reviews(), ["60", "", "good"]])
+    run = fgbench.run(
+        dataset="csv:reviews.csv,text=comment,label=verdict,drop_invalid=true",
+        arms=["baseline"],
+        seeds=[0],
+        replicates=20,
+    )
+    assert run.notes == (
+        "reviews.csv: dropped 1 of 61 rows (1 × empty text), the first at line 62.",
+    )

@@ -103,6 +103,7 @@ def _as_value(planned: Plan, outlook: Forecast) -> dict[str, Any]:
 def _data_table(planned: Plan) -> Table:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     from fgbench.calibration import resolvable_difference
 
@@ -113,7 +114,8 @@ def _data_table(planned: Plan) -> Table:
         splits = item.dataset.splits
         sizes = [f"{len(splits[name]):,}" for name in ("train", "validation", "test")]
         resolved = f"{resolvable_difference(len(splits['test'])):.3f}"
-        table.add_row(item.label, str(item.dataset.n_classes), *sizes, resolved)
+        label = Text(item.label, overflow="fold")  # it may contain brackets, which are no markup
+        table.add_row(label, str(item.dataset.n_classes), *sizes, resolved)
     return table
 
 
