@@ -158,14 +158,6 @@ def test_folders_pipes_and_missing_files_are_refused(capsys: pytest.CaptureFixtu
         assert problem in capsys.readouterr().err
 
 
-def test_repeated_texts_are_warned_about(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [[str(i), f"text {i % 20}", "a" if i % 2 else "b"] for i in range(200)]
-    write("dups.csv", [["id", "comment", "verdict"], *rows])
-    assert run_command(["plan", "--dataset", "csv:dups.csv,text=comment,label=verdict"]) == 0
-    error = capsys.readouterr().err
-    assert "dataset dups, split test: 40 rows, but only 4 different texts" in error
-
-
 def test_plan_shows_parameters_in_brackets(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

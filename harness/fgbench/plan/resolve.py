@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from fgbench.plugins.registry import Registry
 
 
-_DISTINCT = 0.9
-"""A split with a smaller share of different texts gives a warning."""
-
-
 @dataclass(frozen=True)
 class ResolvedPart:
     """A part of the suite: its identity (part of stage keys), and what it needs and provides."""
@@ -248,7 +244,6 @@ def _dataset(
     if suite.limit is not None:
         dataset = dataset.limited(suite.limit)
     dataset.validate()
-    folder.warnings.extend(_repeated_texts(dataset))
     card = loader.card()
     if not classifiers:
         named = (card and card.default_classifier) or loader.default_classifier
@@ -256,17 +251,6 @@ def _dataset(
     if not generators:
         generators = _default(registry, "generator", loader.default_generator, part.name)
     return ResolvedDataset(part, dataset, classifiers, generators)
-
-
-def _repeated_texts(dataset: Dataset) -> Iterator[str]:
-    """Yield a warning for each split in which many texts occur more than once."""
-    for name, split in dataset.splits.items():
-        distinct = len(set(split.inputs)) if dataset.is_text else len(split)
-        if distinct < _DISTINCT * len(split):
-            yield (
-                f"dataset {dataset.name}, split {name}: {len(split):,} rows, but only "
-                f"{distinct:,} different texts. Intervals and p-values count every row."
-            )
 
 
 def _default(
