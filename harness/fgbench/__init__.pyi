@@ -169,6 +169,9 @@ from .parts import (
 from .plugins.hookspecs import (
     hookimpl as hookimpl,
 )
+from .terminal import (
+    csv_cell as csv_cell,
+)
 from .usage import (
     Usage as Usage,
 )

@@ -15,20 +15,22 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from fgbench.digests import canonical_json, digest
-from fgbench.records import JsonObject, Record
+from fgbench.records import Count, JsonObject, Name, Record
 
 ID_DIGITS = 16
+MAX_BINS, MAX_SEEDS, MAX_CLASSES, MAX_REPLICATES = 1000, 1000, 10_000, 10_000
+"""What a suite or a board may ask for."""
 
 
 class PartRecord(Record):
     """A part as it was used: its name, its resolved parameters, its version."""
 
-    name: str
+    name: Name
     params: JsonObject = Field(default_factory=dict)
-    version: str = "1"
-    code: str | None = None
+    version: Name = "1"
+    code: Name | None = None
     """SHA-256 of a local plugin's file."""
-    content: str | None = None
+    content: Name | None = None
     """Digest of the files that the part's results depend on, for example a local model's."""
 
     @classmethod
@@ -57,11 +59,11 @@ class DatasetRecord(PartRecord):
     Only published figures may leave them out.
     """
 
-    digest: str | None = None
-    n_train: int | None = Field(default=None, ge=0)
-    n_validation: int | None = Field(default=None, ge=0)
-    n_test: int | None = Field(default=None, ge=0)
-    label_names: list[str] = Field(default_factory=list)
+    digest: Name | None = None
+    n_train: Count | None = None
+    n_validation: Count | None = None
+    n_test: Count | None = None
+    label_names: list[Name] = Field(default_factory=list, max_length=MAX_CLASSES)
 
     @property
     def title(self) -> str:
@@ -120,11 +122,13 @@ class Coordinates(Record):
     classifier: Annotated[PartRecord, Axis("classifiers", is_part=True)]
     loss: Annotated[PartRecord, Axis("losses", is_part=True)]
     generator: Annotated[PartRecord | None, Axis("generators", "generation", is_part=True)] = None
-    arm: Annotated[str, Axis("arms", "treatment")]
-    bins: Annotated[int | None, Field(ge=1), Axis("bins", "generation", absent=0)] = None
+    arm: Annotated[Name, Axis("arms", "treatment")]
+    bins: Annotated[int | None, Field(ge=1, le=MAX_BINS), Axis("bins", "generation", absent=0)] = (
+        None
+    )
     calibrator: Annotated[PartRecord, Axis("calibrators", "treatment", is_part=True)]
     protocol: Annotated[Literal["strict", "paper"], Axis("protocol", spans=False)] = "strict"
-    seeds: Annotated[list[int], Axis("seeds", "seeds")]
+    seeds: Annotated[list[int], Field(max_length=MAX_SEEDS), Axis("seeds", "seeds")]
     threshold: float | None = None
     selector: Literal["threshold", "significant"] | None = None
     alpha: float | None = None

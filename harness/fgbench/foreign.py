@@ -43,13 +43,16 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 class Kind:
     """A kind of file: its name with an article, the bytes it may have, and its error.
 
-    `prefix` precedes its path in errors.
+    `prefix` precedes its path in errors. The arrays of an archive may be `inflation` times larger
+    than its file, as 64-bit numbers, and `free` bytes in any case.
     """
 
     name: str
     limit: int
     error: type[FgbenchError]
     prefix: str = ""
+    inflation: int = 16
+    free: int = 32 * MIB
 
     def problem(self, where: Path | str, problem: str) -> FgbenchError:
         """Return the error for a file."""
@@ -57,7 +60,8 @@ class Kind:
 
 
 BOARD = Kind("a leaderboard", 512 * MIB, LeaderboardError)
-PREDICTIONS = Kind("a predictions file", 4 * GIB, CorruptArtifactError)
+PREDICTIONS = Kind("a predictions file", 4 * GIB, CorruptArtifactError, inflation=4, free=64 * KIB)
+"""Of a board: it is written uncompressed."""
 ARRAYS = Kind("an .npz file of plain arrays", 4 * GIB, DataError)
 TABLE = Kind("a table of predictions", GIB, DataError)
 SAMPLES = Kind("a file of samples", GIB, DataError)
@@ -77,10 +81,6 @@ MAX_DEPTH = 200
 MAX_KEY_PARTS = 32
 """Of a dotted key in TOML: the parser takes quadratic time in them."""
 MAX_ARRAYS = 32
-MAX_INFLATION = 16
-"""How many times larger than its file the arrays of an `.npz` file may be, as 64-bit numbers."""
-MIN_ARRAY_LIMIT = 32 * MIB
-"""Arrays of this size in all are read from any file."""
 
 
 def open_file(path: Path, kind: Kind = DATA, *, where: str | None = None) -> BinaryIO:
@@ -207,16 +207,15 @@ def parse_arrays(source: bytes | IO[bytes], where: str, kind: Kind) -> dict[str,
     """Return the arrays of the bytes, or the seekable stream, of an `.npz` file by name.
 
     Only arrays of booleans, integers, floating-point numbers and texts are read. Their sizes are
-    checked before anything is allocated: each must be what its member holds, and all together at
-    most `MAX_INFLATION` times the file, or `MIN_ARRAY_LIMIT`. Raises the error of the kind, which
-    names the file as `where`.
+    checked before anything is allocated: each must be what its member holds, and all together what
+    the kind allows. Raises the error of the kind, which names the file as `where`.
     """
     stream = BytesIO(source) if isinstance(source, bytes) else source
     try:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(0)
         with zipfile.ZipFile(stream) as archive:
-            return _Archive(archive, max(MIN_ARRAY_LIMIT, MAX_INFLATION * size)).arrays()
+            return _Archive(archive, max(kind.free, kind.inflation * size)).arrays()
     except _UNREADABLE as error:
         reason = str(error) or type(error).__name__
         raise kind.problem(where, f"not {kind.name} ({reason}).") from None

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fgbench.errors import ConfigurationError
@@ -27,6 +27,8 @@ from fgbench.plugins.references import PartReference
         ("x:empty=,list=[]", {"empty": "", "list": []}),
         ("x:label=don't", {"label": "don't"}),
         ('x:label="don\'t, please"', {"label": "don't, please"}),
+        ("x:label='don''t, please'", {"label": "don't, please"}),
+        ("x:label='',other=''''", {"label": "", "other": "'"}),
     ],
 )
 def test_reference_is_parsed(text, parameters):
@@ -59,18 +61,14 @@ def test_table_without_name_is_refused():
         PartReference.parse({"order": 3})
 
 
-words = st.text(st.characters(categories=["L", "N"], include_characters=" ./:-_'"), min_size=1).map(
-    str.strip
-)
+words = st.text(st.sampled_from("ab0 ./:-_,='\"[](){}\n\u00e9"), max_size=8)
+values = st.recursive(words, lambda items: st.lists(items, max_size=3), max_leaves=6)
 
 
-@given(
-    st.dictionaries(
-        st.from_regex(r"[a-z_]{1,8}", fullmatch=True),
-        st.one_of(words, words.map(lambda text: f"{text},{text}"), st.lists(words.filter(bool))),
-        max_size=4,
-    )
-)
+@given(st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), values, max_size=4))
+@example({"a": "0 '"})
+@example({"a": 'it\'s "so", ['})
+@example({"a": [""], "b": " ", "c": "(", "d": ["'", '"', "''"]})
 def test_reference_round_trips(parameters):
     reference = PartReference("part", parameters)
     assert PartReference.parse(str(reference)) == reference

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fgbench.cli.console import json_text
 from fgbench.cli.options import store_option
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def info(store: str | None, as_json: bool) -> None:
         path = str(answers.path)
     if as_json:
         value = {"file": path, "bytes": size, "models": models}
-        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+        click.echo(json_text(value, indent=2))
         return
     click.echo(f"{path}: {size / 1e6:,.1f} MB" if exists else f"{path}: no answers yet")
     for model in models:

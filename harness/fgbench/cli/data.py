@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fgbench.cli.console import console, json_text
 from fgbench.cli.options import data_dir_option, load_registry, plugin_option
 from fgbench.errors import FgbenchError
 
@@ -78,7 +78,7 @@ def list_datasets(as_json: bool, data_dir: str | None, plugins: tuple[str, ...])
     registry = load_registry(plugins)
     rows = [_availability(name, registry, folder) for name in registry.names("dataset")]
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        click.echo(json_text(rows, indent=2))
         return
     width = max((len(row["dataset"]) for row in rows), default=0)
     for row in rows:
@@ -116,7 +116,7 @@ def verify(
         }
     if as_json:
         value = [{"dataset": name, "sources": listed} for name, listed in states.items()]
-        click.echo(json.dumps(value[0] if len(names) == 1 else value, indent=2, ensure_ascii=False))
+        click.echo(json_text(value[0] if len(names) == 1 else value, indent=2))
     elif not states:
         click.echo("No files of data sets are here. See `fgbench data list`.")
     bad = 0
@@ -160,7 +160,7 @@ def show(
             for name, card in cards.items()
         }
         value: Any = values[names[0]] if len(names) == 1 else values
-        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+        click.echo(json_text(value, indent=2))
         return
     folder = DataFolder.from_environment(data_dir)
     for position, (name, card) in enumerate(cards.items()):
@@ -250,13 +250,12 @@ def _state(card: Card, key: str, folder: DataFolder) -> dict[str, Any]:
 
 
 def _print_card(card: Card, folder: DataFolder) -> None:
-    from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
-    console.print(Text.assemble((card.title, "bold"), f" ({card.name})"))
+    output = console(highlight=False)
+    output.print(Text.assemble((card.title, "bold"), f" ({card.name})"))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column(overflow="fold")
@@ -278,7 +277,7 @@ def _print_card(card: Card, folder: DataFolder) -> None:
         facts.add_row("in FITG", Text(sizes))
     for note in card.notes:
         facts.add_row("note", Text(note))
-    console.print(Padding(facts, (1, 0, 0, 2)))
+    output.print(Padding(facts, (1, 0, 0, 2)))
 
     def listing(title: str, rows: list[tuple[str, str]]) -> None:
         table = Table.grid(padding=(0, 2))
@@ -286,8 +285,8 @@ def _print_card(card: Card, folder: DataFolder) -> None:
         table.add_column(overflow="fold", style="dim")
         for left, right in rows:
             table.add_row(Text(left), Text(right))
-        console.print(f"\n  [bold]{title}[/bold]")
-        console.print(Padding(table, (0, 0, 0, 4)))
+        output.print(f"\n  [bold]{title}[/bold]")
+        output.print(Padding(table, (0, 0, 0, 4)))
 
     listing("labels", [(label.name, label.description) for label in card.labels])
     if card.columns:
@@ -315,7 +314,6 @@ def _progress() -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield _Plain()
         return
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -332,7 +330,7 @@ def _progress() -> Iterator[Progress]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Bars(*columns, console=console(stderr=True), transient=True) as bars:
         yield _Bar(bars)
 
 

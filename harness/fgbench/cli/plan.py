@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fgbench.cli.console import console, json_text
 from fgbench.cli.options import (
     build_suite,
     folder_lines,
@@ -56,20 +56,19 @@ def plan(
         click.echo(line, err=True)
     outlook = forecast(planned, Store(Path(store) if store else default_store()), registry)
     if as_json:
-        click.echo(json.dumps(_as_value(planned, outlook), indent=2, ensure_ascii=False))
+        click.echo(json_text(_as_value(planned, outlook), indent=2))
         return
-    from rich.console import Console
 
-    console = Console()
-    console.print(_data_table(planned))
-    console.print(
+    output = console()
+    output.print(_data_table(planned))
+    output.print(
         "resolves: minimum detectable ECE difference (80 % power, α = 0.05 before Holm's "
         "adjustment, worst case). Pairing and confident predictions make it smaller.",
         highlight=False,
     )
-    console.print(_stage_table(outlook))
+    output.print(_stage_table(outlook))
     for line in [*_usage_lines(outlook), *refusal_lines(planned.refusals)]:
-        console.print(line, highlight=False)
+        output.print(line, highlight=False)
 
 
 def _as_value(planned: Plan, outlook: Forecast) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from itertools import islice
 from pathlib import Path
 
 import click
 
+from fgbench.cli.console import json_text
 from fgbench.cli.options import load_registry, plugin_option, store_option
 
 _BATCH_SIZE = 1024
@@ -47,4 +47,4 @@ def predict(
                 "label": predictor.label_names[best],
                 "probabilities": dict(zip(predictor.label_names, row, strict=True)),
             }
-            click.echo(json.dumps(prediction, ensure_ascii=False))
+            click.echo(json_text(prediction))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fgbench.cli.console import console
 from fgbench.cli.options import (
     build_suite,
     execution_options,
@@ -18,6 +19,7 @@ from fgbench.cli.options import (
     matrix_options,
     refusal_lines,
 )
+from fgbench.terminal import plain_json
 
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Leaderboard
@@ -79,7 +81,7 @@ def run(
     for failure in registry.failures[n_reported:]:
         click.echo(f"Warning: plugin {failure.plugin}: {failure.reason}", err=True)
     if as_json:
-        click.echo(outcome.leaderboard.to_json(), nl=False)
+        click.echo(plain_json(outcome.leaderboard.to_json()), nl=False)
     elif not quiet:
         _print_results(outcome.leaderboard, outcome.folder)
     if outcome.ok:
@@ -90,13 +92,12 @@ def run(
 
 
 def _print_results(board: Leaderboard, folder: Path) -> None:
-    from rich.console import Console
 
     from fgbench.report.notes import noted
     from fgbench.report.table import results_table
 
-    console = Console()
-    console.print(results_table(board, width=console.width))
+    output = console()
+    output.print(results_table(board, width=output.width))
     for note in noted(board.entries):
-        console.print(f"Note: {note}", highlight=False, markup=False)
-    console.print(f"Results: {folder}/leaderboard.json, report.html", soft_wrap=True)
+        output.print(f"Note: {note}", highlight=False, markup=False)
+    output.print(f"Results: {folder}/leaderboard.json, report.html", soft_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fgbench.cli.console import json_text
 from fgbench.cli.options import store_option
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def info(store: str | None, as_json: bool) -> None:
                 for stage, items in sorted(stages.items())
             },
         }
-        click.echo(json.dumps(value, indent=2))
+        click.echo(json_text(value, indent=2))
         return
     everything = [item for items in stages.values() for item in items]
     click.echo(f"{opened.root}: {_count(everything)}, {_size(_bytes(everything))}")

@@ -28,7 +28,8 @@ class PartReference:
         """Read a reference from a command line (text) or a suite (table).
 
         Values in a text are texts, or lists in brackets: `intents=[age_limit,atm_support]`. A value
-        with a comma needs quotes. The types of the part's parameters convert them to numbers.
+        with a comma needs quotes; a doubled quote in them is one of the value. The types of the
+        part's parameters convert them to numbers.
         """
         if isinstance(value, PartReference):
             return value
@@ -78,9 +79,12 @@ class PartReference:
 def _split(text: str) -> list[str]:
     """Split at commas outside of brackets and quotes."""
     items, depth, quote, start = [], 0, "", 0
-    for position, char in enumerate(text):
+    characters = iter(enumerate(text))
+    for position, char in characters:
         if quote:
-            if char == quote:
+            if text[position : position + 2] == quote * 2:
+                next(characters)  # a doubled quote is one of the text
+            elif char == quote:
                 quote = ""
         elif char in _QUOTES and (position == 0 or text[position - 1] in "=,[ "):
             quote = char
@@ -98,17 +102,29 @@ def _split(text: str) -> list[str]:
 
 def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return f"[{','.join(_text(item) for item in value)}]"
+        return f"[{','.join(_text(item) or _quoted('') for item in value)}]"
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
-    if any(char in text for char in ",[]") or text[:1] in _QUOTES:
-        quote = '"' if "'" in text else "'"
-        return f"{quote}{text}{quote}"
-    return text
+    return text if _is_plain(text) else _quoted(text)
+
+
+def _is_plain(text: str) -> bool:
+    """Return whether a text is read back as it is, without quotes."""
+    if any(char in text for char in ",[]") or text.startswith(tuple(_QUOTES)):
+        return False
+    try:
+        return _split(f"={text}") == [f"={text}"] and text == text.strip()
+    except ConfigurationError:
+        return False
+
+
+def _quoted(text: str) -> str:
+    quote = '"' if "'" in text and '"' not in text else "'"
+    return f"{quote}{text.replace(quote, quote * 2)}{quote}"
 
 
 def _value(text: str) -> Any:
     if len(text) >= 2 and text[0] in _QUOTES and text[-1] == text[0]:
-        return text[1:-1]
+        return text[1:-1].replace(text[0] * 2, text[0])
     if text.startswith("[") and text.endswith("]"):
         inner = text[1:-1].strip()
         return [_value(item.strip()) for item in _split(inner)] if inner else []
