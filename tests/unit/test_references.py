@@ -24,6 +24,7 @@ from fgbench.plugins.references import PartReference
         ("csv:path=x=y.csv", {"path": "x=y.csv"}),
         ("csv:a.csv,text=t", {"": "a.csv", "text": "t"}),
         ("hf:'a,b'", {"": "a,b"}),
+        ("csv:'a=b.csv',text=t", {"": "a=b.csv", "text": "t"}),
         ("x:empty=,list=[]", {"empty": "", "list": []}),
         ("x:label=don't", {"label": "don't"}),
         ('x:label="don\'t, please"', {"label": "don't, please"}),
@@ -94,3 +95,9 @@ def test_value_without_key_goes_to_the_unnamed_parameter():
         create("csv:a.csv,path=b.csv,text=t,label=l")
     with pytest.raises(ConfigurationError, match="dataset 'subj': 'novalue' is not key=value"):
         create("subj:novalue")
+
+
+@pytest.mark.parametrize("value", ["a.csv", "a,b.csv", "a=b.csv", "it's=1, or 2"])
+def test_value_without_key_round_trips(value):
+    reference = PartReference("csv", {"": value, "text": "t"})
+    assert PartReference.parse(str(reference)) == reference

@@ -50,7 +50,8 @@ class PartReference:
         for item in _split(rest) if colon else []:
             key, equals, text = item.partition("=")
             key = key.strip()
-            if not equals and not parameters and item.strip():
+            is_unnamed = not equals or item.lstrip().startswith(tuple(_QUOTES))
+            if is_unnamed and not parameters and item.strip():
                 key, text = UNNAMED, item
             elif not equals or not key:
                 raise ConfigurationError(
@@ -66,7 +67,7 @@ class PartReference:
     def __str__(self) -> str:
         """Return it as written on a command line."""
         items = [
-            f"{key}={_text(value)}" if key else _text(value)
+            f"{key}={_text(value)}" if key != UNNAMED else _unnamed(value)
             for key, value in self.parameters.items()
         ]
         return f"{self.name}:{','.join(items)}" if items else self.name
@@ -105,6 +106,10 @@ def _text(value: Any) -> str:
         return f"[{','.join(_text(item) or _quoted('') for item in value)}]"
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
     return text if _is_plain(text) else _quoted(text)
+
+
+def _unnamed(value: Any) -> str:
+    return _quoted(str(value)) if "=" in str(value) else _text(value)
 
 
 def _is_plain(text: str) -> bool:
