@@ -24,6 +24,11 @@ CACHE_VARIABLE = "FGBENCH_CACHE"
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 """A name that is also a safe file or folder name: no separator, no leading dot."""
 
+_Folder = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$")
+]
+"""A relative path of such names."""
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,6 +52,19 @@ class Source(_Model):
     def pinned(self) -> str | None:
         """The digest that a download must have, if the card has a confirmed one."""
         return self.sha256 if self.confirmed else None
+
+
+class Hub(_Model):
+    """Where the Hugging Face hub has the data set, and the columns of its texts and labels.
+
+    `revision` is a commit, or a branch if no commit is known.
+    """
+
+    path: str
+    config: str | None = None
+    revision: str = "main"
+    text: str
+    label: str
 
 
 class Citation(_Model):
@@ -83,8 +101,9 @@ class Card(_Model):
     task: str
     splits: str
     labels: Annotated[tuple[Label, ...], Field(min_length=2)]
-    folder: _Name | None = None
+    folder: _Folder | None = None
     sources: dict[str, Source] = Field(default_factory=dict)
+    hub: Hub | None = None
     columns: dict[str, str] = Field(default_factory=dict)
     encoding: str = "utf-8"
     errors: Literal["strict", "replace"] = "strict"
@@ -173,12 +192,14 @@ class DataFolder:
     """The folders in which files of data sets are searched: the user's data folder, then the cache.
 
     A user's file that differs from its card adds to `warnings`. A downloaded file that differs is
-    corrupt, which is an error.
+    corrupt, which is an error. Loaders add to `notes` what they guessed or left out, and to
+    `warnings` what makes results doubtful.
     """
 
     data_dir: Path | None
     cache_dir: Path
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def from_environment(cls, data_dir: str | Path | None = None) -> DataFolder:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -41,6 +42,11 @@ class PartRecord(Record):
         return cls.model_validate(values | facts)
 
     @property
+    def title(self) -> str:
+        """What tables call the part."""
+        return self.name
+
+    @property
     def label(self) -> str:
         """The part as it is written on a command line, with its parameters."""
         params = ",".join(f"{key}={value}" for key, value in sorted(self.params.items()))
@@ -58,6 +64,19 @@ class DatasetRecord(PartRecord):
     n_validation: Count | None = None
     n_test: Count | None = None
     label_names: list[Name] = Field(default_factory=list, max_length=MAX_CLASSES)
+
+    @property
+    def title(self) -> str:
+        """What tables call the data set: the file or folder that it was read from, or its name.
+
+        A loader of anybody's data has the parameter `path`: a file, whose ending is left out, or
+        an id such as `me/reviews`. It follows from the parameters, which the entry's id covers.
+        """
+        path = self.params.get("path")
+        if not isinstance(path, str):
+            return self.name
+        title = PurePosixPath(path).name if "/" in path else PurePosixPath(path).stem
+        return title or self.name
 
 
 class PublishedRecord(Record):
@@ -171,6 +190,10 @@ class Coordinates(Record):
             for name in NAMED
         }
 
+    def titles(self) -> dict[str, Any]:
+        """Return each axis but the seeds, as tables show it: of a part, its title."""
+        return self.names() | {name: part.title for name, part in self.parts().items()}
+
     def labels(self) -> dict[str, str]:
         """Return each axis but the seeds as text: of a part, its label; empty where it is null."""
         texts = {}
@@ -183,7 +206,7 @@ class Coordinates(Record):
     @property
     def label(self) -> str:
         """The coordinates for people, in one line."""
-        return axes_label(self.names(), *(() if self.published is None else ("as published",)))
+        return axes_label(self.titles(), *(() if self.published is None else ("as published",)))
 
     def order(self, *names: str) -> tuple[Any, ...]:
         """Return a sort key over these axes; by default over all, as boards are ordered."""

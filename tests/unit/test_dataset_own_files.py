@@ -225,3 +225,123 @@ def test_text_in_another_encoding_is_an_error_of_the_file(tmp_path: Path, encodi
     path = tmp_path / "reviews.csv"
     path.write_bytes(b"text,label\nxn--\xff\\ud800\\N{x+2AA-,good\n" + b"\xdc\0" * 5)
     assert str(path) in error(f"csv:path={path},text=text,label=label,encoding={encoding}")
+
+
+# Splits in files of their own, delimiters, invalid rows.
+
+
+def test_splits_may_be_files_of_their_own(tmp_path: Path) -> None:
+    train = write_csv(tmp_path, ROWS)
+    test = tmp_path / "held_out.csv"
+    test.write_text("text,label\n" + "".join(f"held {i},good\n" for i in range(7)))
+    reference = f"csv:{train},text=text,label=label"
+    dataset = load(f"{reference},test={test}")
+    assert [len(split) for split in dataset.splits.values()] == [40, 10, 7]
+    assert set(dataset.splits["test"].inputs) == {f"held {i}" for i in range(7)}
+    validation = tmp_path / "dev.csv"
+    validation.write_text("text,label\n" + "".join(f"dev {i},bad\n" for i in range(5)))
+    dataset = load(f"{reference},test={test},validation={validation}")
+    assert [len(split) for split in dataset.splits.values()] == [50, 5, 7]
+    assert "none.csv: no such file" in error(f"{reference},test={tmp_path / 'none.csv'}")
+    assert "Set test= to a data file" in error(f"{reference},test={tmp_path}")
+    with pytest.raises(ConfigurationError, match="validation= needs test="):
+        load(f"{reference},validation={validation}")
+    with pytest.raises(ConfigurationError, match="split= and test= are both given"):
+        load(f"{reference},test={test},split=part")
+    test.write_text("text,label\nheld,goood\n")
+    assert "held_out.csv line 2: the label (label) is not one of" in error(
+        f"{reference},test={test},labels=[bad,good]"
+    )
+
+
+@pytest.mark.parametrize("name", ["tab", "\\t", "\t"])
+def test_tab_has_a_name(tmp_path: Path, name: str) -> None:
+    path = write_csv(tmp_path, [row.replace(",", "\t") for row in ROWS], "text\tlabel")
+    loader = REGISTRY.create(
+        "dataset",
+        PartReference(
+            "csv", {"path": str(path), "text": "text", "label": "label", "delimiter": name}
+        ),
+    )
+    assert sum(len(split) for split in loader.load(FOLDER).splits.values()) == 50
+    assert loader.published_parameters()["delimiter"] == "\t"
+
+
+def test_wrong_delimiter_is_hinted_at_without_quoting_the_file(tmp_path: Path) -> None:
+    path = write_csv(tmp_path, ["a;b"], "secret;label")
+    message = error(f"csv:path={path},text=text,label=label")
+    assert "no column 'text' in the header of 1 column. Try delimiter=;." in message
+    assert "secret" not in message
+    message = error(f"csv:path={path},text=text,label=label,delimiter=;")
+    assert message.endswith("in the header of 2 columns.")
+    write_csv(tmp_path, ["a\tb"], "secret\tlabel")
+    assert "Try delimiter=tab." in error(f"csv:path={path},text=text,label=label")
+
+
+def test_invalid_rows_are_dropped_on_request_and_counted(tmp_path: Path) -> None:
+    rows = [*ROWS, "no label,", ",good", "other,goood"]
+    path = write_csv(tmp_path, rows)
+    folder = DataFolder(None, Path("unused"))
+    reference = f"csv:{path},text=text,label=label,labels=[bad,good],drop_invalid=true"
+    dataset = REGISTRY.create("dataset", PartReference.parse(reference)).load(folder)
+    assert sum(len(split) for split in dataset.splits.values()) == 50
+    assert folder.notes == [
+        f"{path}: dropped 3 of 53 rows (1 × empty label, 1 × empty text, 1 × label not listed), "
+        "the first at line 52."
+    ]
+    path = write_jsonl(tmp_path, [{"t": f"x {i}", "l": i % 2} for i in range(20)] + [{"t": "x"}])
+    assert "line 21: no 'l'" in error(f"jsonl:{path},text=t,label=l,drop_invalid=true")
+    path = write_jsonl(
+        tmp_path, [{"t": f"x {i}", "l": i % 2} for i in range(20)] + [{"t": "x", "l": None}]
+    )
+    assert "line 21: empty label (l)" in error(f"jsonl:{path},text=t,label=l")
+    assert load(f"jsonl:{path},text=t,label=l,drop_invalid=true").n_classes == 2
+
+
+@pytest.mark.parametrize("kind", ["id{}", "{}.5"])
+def test_column_without_classes_is_named(tmp_path: Path, kind: str) -> None:
+    path = write_csv(tmp_path, [f"text {i},{kind.format(i)}" for i in range(200)])
+    message = error(f"csv:path={path},text=text,label=label")
+    assert message == (f"{path}: 200 rows have 200 different labels; is 'label' the right column?")
+
+
+def test_too_few_different_texts_are_counted(tmp_path: Path) -> None:
+    path = write_csv(tmp_path, [f"same,{'a' if i % 2 else 'b'}" for i in range(20)])
+    message = error(f"csv:path={path},text=text,label=label")
+    assert "20 rows with 1 different texts are too few to divide" in message
+
+
+def test_suspicious_labels_give_warnings(tmp_path: Path) -> None:
+    path = write_csv(tmp_path, [*ROWS, "loud,GOOD", "rare,unique"])
+    folder = DataFolder(None, Path("unused"))
+    REGISTRY.create("dataset", PartReference.parse(f"csv:{path},text=text,label=label")).load(
+        folder
+    )
+    assert folder.warnings == [
+        f"{path}: the labels 'GOOD' and 'good' differ only in case; they are different classes.",
+        f"{path}: 'GOOD', 'unique' have only one row.",
+    ]
+
+
+def test_later_parameters_change_no_identity(tmp_path: Path) -> None:
+    part = REGISTRY.create("dataset", PartReference.parse("csv:path=d/a.csv,text=t,label=l"))
+    assert part.identity("csv") == {
+        "name": "csv",
+        "version": "1",
+        "parameters": {
+            "path": "a.csv",
+            "text": "t",
+            "label": "l",
+            "split": None,
+            "labels": [],
+            "descriptions": [],
+            "task": "a text",
+            "encoding": "utf-8",
+            "split_seed": 0,
+            "delimiter": ",",
+        },
+    }
+    reference = "csv:path=d/a.csv,text=t,label=l,test=d/b.csv,drop_invalid=true"
+    published = REGISTRY.create("dataset", PartReference.parse(reference)).published_parameters()
+    assert (published["test"], published["drop_invalid"]) == ("b.csv", True)
+    assert "validation" not in published

@@ -10,7 +10,13 @@ import click
 
 from fgbench.cli.consent import consent_options
 from fgbench.cli.console import console, json_text
-from fgbench.cli.options import build_suite, load_registry, matrix_options, refusal_lines
+from fgbench.cli.options import (
+    build_suite,
+    folder_lines,
+    load_registry,
+    matrix_options,
+    refusal_lines,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,8 +56,8 @@ def plan(
     suite = build_suite(suite_file, skip_incompatible, options, consent, registry)
     folder = DataFolder.from_environment(data_dir)
     planned = make_plan(suite, registry, folder)
-    for warning in folder.warnings:
-        click.echo(f"Warning: {warning}", err=True)
+    for line in folder_lines(folder):
+        click.echo(line, err=True)
     outlook = forecast(planned, Store(Path(store) if store else default_store()), registry)
     if as_json:
         click.echo(json_text(_as_value(planned, outlook), indent=2))
@@ -100,6 +106,7 @@ def _as_value(planned: Plan, outlook: Forecast) -> dict[str, Any]:
 def _data_table(planned: Plan) -> Table:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     from fgbench.calibration import resolvable_difference
 
@@ -110,7 +117,8 @@ def _data_table(planned: Plan) -> Table:
         splits = item.dataset.splits
         sizes = [f"{len(splits[name]):,}" for name in ("train", "validation", "test")]
         resolved = f"{resolvable_difference(len(splits['test'])):.3f}"
-        table.add_row(item.part.label, str(item.dataset.n_classes), *sizes, resolved)
+        label = Text(item.label, overflow="fold")  # it may contain brackets, which are no markup
+        table.add_row(label, str(item.dataset.n_classes), *sizes, resolved)
     return table
 
 

@@ -169,7 +169,7 @@ def _flat_rows(board: Leaderboard) -> Iterator[dict[str, Any]]:
             low, high = metric.ci95 or (None, None)
             yield {
                 "id": entry.id,
-                **entry.names(),
+                **entry.titles(),
                 "metric": name,
                 "mean": metric.mean,
                 "std": metric.std,

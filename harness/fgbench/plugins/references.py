@@ -1,4 +1,7 @@
-"""References to parts: `NAME` or `NAME:key=value,key=value`, or a table with a `name`."""
+"""References to parts: `NAME`, `NAME:key=value,key=value` or a table with a `name`.
+
+The first value may lack its key, `NAME:value,key=value`, if the part says which parameter it is.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fgbench.errors import ConfigurationError
+from fgbench.parts.base import UNNAMED
 
 _OPEN, _CLOSE, _QUOTES = "[{(", "]})", "'\""
 
@@ -46,7 +50,10 @@ class PartReference:
         for item in _split(rest) if colon else []:
             key, equals, text = item.partition("=")
             key = key.strip()
-            if not equals or not key:
+            is_unnamed = not equals or item.lstrip().startswith(tuple(_QUOTES))
+            if is_unnamed and not parameters and item.strip():
+                key, text = UNNAMED, item
+            elif not equals or not key:
                 raise ConfigurationError(
                     f"{value!r}: {item!r} is not key=value (quote values that contain commas)."
                 )
@@ -59,7 +66,10 @@ class PartReference:
 
     def __str__(self) -> str:
         """Return it as written on a command line."""
-        items = [f"{key}={_text(value)}" for key, value in self.parameters.items()]
+        items = [
+            f"{key}={_text(value)}" if key != UNNAMED else _unnamed(value)
+            for key, value in self.parameters.items()
+        ]
         return f"{self.name}:{','.join(items)}" if items else self.name
 
     def to_table(self) -> dict[str, Any]:
@@ -96,6 +106,10 @@ def _text(value: Any) -> str:
         return f"[{','.join(_text(item) or _quoted('') for item in value)}]"
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
     return text if _is_plain(text) else _quoted(text)
+
+
+def _unnamed(value: Any) -> str:
+    return _quoted(str(value)) if "=" in str(value) else _text(value)
 
 
 def _is_plain(text: str) -> bool:

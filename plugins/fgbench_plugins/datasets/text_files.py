@@ -19,6 +19,9 @@ _CORRUPT_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedErro
 _MAX_LINE = 1 << 26
 """Characters of a line, or of a field of CSV."""
 
+DELIMITERS = (",", ";", "\t", "|")
+"""The delimiters that files are usually written with."""
+
 
 @dataclass(frozen=True)
 class TextFile:
@@ -160,16 +163,30 @@ def csv_records(
             raise file.error(1, f"missing header: {', '.join(columns)}.")
 
 
+def delimiter_name(delimiter: str) -> str:
+    """Return a delimiter as it is written in messages and suites."""
+    return "tab" if delimiter == "\t" else delimiter
+
+
 def _header(file: TextFile, line: int, record: list[str], columns: Sequence[str]) -> list[int]:
+    """Return the positions of the columns; errors do not quote the file, which may be any."""
     names = [name.strip() for name in record]
     for column in columns:
         if column not in names:
             raise file.error(
-                line, f"no column {column!r} in the header of {_count(len(names), 'column')}."
+                line,
+                f"no column {column!r} in the header of {_count(len(names), 'column')}."
+                f"{_delimiter_hint(record)}",
             )
         if names.count(column) > 1:
             raise file.error(line, f"duplicate column {column!r} in the header.")
     return [names.index(column) for column in columns]
+
+
+def _delimiter_hint(record: list[str]) -> str:
+    """Return a hint at another delimiter, if a header is one column that contains one."""
+    found = [item for item in DELIMITERS if len(record) == 1 and item in record[0]]
+    return f" Try delimiter={delimiter_name(found[0])}." if found else ""
 
 
 def _open_member(stack: ExitStack, path: Path, member: str, where: str) -> BinaryIO:
