@@ -24,7 +24,8 @@ class PartReference:
         """Read a reference from a command line (text) or a suite (table).
 
         Values in a text are texts, or lists in brackets: `intents=[age_limit,atm_support]`. A value
-        with a comma needs quotes. The types of the part's parameters convert them to numbers.
+        with a comma needs quotes; inside quotes, a doubled quote is one quote. The types of the
+        part's parameters convert them to numbers.
         """
         if isinstance(value, PartReference):
             return value
@@ -68,12 +69,16 @@ class PartReference:
 
 def _split(text: str) -> list[str]:
     """Split at commas outside of brackets and quotes."""
-    items, depth, quote, start = [], 0, "", 0
+    items, depth, quote, start, closed = [], 0, "", 0, -1
     for position, char in enumerate(text):
         if quote:
             if char == quote:
-                quote = ""
-        elif char in _QUOTES and (position == 0 or text[position - 1] in "=,[ "):
+                quote, closed = "", position
+        elif char in _QUOTES and (
+            position == 0
+            or text[position - 1] in "=,[ "
+            or (closed == position - 1 and text[closed] == char)
+        ):
             quote = char
         elif char in _OPEN:
             depth += 1
@@ -91,15 +96,15 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{','.join(_text(item) for item in value)}]"
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
-    if any(char in text for char in ",[]") or text[:1] in _QUOTES:
-        quote = '"' if "'" in text else "'"
-        return f"{quote}{text}{quote}"
-    return text
+    if text and text == text.strip() and not set(text).intersection(f",{_OPEN}{_CLOSE}{_QUOTES}"):
+        return text
+    quote = '"' if "'" in text else "'"
+    return f"{quote}{text.replace(quote, 2 * quote)}{quote}"
 
 
 def _value(text: str) -> Any:
     if len(text) >= 2 and text[0] in _QUOTES and text[-1] == text[0]:
-        return text[1:-1]
+        return text[1:-1].replace(2 * text[0], text[0])
     if text.startswith("[") and text.endswith("]"):
         inner = text[1:-1].strip()
         return [_value(item.strip()) for item in _split(inner)] if inner else []
