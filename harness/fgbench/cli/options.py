@@ -15,6 +15,7 @@ from fgbench.plugins.registry import Registry
 if TYPE_CHECKING:
     from fgbench.plan.cells import Refusal
     from fgbench.plan.suite import Suite
+    from fgbench.runs.consent import Consent
     from fgbench.runs.session import FailedCell
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -150,8 +151,17 @@ def load_registry(plugins: tuple[str, ...]) -> Registry:
     return registry
 
 
-def build_suite(suite_file: str | None, skip_incompatible: bool, options: dict[str, Any]) -> Suite:
-    """Return the suite of a file and options; an option replaces the key of the file."""
+def build_suite(
+    suite_file: str | None,
+    skip_incompatible: bool,
+    options: dict[str, Any],
+    consent: Consent,
+    registry: Registry,
+) -> Suite:
+    """Return the suite of a file and options; an option replaces the key of the file.
+
+    `consent` decides whether the file may use what it names, the keys that options replace aside.
+    """
     from fgbench.plan.suite import Suite
 
     values = {key: value for key, value in options.items() if value not in (None, ())}
@@ -159,7 +169,13 @@ def build_suite(suite_file: str | None, skip_incompatible: bool, options: dict[s
         values["incompatible"] = "skip"
     if suite_file is None:
         return Suite.build(values, where="options")
-    return Suite.build(Suite.read(Path(suite_file)) | values, where=f"suite {suite_file}, options")
+    from fgbench.runs.consent import parts_of_suite
+
+    file = Path(suite_file)
+    keys = Suite.read(file)
+    suite = Suite.build(keys | values, where=f"suite {suite_file}, options")
+    consent.require(file, parts_of_suite(suite, keys.keys() - values.keys(), registry), registry)
+    return suite
 
 
 def refusal_lines(refusals: list[Refusal]) -> list[str]:

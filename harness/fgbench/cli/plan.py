@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fgbench.cli.consent import consent_options
 from fgbench.cli.options import build_suite, load_registry, matrix_options, refusal_lines
 
 if TYPE_CHECKING:
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 
     from fgbench.plan.forecast import Forecast
     from fgbench.plan.plan import Plan
+    from fgbench.runs.consent import Consent
     from fgbench.usage import Usage
 
 
 @click.command("plan")
 @matrix_options
+@consent_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def plan(
     suite_file: str | None,
@@ -30,6 +33,7 @@ def plan(
     data_dir: str | None,
     store: str | None,
     plugins: tuple[str, ...],
+    consent: Consent,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -43,7 +47,7 @@ def plan(
     from fgbench.store import Store, default_store
 
     registry = load_registry(plugins)
-    suite = build_suite(suite_file, skip_incompatible, options)
+    suite = build_suite(suite_file, skip_incompatible, options, consent, registry)
     folder = DataFolder.from_environment(data_dir)
     planned = make_plan(suite, registry, folder)
     for warning in folder.warnings:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fgbench.cli.consent import consent_options
 from fgbench.cli.options import (
     build_suite,
     execution_options,
@@ -20,6 +21,7 @@ from fgbench.cli.options import (
 
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Leaderboard
+    from fgbench.runs.consent import Consent
     from fgbench.runs.execution import Execution
 
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 @matrix_options
 @click.option("--out", default="runs", metavar="DIR", help="Folder of run folders [default: runs].")
 @execution_options
+@consent_options
 @click.option("--json", "as_json", is_flag=True, help="Print the leaderboard as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress, no table.")
 def run(
@@ -37,6 +40,7 @@ def run(
     plugins: tuple[str, ...],
     out: str,
     execution: Execution,
+    consent: Consent,
     as_json: bool,
     quiet: bool,
     **options: Any,
@@ -48,12 +52,13 @@ def run(
     """
     registry = load_registry(plugins)
     n_reported = len(registry.failures)
-    suite = build_suite(suite_file, skip_incompatible, options)
+    suite = build_suite(suite_file, skip_incompatible, options, consent, registry)
 
     from fgbench.cards import DataFolder
     from fgbench.cli.progress import progress
     from fgbench.llm.answers import ANSWERS_FILE
     from fgbench.plan.plan import make_plan
+    from fgbench.runs.consent import SUITE_FILE, parts_of_suite
     from fgbench.runs.session import run_plan
     from fgbench.store import default_store, open_store
 
@@ -75,6 +80,10 @@ def run(
                 execution=execution,
                 observers=[observer],
             )
+    # The run folder is the user's own: regenerating it needs no further question.
+    resolved = plan.resolved.suite
+    named = parts_of_suite(resolved, resolved.model_fields_set, registry)
+    consent.remember(outcome.folder / SUITE_FILE, named, registry)
     for failure in registry.failures[n_reported:]:
         click.echo(f"Warning: plugin {failure.plugin}: {failure.reason}", err=True)
     if as_json:

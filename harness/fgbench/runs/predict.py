@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from fgbench.data import Predictions
 from fgbench.errors import ConfigurationError, StoreError
-from fgbench.leaderboard.files import read_board
+from fgbench.leaderboard.files import board_file, read_board
 from fgbench.loop.splitting import calibration_rows
 from fgbench.plugins.references import PartReference
+from fgbench.runs.consent import parts_of_records
 from fgbench.runs.folder import MODELS
 from fgbench.stages.base import stored_predictions
 from fgbench.stages.train import load_model
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from fgbench.data import FloatArray, Inputs
     from fgbench.leaderboard.models import Entry, Leaderboard
     from fgbench.plugins.registry import Registry
+    from fgbench.runs.consent import Consent
     from fgbench.store import Artifact, Store
 
 
@@ -46,11 +48,18 @@ class Predictor:
 
     @classmethod
     def of_run(
-        cls, run: Path, cell: str, seed: int | None, store: Store, registry: Registry
+        cls,
+        run: Path,
+        cell: str,
+        seed: int | None,
+        store: Store,
+        registry: Registry,
+        consent: Consent,
     ) -> Predictor:
         """Return the predictor of the entry whose id begins with `cell` (default: its first seed).
 
-        Raises `ConfigurationError` for an unknown entry or seed and for a classifier without stored
+        `consent` decides whether the run's board may use what the entry names. Raises
+        `ConfigurationError` for an unknown entry or seed and for a classifier without stored
         weights, and `StoreError` if the model is not in the store.
         """
         entry = _entry(read_board(run), cell)
@@ -76,6 +85,9 @@ class Predictor:
                 f"{store.root}: the model of {entry.label} is not in this store. Select the run's "
                 "store with --store, or rerun the suite."
             )
+        records = {"classifier": entry.classifier, "calibrator": entry.calibrator}
+        parts = parts_of_records(records, f"entry {entry.id}, ")
+        consent.require(board_file(run), parts, registry)
         return cls(entry, chosen, model, registry)
 
     def probabilities(self, inputs: Inputs) -> FloatArray:
