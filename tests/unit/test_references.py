@@ -30,6 +30,7 @@ from fgbench.plugins.references import PartReference
         ('x:label="don\'t, please"', {"label": "don't, please"}),
         ("x:label='don''t, please'", {"label": "don't, please"}),
         ("x:label='',other=''''", {"label": "", "other": "'"}),
+        ("x:label=don''t", {"label": "don''t"}),
     ],
 )
 def test_reference_is_parsed(text, parameters):
