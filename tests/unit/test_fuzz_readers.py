@@ -17,7 +17,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fgbench.cards import Card, record_path, recorded_digest
+from fgbench.cards import Card, DataFolder, record_path, recorded_digest
 from fgbench.compare.compare import compare_boards
 from fgbench.compare.rendering import as_csv, as_markdown, as_text
 from fgbench.data import Predictions
@@ -398,7 +398,7 @@ def test_files_of_data(data):
     def read(folder):
         reference = f"{kind}:path={folder}/file,text=text,label=label,encoding={encoding}{split}"
         loader = registry().create("dataset", PartReference.parse(reference))
-        loader.load(None)
+        loader.load(DataFolder.from_environment(None))
 
     check(read, {"file": data.draw(damaged(text.encode()))})
 
