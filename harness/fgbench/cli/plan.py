@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fgbench.cli.consent import consent_options
-from fgbench.cli.options import build_suite, load_registry, matrix_options, refusal_lines
+from fgbench.cli.options import (
+    build_suite,
+    load_registry,
+    matrix_options,
+    refusal_lines,
+    repeated_rows_lines,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +73,12 @@ def plan(
         highlight=False,
     )
     console.print(_stage_table(outlook))
-    for line in [*_usage_lines(outlook), *refusal_lines(planned.refusals)]:
+    lines = (
+        repeated_rows_lines(planned),
+        _usage_lines(outlook),
+        refusal_lines(planned.refusals),
+    )
+    for line in chain(*lines):
         console.print(line, highlight=False)
 
 

@@ -17,6 +17,7 @@ from fgbench.cli.options import (
     load_registry,
     matrix_options,
     refusal_lines,
+    repeated_rows_lines,
 )
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def run(
     if as_json:
         click.echo(outcome.leaderboard.to_json(), nl=False)
     elif not quiet:
-        _print_results(outcome.leaderboard, outcome.folder)
+        _print_results(outcome.leaderboard, outcome.folder, repeated_rows_lines(plan))
     if outcome.ok:
         return 0
     for line in failure_lines(outcome.failures, f"{outcome.folder}/events.jsonl"):
@@ -97,7 +98,7 @@ def run(
     return 1
 
 
-def _print_results(board: Leaderboard, folder: Path) -> None:
+def _print_results(board: Leaderboard, folder: Path, notes: list[str]) -> None:
     from rich.console import Console
 
     from fgbench.report.notes import noted
@@ -105,6 +106,6 @@ def _print_results(board: Leaderboard, folder: Path) -> None:
 
     console = Console()
     console.print(results_table(board, width=console.width))
-    for note in noted(board.entries):
+    for note in [*notes, *noted(board.entries)]:
         console.print(f"Note: {note}", highlight=False, markup=False)
     console.print(f"Results: {folder}/leaderboard.json, report.html", soft_wrap=True)
