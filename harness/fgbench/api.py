@@ -41,6 +41,8 @@ class Run:
     failures: tuple[FailedCell, ...] = ()
     warnings: tuple[str, ...] = ()
     """Warnings about data and plugins, such as files that differ from their card."""
+    notes: tuple[str, ...] = ()
+    """What loaders guessed or left out, such as columns and invalid rows."""
 
     def table(self) -> RenderableType:
         """Return the results as a rich table."""
@@ -113,6 +115,7 @@ def run(
         outcome.leaderboard,
         tuple(outcome.failures),
         (*folder.warnings, *plugin_warnings),
+        tuple(folder.notes),
     )
 
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fgbench.cli.console import console, json_text
 from fgbench.cli.leaderboard_compare import compare
 from fgbench.cli.leaderboard_html import html
 from fgbench.cli.leaderboard_regenerate import regenerate
 from fgbench.cli.leaderboard_submit import submit_check
 from fgbench.cli.options import load_registry, plugin_option
+from fgbench.terminal import plain_json
 
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Leaderboard
@@ -91,14 +93,13 @@ def show(
     board = filtered(whole, **wanted)
     if as_json:
         text = board.to_json() if sort is None else _ranked_json(board, sort)
-        click.echo(text, nl=False)
+        click.echo(plain_json(text), nl=False)
         return
-    from rich.console import Console
 
     from fgbench.report.table import results_table
 
-    console = Console()
-    console.print(results_table(board, metric or None, console.width, sort))
+    output = console()
+    output.print(results_table(board, metric or None, output.width, sort))
 
 
 @leaderboard.command("verify")
@@ -148,8 +149,6 @@ def verify(
 
 
 def _ranked_json(board: Leaderboard, metric: str) -> str:
-    import json
-
     from fgbench.leaderboard.ranking import ranks
     from fgbench.report.view import by_metric, groups
 
@@ -168,7 +167,7 @@ def _ranked_json(board: Leaderboard, metric: str) -> str:
             if entry.id in ranked
         ]
         value.append({"group": group.title, "metric": metric, "entries": entries})
-    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    return json_text(value, indent=1) + "\n"
 
 
 def _check_names(board: Leaderboard, wanted: dict[str, tuple[str, ...]]) -> None:

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fgbench.cli.consent import consent_options
+from fgbench.cli.console import console
 from fgbench.cli.options import (
     build_suite,
     execution_options,
     failure_lines,
+    folder_lines,
     load_registry,
     matrix_options,
     refusal_lines,
     repeated_rows_lines,
 )
+from fgbench.terminal import plain_json
 
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Leaderboard
@@ -67,8 +70,8 @@ def run(
     with contextlib.redirect_stdout(sys.stderr):
         folder = DataFolder.from_environment(data_dir)
         plan = make_plan(suite, registry, folder)
-        for warning in folder.warnings:
-            click.echo(f"Warning: {warning}", err=True)
+        for line in folder_lines(folder):
+            click.echo(line, err=True)
         for line in refusal_lines(plan.refusals):
             click.echo(line, err=True)
         opened = open_store(Path(store) if store else default_store())
@@ -88,7 +91,7 @@ def run(
     for failure in registry.failures[n_reported:]:
         click.echo(f"Warning: plugin {failure.plugin}: {failure.reason}", err=True)
     if as_json:
-        click.echo(outcome.leaderboard.to_json(), nl=False)
+        click.echo(plain_json(outcome.leaderboard.to_json()), nl=False)
     elif not quiet:
         _print_results(outcome.leaderboard, outcome.folder, repeated_rows_lines(plan))
     if outcome.ok:
@@ -99,13 +102,12 @@ def run(
 
 
 def _print_results(board: Leaderboard, folder: Path, notes: list[str]) -> None:
-    from rich.console import Console
 
     from fgbench.report.notes import noted
     from fgbench.report.table import results_table
 
-    console = Console()
-    console.print(results_table(board, width=console.width))
+    output = console()
+    output.print(results_table(board, width=output.width))
     for note in [*notes, *noted(board.entries)]:
-        console.print(f"Note: {note}", highlight=False, markup=False)
-    console.print(f"Results: {folder}/leaderboard.json, report.html", soft_wrap=True)
+        output.print(f"Note: {note}", highlight=False, markup=False)
+    output.print(f"Results: {folder}/leaderboard.json, report.html", soft_wrap=True)

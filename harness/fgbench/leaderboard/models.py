@@ -7,16 +7,22 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from fgbench.calibration.statistics import Comparison, MetricSummary
-from fgbench.coordinates import Coordinates
+from fgbench.calibration.statistics import (
+    REPLICATES,
+    Comparison,
+    MetricSummary,
+)
+from fgbench.coordinates import MAX_REPLICATES, Coordinates
 from fgbench.leaderboard.migrations import SCHEMA, unrecorded_neutral
 from fgbench.leaderboard.serialize import sorted_json
 from fgbench.loop.additions import label_difference
-from fgbench.records import Record
+from fgbench.records import Count, Name, Record
 from fgbench.usage import Usage
 
 if TYPE_CHECKING:
     from fgbench.loop.additions import Additions
+
+MAX_ENTRIES, MAX_PATH = 200_000, 1000
 
 
 class AddedRecord(Record):
@@ -28,14 +34,14 @@ class AddedRecord(Record):
     `diagnostics.json`.
     """
 
-    asked: list[int]
-    used: list[int]
-    targeted_bins: int = 0
-    targeted_points: int = 0
-    source_points: int = 0
-    shared_points: int = 0
-    requests: int = 0
-    wrong_way: int = 0
+    asked: list[Count]
+    used: list[Count]
+    targeted_bins: Count = 0
+    targeted_points: Count = 0
+    source_points: Count = 0
+    shared_points: Count = 0
+    requests: Count = 0
+    wrong_way: Count = 0
     mean_shift: float = 0.0
     labels_from_bins: float | None = None
     labels_from_asked: float | None = None
@@ -102,13 +108,13 @@ class AddedRecord(Record):
 class SyntheticRecord(Record):
     """The requests and results of generation, summed over seeds, and what the arm added."""
 
-    requested: int = 0
-    accepted: int = 0
-    shortage: int = 0
-    rejected_by: dict[str, int] = Field(default_factory=dict)
-    near_duplicates_of_test: int = 0
-    near_duplicates_of_training: int = 0
-    notes: dict[str, int] = Field(default_factory=dict)
+    requested: Count = 0
+    accepted: Count = 0
+    shortage: Count = 0
+    rejected_by: dict[str, Count] = Field(default_factory=dict)
+    near_duplicates_of_test: Count = 0
+    near_duplicates_of_training: Count = 0
+    notes: dict[str, Count] = Field(default_factory=dict)
     """Deviations from the request ("no structured output"), and in how many replies."""
     added: list[AddedRecord] = Field(default_factory=list)
     """What the arm added, by seed, in the order of the entry's seeds. Empty on older boards."""
@@ -136,7 +142,7 @@ class PredictionsFile(Record):
     """The file with the test predictions of one seed, relative to the board's folder."""
 
     seed: int
-    path: str
+    path: str = Field(max_length=MAX_PATH)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
@@ -149,7 +155,7 @@ class Artifacts(Record):
 class StatisticsRecord(Record):
     """How the uncertainty was computed."""
 
-    replicates: int = Field(default=1000, ge=0, le=100_000)
+    replicates: int = Field(default=REPLICATES, ge=0, le=MAX_REPLICATES)
     confidence: float = 0.95
     seed: int = 0
 
@@ -157,28 +163,28 @@ class StatisticsRecord(Record):
 class Entry(Coordinates):
     """One line of a board."""
 
-    id: str
-    metrics: dict[str, MetricSummary]
-    undefined: dict[str, str] = Field(default_factory=dict)
+    id: Name
+    metrics: dict[Name, MetricSummary]
+    undefined: dict[Name, str] = Field(default_factory=dict)
     """Metrics without a value, and why."""
-    metric_versions: dict[str, str] = Field(default_factory=dict)
-    higher_is_better: list[str] = Field(default_factory=list)
+    metric_versions: dict[Name, Name] = Field(default_factory=dict)
+    higher_is_better: list[Name] = Field(default_factory=list)
     """The metrics for which larger is better; all others are errors or losses."""
     statistics: StatisticsRecord = Field(default_factory=StatisticsRecord)
     neutral: list[str] = Field(default_factory=unrecorded_neutral)
     """The axes on which the entry has a neutral part: a calibrator that leaves predictions as they
     are, the loss that a classifier minimizes by itself."""
-    baseline: str | None = None
+    baseline: Name | None = None
     """Id of the baseline in `versus_baseline`."""
-    versus_baseline: dict[str, Comparison] = Field(default_factory=dict)
-    real: str | None = None
+    versus_baseline: dict[Name, Comparison] = Field(default_factory=dict)
+    real: Name | None = None
     """Id of the matched control in `versus_real`."""
-    versus_real: dict[str, Comparison] = Field(default_factory=dict)
+    versus_real: dict[Name, Comparison] = Field(default_factory=dict)
     synthetic: SyntheticRecord | None = None
     usage: Usage = Field(default_factory=Usage)
     provenance: Provenance
     artifacts: Artifacts = Field(default_factory=Artifacts)
-    checksums: dict[str, str] = Field(default_factory=dict)
+    checksums: dict[Name, Name] = Field(default_factory=dict)
     """By field, a checksum of what cannot be recomputed: see `fgbench.leaderboard.checksums`."""
 
     @model_validator(mode="after")
@@ -205,10 +211,10 @@ class Leaderboard(Record):
     """A board: its name, its date, and its entries, sorted."""
 
     schema_: Literal["fgbench.leaderboard/1"] = Field(default=SCHEMA, alias="schema")
-    name: str
-    created: str
-    entries: list[Entry]
-    checksum: str | None = None
+    name: Name
+    created: Name
+    entries: list[Entry] = Field(max_length=MAX_ENTRIES)
+    checksum: Name | None = None
     """A checksum of name, date and entry ids: see `fgbench.leaderboard.checksums`. Null on boards
     of older versions, and on a selection of a board's entries."""
 
@@ -249,7 +255,7 @@ def _flat_rows(board: Leaderboard) -> Iterator[dict[str, Any]]:
             low, high = metric.ci95 or (None, None)
             yield {
                 "id": entry.id,
-                **entry.names(),
+                **entry.titles(),
                 "metric": name,
                 "mean": metric.mean,
                 "std": metric.std,
