@@ -13,9 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from fgbench.digests import digest, digest_bytes
+from fgbench.digests import digest, digest_bytes, seed_for
 from fgbench.errors import CorruptArtifactError, DataError
 from fgbench.foreign import PREDICTIONS, parse_arrays
+from fgbench.texts import group_numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     """One input: a text, or the d features of a row."""
 
 SPLITS = ("train", "validation", "test")
+RESERVE = "reserve"
+"""The split of the rows that were set aside from the training split: see `Dataset.reserved`."""
 
 T = TypeVar("T")
 
@@ -93,7 +96,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A classification task with its three splits.
+    """A classification task with its three splits, and perhaps a reserve (`reserved`).
 
     `label_names` are K names; `label_descriptions` say what belongs to each class (generators put
     them in prompts); `task` says in a few words what one input is ("a tweet to a company").
@@ -107,6 +110,7 @@ class Dataset:
     _derived: dict[Callable[[Dataset], Any], Any] = field(
         default_factory=dict, init=False, repr=False
     )
+    _groups: dict[str, IntArray] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def n_classes(self) -> int:
@@ -152,6 +156,37 @@ class Dataset:
                 for name, split in self.splits.items()
             },
         )
+
+    def reserved(self, share: float) -> Dataset:
+        """Return the data set with a share of the training rows of each class set aside.
+
+        They form the split `RESERVE`, on which nothing is trained or selected; the draw is always
+        the same. A class keeps at least one training row.
+        """
+        import numpy as np
+
+        train = self.splits["train"]
+        rng = np.random.default_rng(seed_for("reserve"))
+        taken = np.zeros(len(train), dtype=bool)
+        for label in np.unique(train.labels):
+            rows = rng.permutation(np.flatnonzero(train.labels == label))
+            taken[rows[: min(round(share * len(rows)), len(rows) - 1)]] = True
+        kept, reserve = (train.take(np.flatnonzero(rows)) for rows in (~taken, taken))
+        return replace(self, splits={**self.splits, "train": kept, RESERVE: reserve})
+
+    def groups(self, split: str) -> IntArray:
+        """Return the group of each row of a split, (n,): rows with equal inputs are one group.
+
+        Texts are compared as `fgbench.texts.normalize` returns them. Groups are numbered from 0 in
+        the order of their first rows.
+        """
+        import numpy as np
+
+        if split not in self._groups:
+            inputs = self.splits[split].inputs
+            rows = inputs.tolist() if is_numeric(inputs) else inputs
+            self._groups[split] = np.array(group_numbers(rows), dtype=np.int64)
+        return self._groups[split]
 
     def validate(self) -> None:
         """Raise `DataError` for a data set on which no classifier can be trained and evaluated."""
@@ -241,7 +276,7 @@ def _column_digest(values: Column) -> str:
     return digest([list(values.shape), values.dtype.name, digest_bytes(little_endian.tobytes())])
 
 
-_ARRAYS = ("logits", "labels", "features", "stochastic_logits", "posterior", "head")
+_ARRAYS = ("logits", "labels", "features", "stochastic_logits", "posterior", "head", "groups")
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,7 +286,9 @@ class Predictions:
     `logits` float32 (n, K): unnormalized log-probabilities; `labels` int64 (n,): the true classes,
     −1 if withheld; `features` (n, d): the penultimate layer; `stochastic_logits` (s, n, K): s
     stochastic forward passes; `posterior` (n, K): the true P(y|x), if known; `head` (d + 1, K): the
-    weights of a linear head, which map features to logits, the bias last.
+    weights of a linear head, which map features to logits, the bias last. `groups` (n,): the group
+    of each row, where rows with equal inputs are one group (`Dataset.groups`); None if all differ
+    or it is not known.
     """
 
     logits: FloatArray
@@ -262,6 +299,7 @@ class Predictions:
     given: FloatArray | None = None
     """Probabilities (n, K) from which the logits were computed, at full precision; never stored."""
     head: FloatArray | None = None
+    groups: IntArray | None = None
 
     def __post_init__(self) -> None:
         import numpy as np
@@ -272,6 +310,11 @@ class Predictions:
             raise DataError(f"logits must have the shape (n, K), not {logits.shape}.")
         if labels.shape != (len(logits),):
             raise DataError(f"{len(logits)} rows of logits but labels of shape {labels.shape}.")
+        if self.groups is not None:
+            groups = np.asarray(self.groups, dtype=np.int64)
+            if groups.shape != labels.shape:
+                raise DataError(f"{len(logits)} rows of logits but groups of shape {groups.shape}.")
+            object.__setattr__(self, "groups", groups)
         if len(labels) and int(labels.max()) >= logits.shape[1]:
             raise DataError(
                 f"label {int(labels.max())} is outside the {logits.shape[1]} classes of the logits."
@@ -291,6 +334,13 @@ class Predictions:
     def n_classes(self) -> int:
         """The number of classes, K."""
         return int(self.logits.shape[1])
+
+    @property
+    def n_groups(self) -> int:
+        """The number of rows with distinct inputs: n unless `groups` says otherwise."""
+        import numpy as np
+
+        return len(self) if self.groups is None else len(np.unique(self.groups))
 
     def probabilities(self) -> FloatArray:
         """Return `given`, or else the softmax of the logits, float64 (n, K)."""
@@ -316,6 +366,7 @@ class Predictions:
             posterior=None if self.posterior is None else self.posterior[index],
             head=self.head,
             given=None if self.given is None else self.given[index],
+            groups=None if self.groups is None else self.groups[index],
         )
 
     def without_labels(self) -> Predictions:
@@ -401,6 +452,7 @@ def read_dataset(path: Path) -> Dataset:
 
     with np.load(path, allow_pickle=False) as stored:
         header = json.loads(stored["header"].tobytes())
+        names = [name for name in (*SPLITS, RESERVE) if f"{name}.labels" in stored.files]
         splits = {
             name: Split(
                 inputs=(
@@ -418,7 +470,7 @@ def read_dataset(path: Path) -> Dataset:
                     if key.startswith(f"{name}.column.")
                 },
             )
-            for name in SPLITS
+            for name in names
         }
     for split in splits.values():
         for array in (split.inputs, split.labels, split.posterior, *split.columns.values()):

@@ -67,6 +67,7 @@ def build(
 @click.option("--metric", multiple=True, metavar="NAME", help="These metrics, in this order.")
 @click.option("--protocol", multiple=True, metavar="NAME", help="Only these protocols.")
 @click.option("--bins", multiple=True, metavar="M", help="Only these numbers of bins.")
+@click.option("--dose", multiple=True, metavar="D", help="Only these doses.")
 @click.option("--sort", metavar="METRIC", help="Best first in each group, with ranks.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 @plugin_option

@@ -15,6 +15,7 @@ from fgbench.plugins.registry import Registry
 if TYPE_CHECKING:
     from fgbench.cards import DataFolder
     from fgbench.plan.cells import Refusal
+    from fgbench.plan.plan import Plan
     from fgbench.plan.suite import Suite
     from fgbench.runs.consent import Consent
     from fgbench.runs.session import FailedCell
@@ -106,8 +107,14 @@ _MATRIX = [
     ("--generator", "generators", "Generator [default: the data set's]."),
     ("--calibrator", "calibrators", "Calibrator [default: see `fgbench list`]."),
     ("--metric", "metrics", "Metric [default: all]."),
-    ("--arm", "arms", "Arm: baseline, real, resample, random-bins, synthesis, synthesis+."),
+    (
+        "--arm",
+        "arms",
+        "Arm [default: baseline, real, resample, other-bins, no-shift, synthesis, synthesis+]. "
+        "Others: reversed, unfiltered, fresh-real, random-bins.",
+    ),
     ("--bins", "bins", "Bins of the reliability diagram that selects targets [default: 15]."),
+    ("--dose", "doses", "Synthetic points per targeted point [default: 1]."),
     ("--seed", "seeds", "Seed [default: 0, 1 and 2]."),
 ]
 _SETTINGS = [
@@ -116,6 +123,7 @@ _SETTINGS = [
     ("--threshold", "threshold", "T", "Target bins whose gap exceeds T [default: 0.03]."),
     ("--alpha", "alpha", "A", "Significance level of the selector 'significant' [default: 0.05]."),
     ("--limit", "limit", "N", "Use only the first N rows of each split."),
+    ("--reserve", "reserve", "F", "Set aside this share of the training rows, for fresh-real."),
     ("--replicates", "replicates", "R", "Bootstrap replicates [default: 1000]."),
     ("--name", "name", "NAME", "Name of the run."),
 ]
@@ -193,6 +201,15 @@ def refusal_lines(refusals: list[Refusal]) -> list[str]:
     for refusal in refusals:
         labels.setdefault(refusal.reason, []).append(refusal.label)
     return [f"Skipped {_and_others(names)}: {reason}." for reason, names in labels.items()]
+
+
+def repeated_rows_lines(plan: Plan) -> list[str]:
+    """Return a line for each data set of which some test rows have equal inputs."""
+    return [
+        f"{dataset}: {rows:,} test rows, {distinct:,} distinct (equal inputs count as one row)."
+        for dataset, (rows, distinct) in plan.test_rows().items()
+        if distinct < rows
+    ]
 
 
 def failure_lines(failures: list[FailedCell], tracebacks: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from fgbench.cli.options import (
     load_registry,
     matrix_options,
     refusal_lines,
+    repeated_rows_lines,
 )
 
 if TYPE_CHECKING:
@@ -71,7 +73,12 @@ def plan(
         highlight=False,
     )
     output.print(_stage_table(outlook))
-    for line in [*_usage_lines(outlook), *refusal_lines(planned.refusals)]:
+    lines = (
+        repeated_rows_lines(planned),
+        _usage_lines(outlook),
+        refusal_lines(planned.refusals),
+    )
+    for line in chain(*lines):
         output.print(line, highlight=False)
 
 

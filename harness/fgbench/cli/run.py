@@ -19,6 +19,7 @@ from fgbench.cli.options import (
     load_registry,
     matrix_options,
     refusal_lines,
+    repeated_rows_lines,
 )
 from fgbench.terminal import plain_json
 
@@ -92,7 +93,7 @@ def run(
     if as_json:
         click.echo(plain_json(outcome.leaderboard.to_json()), nl=False)
     elif not quiet:
-        _print_results(outcome.leaderboard, outcome.folder)
+        _print_results(outcome.leaderboard, outcome.folder, repeated_rows_lines(plan))
     if outcome.ok:
         return 0
     for line in failure_lines(outcome.failures, f"{outcome.folder}/events.jsonl"):
@@ -100,13 +101,13 @@ def run(
     return 1
 
 
-def _print_results(board: Leaderboard, folder: Path) -> None:
+def _print_results(board: Leaderboard, folder: Path, notes: list[str]) -> None:
 
     from fgbench.report.notes import noted
     from fgbench.report.table import results_table
 
     output = console()
     output.print(results_table(board, width=output.width))
-    for note in noted(board.entries):
+    for note in [*notes, *noted(board.entries)]:
         output.print(f"Note: {note}", highlight=False, markup=False)
     output.print(f"Results: {folder}/leaderboard.json, report.html", soft_wrap=True)

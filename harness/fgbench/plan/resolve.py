@@ -245,6 +245,8 @@ def _dataset(
     if suite.limit is not None:
         dataset = dataset.limited(suite.limit)
     dataset.validate()
+    if suite.reserve:
+        dataset = dataset.reserved(suite.reserve)
     classifiers = classifiers or _default(registry, "classifier", type(loader), part.name)
     generators = generators or _default(registry, "generator", type(loader), part.name)
     return ResolvedDataset(part, dataset, classifiers, generators)

@@ -20,7 +20,7 @@ from pydantic import (
 from fgbench.coordinates import MAX_BINS, MAX_REPLICATES, MAX_SEEDS
 from fgbench.errors import ConfigurationError, validation_sentence
 from fgbench.foreign import SUITE, read_toml
-from fgbench.loop.arms import ARMS, Arm
+from fgbench.loop.arms import DEFAULT_ARMS, Arm
 from fgbench.plugins.references import PartReference
 
 Protocol = Literal["strict", "paper"]
@@ -48,7 +48,7 @@ MAX_VALUES, MAX_COMBINATIONS = 1000, 100_000
 _Parts = Annotated[
     list[dict[str, Any]], Field(max_length=MAX_VALUES), BeforeValidator(_as_references)
 ]
-_NEVER_EMPTY = ("datasets", "losses", "calibrators", "arms", "bins", "seeds")
+_NEVER_EMPTY = ("datasets", "losses", "calibrators", "arms", "bins", "doses", "seeds")
 _Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -59,7 +59,9 @@ class Suite(BaseModel):
     hook `fgbench_defaults`; one without classifiers or generators has each data set's own.
     `threshold` and `alpha` select bins (METHODS §1). `retries` is the number of times that a source
     without an accepted text is asked for again, and after that the bin's other sources. `limit`
-    cuts each split to its first rows, for a quick look.
+    cuts each split to its first rows, for a quick look. `doses` are numbers of synthetic inputs for
+    each targeted point. `reserve` is the share of the training rows that is set aside for the arm
+    `fresh-real`; all arms train without them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -72,13 +74,18 @@ class Suite(BaseModel):
     calibrators: _Parts = _also("calibrator", [])
     metrics: _Parts = _also("metric", [])
     arms: Annotated[list[Arm], Field(max_length=MAX_VALUES), BeforeValidator(_as_list)] = _also(
-        "arm", list(ARMS)
+        "arm", list(DEFAULT_ARMS)
     )
     bins: Annotated[
         list[Annotated[int, Field(ge=2, le=MAX_BINS)]],
         Field(max_length=MAX_VALUES),
         BeforeValidator(_as_list),
     ] = [15]
+    doses: Annotated[
+        list[Annotated[float, Field(gt=0, le=100)]],
+        Field(max_length=MAX_VALUES),
+        BeforeValidator(_as_list),
+    ] = _also("dose", [1.0])
     seeds: Annotated[
         list[Annotated[int, Field(ge=0)]], Field(max_length=MAX_SEEDS), BeforeValidator(_as_list)
     ] = _also("seed", [0, 1, 2])
@@ -87,6 +94,7 @@ class Suite(BaseModel):
     threshold: _Unit = 0.03
     alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
     limit: Annotated[int, Field(ge=1)] | None = None
+    reserve: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     examples_per_class: Annotated[int, Field(ge=0, le=100)] = 3
     retries: Annotated[int, Field(ge=0, le=100)] = 3
     drop_near_duplicates: Literal["none", "test", "all"] = "test"

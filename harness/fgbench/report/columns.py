@@ -18,6 +18,7 @@ from fgbench.calibration.bounds import bounds_sentences
 from fgbench.coordinates import PARTS
 from fgbench.leaderboard.ranking import ranks
 from fgbench.loop.arms import ARMS
+from fgbench.report.additions import additions_text
 from fgbench.report.notes import notes_of
 from fgbench.report.reliability import DEFAULT_BINS, entry_diagrams
 from fgbench.report.view import (
@@ -97,6 +98,7 @@ def _entries(
         "parts": _parts,
         "selection": selection,
         "rejected": _rejected,
+        "added": lambda entry: additions_text(entry).sentence,
         "undefined": lambda entry: "; ".join(f"{k}: {v}" for k, v in entry.undefined.items()),
         "notes": lambda entry: "\n".join(notes_of(entry)),
         "source": _source,
@@ -106,6 +108,7 @@ def _entries(
     values: dict[str, Callable[[Entry], Any]] = {
         "id": lambda entry: entry.id,
         "bins": lambda entry: entry.bins,
+        "dose": lambda entry: entry.dose,
         "threshold": lambda entry: entry.threshold,
         "baseline": lambda entry: position.get(entry.baseline or ""),
         "real": lambda entry: position.get(entry.real or ""),

@@ -17,7 +17,7 @@ from fgbench.leaderboard.build import assemble
 from fgbench.leaderboard.files import PredictionsFolder, board_file, read_board
 from fgbench.leaderboard.recompute import Recomputed
 from fgbench.leaderboard.verify import id_problems
-from fgbench.loop.arms import GENERATING_ARMS
+from fgbench.loop.arms import DESIGNS
 from fgbench.plan.plan import Plan, make_plan
 from fgbench.plan.suite import Suite
 from fgbench.runs.consent import SUITE_FILE, Consent, parts_of_suite
@@ -132,7 +132,7 @@ def suite_of(entries: Sequence[Entry]) -> Suite:
         **{axis.suite: _values(entries, name) for name, axis in AXES.items()},
         **first.settings,
     }
-    if first.arm in GENERATING_ARMS:
+    if first.arm in DESIGNS:
         chosen = {name: getattr(first, name) for name in ("threshold", "selector", "alpha")}
         values |= {key: value for key, value in chosen.items() if value is not None}
     values = {key: value for key, value in values.items() if value != []}
