@@ -68,6 +68,18 @@ def torch_state(
             torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
 
 
+def check_vocabulary(tokenizer: Any, model: Any, name: str) -> None:
+    """Raise `ConfigurationError` if a tokenizer has tokens for which a model has no embedding."""
+    largest = max(tokenizer.get_vocab().values(), default=-1)
+    rows = getattr(model.get_input_embeddings(), "num_embeddings", largest + 1)
+    if largest >= rows:
+        raise ConfigurationError(
+            f"model {name!r}: its tokenizer has token ids up to {largest:,}, but it has only "
+            f"{rows:,} embeddings: call model.resize_token_embeddings(len(tokenizer)) before "
+            "saving it."
+        )
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Return whether torch ran out of device or host memory."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

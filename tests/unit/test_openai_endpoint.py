@@ -376,7 +376,6 @@ class TestFaults:
             ({}, {"always": "404-path"}, "does not exist .*: check base_url="),
             ({}, {"always": "403"}, "requires a key .HTTP 403"),
             ({}, {"always": "quota"}, "has no credit left"),
-            ({}, {"refuse": ("temperature",)}, "rejects one of the parameters.*temperature"),
         ],
     )
     def test_configuration_error_ends_all_requests(

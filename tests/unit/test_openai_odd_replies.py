@@ -238,7 +238,7 @@ def test_key_is_redacted_from_every_field(monkeypatch):
     tokens = [
         {"token": f"x{KEY}", "logprob": -1, "top_logprobs": [{"token": KEY, "logprob": -1}]},
     ]
-    choice = f', "finish_reason": "{KEY}", "logprobs": {json.dumps({"content": tokens})}'
+    choice = f', "finish_reason": "stop", "logprobs": {json.dumps({"content": tokens})}'
     body = completion(f"A {KEY}", choice=choice).replace(b'"tiny"', f'"{KEY}"'.encode())
     with replying(body) as (url, _):
         answer = ask(url, api_key_env="TEST_KEY", sampling={"top_logprobs": 1})

@@ -376,7 +376,7 @@ def test_texts_resembling_refusals_are_accepted(reply):
     [
         ("", [EMPTY]),
         (" \n\t", [EMPTY]),
-        ("<think>so much", [EMPTY]),
+        ("<think>so much", [CUT_OFF]),
         ("Sure! Here are three texts:", [NO_TEXT]),
         ("```\n```", [NO_TEXT]),
         ("1. \n2. b", [EMPTY, None]),

@@ -71,8 +71,10 @@ class OpenAIGenerator(LanguageModelGenerator):
             yield Access("variable", OPENAI_KEY, "api_key_env")
 
     def preflight(self) -> None:
-        """Raise `ConfigurationError` unless the required key is set."""
-        self.chat_model().check_key()
+        """Raise `ConfigurationError` unless the key is set, and a client can be made."""
+        model = self.chat_model()
+        model.check_key()
+        model.check_client()
 
     def chat_model(self) -> OpenAIChat:
         structured: Literal["auto", "off"] = "auto" if self.structured else "off"

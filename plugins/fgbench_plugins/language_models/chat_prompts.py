@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 
 from fgbench import ConfigurationError, Message, TokenChoice
 from fgbench_plugins.language_models.template_marks import TEMPLATE_MARK, escaped
+from fgbench_plugins.language_models.thoughts import OPENED, opens_thoughts
 
 MERGED = "system message merged into the first user message"
 """The note on answers of a model whose template does not support system messages."""
 
-_PROBE = "c4a7"
+DATED = "date in the prompt set to 2024-07-26"
+"""The note on answers of a model whose template prints today's date."""
+
+_PROBE, _QUESTION = "c4a7", "q8d2"
+_DATE = datetime(2024, 7, 26)  # noqa: DTZ001 - templates print the date only
+
+
+def _strftime_now(form: str) -> str:
+    """Return a constant date: prompts must not differ from day to day."""
+    return _DATE.strftime(form)
 
 
 class ChatPrompts:
@@ -20,9 +31,11 @@ class ChatPrompts:
     Message text that looks like a mark of the template or a special token gets a space after its
     first character, so that no message can end itself or impersonate another role. Thinking is
     disabled in models that support it (`enable_thinking`). The system message is merged into the
-    first user message if the template rejects it or silently drops it.
+    first user message if the template rejects it or silently drops it. A template that wants the
+    content of messages as a list of parts gets one, and one that prints today's date a constant.
 
-    Raises `ConfigurationError` for a model without a chat template.
+    Raises `ConfigurationError` for a model without a chat template, or with one that does not show
+    the messages.
     """
 
     def __init__(self, tokenizer: Any, model: str) -> None:
@@ -40,44 +53,72 @@ class ChatPrompts:
         marks = {mark for mark in special | set(TEMPLATE_MARK.findall(template)) if len(mark) > 2}
         longest_first = sorted(marks, key=lambda mark: (-len(mark), mark))
         self._marks = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
-        self._system = self._takes_system()
+        self._as_parts = False
+        self._check_user(model)
+        self._system = self._shows(Message("system", _PROBE), Message("user", _QUESTION))
+        self._notes = (DATED,) if "strftime_now" in template else ()
 
     def encode(self, messages: tuple[Message, ...]) -> tuple[list[int], tuple[str, ...]]:
         """Return the token ids of a chat with the generation prompt, and notes on changes.
 
         Raises `ConfigurationError` if the template rejects the messages.
         """
-        from jinja2 import TemplateError
+        ids, notes, _ = self.rendered(messages)
+        return ids, notes
 
-        notes: tuple[str, ...] = ()
+    def rendered(self, messages: tuple[Message, ...]) -> tuple[list[int], tuple[str, ...], str]:
+        """Return what `encode` does, and what a reply begins with: `OPENED` inside of thoughts."""
+        notes = self._notes
         if not self._system and any(message.role == "system" for message in messages):
-            messages, notes = _merged(messages), (MERGED,)
+            messages, notes = merged(messages), (MERGED, *notes)
         try:
             text = self._render(messages)
-        except TemplateError as error:
+        except Exception as error:  # a template can raise anything
             raise ConfigurationError(
                 f"model {self._model!r}: its chat template rejects the messages ({error})."
             ) from error
         # The rendered text already contains the special tokens.
         ids = self._tokenizer(text, add_special_tokens=False, return_attention_mask=False)
-        return list(ids["input_ids"]), notes
+        return list(ids["input_ids"]), notes, OPENED if opens_thoughts(text) else ""
 
-    def _takes_system(self) -> bool:
-        from jinja2 import TemplateError
+    def _check_user(self, model: str) -> None:
+        """Find the form of content that the template shows: a string, or a list of parts.
 
+        Raises `ConfigurationError` if it shows neither.
+        """
+        problem = ""
+        for self._as_parts in (False, True):
+            try:
+                if _QUESTION in self._render((Message("user", _QUESTION),)):
+                    return
+            except Exception as error:  # noqa: BLE001 - a template can raise anything
+                problem = f" ({error})"
+        raise ConfigurationError(
+            f"model {model!r}: its chat template does not show the messages{problem}: use another "
+            "model or template."
+        )
+
+    def _shows(self, *messages: Message) -> bool:
+        """Return whether the template shows all messages."""
         try:
-            return _PROBE in self._render((Message("system", _PROBE), Message("user", "?")))
-        except TemplateError:
+            text = self._render(messages)
+        except Exception:  # noqa: BLE001 - a template can raise anything
             return False
+        return all(message.content in text for message in messages)
 
     def _render(self, messages: tuple[Message, ...]) -> str:
         text = self._tokenizer.apply_chat_template(
-            [{"role": role, "content": self._as_text(content)} for role, content in messages],
+            [{"role": role, "content": self._content(content)} for role, content in messages],
             tokenize=False,
             add_generation_prompt=True,
             enable_thinking=False,
+            strftime_now=_strftime_now,
         )
         return str(text)
+
+    def _content(self, content: str) -> str | list[dict[str, str]]:
+        text = self._as_text(content)
+        return [{"type": "text", "text": text}] if self._as_parts else text
 
     def _as_text(self, content: str) -> str:
         # Python strings may contain unpaired surrogates, which tokenizers reject.
@@ -85,7 +126,7 @@ class ChatPrompts:
         return escaped(content, self._marks)
 
 
-def _merged(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+def merged(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """Prepend the system messages to the first user message."""
     system = "\n\n".join(message.content for message in messages if message.role == "system")
     rest = [message for message in messages if message.role != "system"]

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fgbench import ChatAnswer, ChatRequest, TokenChoice, Usage
-from fgbench_plugins.language_models.faults import Fault
+from fgbench_plugins.language_models.chat_prompts import MERGED, merged
+from fgbench_plugins.language_models.faults import ONLY_REASONING, ONLY_THOUGHTS, Fault
 from fgbench_plugins.language_models.template_marks import KNOWN_MARKS, escaped
+from fgbench_plugins.language_models.thoughts import answer_start, without_thoughts
 
 NOTES = {
     "response_format": "no structured output",
     "logprobs": "no log-probabilities",
     "seed": "no seed",
     "n": "n ignored",
+    "temperature": "no temperature: the model's default",
+    "top_p": "no top_p: the model's default",
+    "stop": "no stop: cut off afterwards",
+    "system": MERGED,
 }
 """The note on an answer for each request field that the server does not support."""
+CUT_PROMPT = "prompt may have been cut"
+"""The note on an answer whose usage has far fewer tokens than the prompt must have."""
+FEWER_LOGPROBS = 5
+"""How many alternatives to ask for if a server refuses more without saying how many it allows."""
 
 
 @dataclass
@@ -28,15 +40,27 @@ class Dialect:
     """The name of the token limit: newer OpenAI models require `max_completion_tokens`."""
     lacks: set[str] = field(default_factory=set)
     """The keys of `NOTES` that the server rejected or ignored."""
+    logprobs: int | None = None
+    """Maximum number of alternatives of a token, None if no request was refused yet."""
     formats: bool = False
     """Whether a request with `response_format` has succeeded."""
+    answered: bool = False
+    """Whether any request has had an answer."""
+    counts: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    """By the reported number of prompt tokens: the smallest and largest estimate."""
 
-    def reject(self, name: str) -> None:
-        """Record that the server does not support a field."""
+    def reject(self, name: str, *, requested: int = 0, limit: int | None = None) -> None:
+        """Record that the server does not support a field.
+
+        For log-probabilities, `requested` is how many were asked for and `limit` how many the
+        server allows, if it said so.
+        """
         if name == "max_tokens":
             self.max_tokens = "max_completion_tokens"
         elif name == "max_completion_tokens":
             self.max_tokens = "max_tokens"
+        elif name == "logprobs" and (fewer := limit or FEWER_LOGPROBS) < requested:
+            self.logprobs = fewer
         else:
             self.lacks.add(name)
 
@@ -44,26 +68,52 @@ class Dialect:
         """Record that a request with the fields `sent` and without `without` succeeded."""
         self.lacks |= without
         self.formats = self.formats or "response_format" in sent
+        self.answered = True
+
+    def is_cut(self, reported: int, estimated: int) -> bool:
+        """Return whether a server seems to have cut a prompt, from its number of tokens.
+
+        The estimate is on the safe side, by a factor of two at most. Servers that cut prompts also
+        report the same number, that of their context, for prompts of different lengths.
+        """
+        if reported < _MIN_CUT:
+            return False
+        seen = self.counts[reported]
+        seen[:] = [min([*seen, estimated]), max([*seen, estimated])]
+        if len(self.counts) > _MAX_COUNTS:
+            self.counts.clear()
+        return 3 * reported < estimated or seen[1] > 1.3 * seen[0]
+
+
+_MIN_CUT = 500
+"""Smaller numbers of prompt tokens may leave out those that the server had in its cache."""
+_MAX_COUNTS = 10_000
 
 
 def request_body(
-    model: str, requests: Sequence[ChatRequest], lacks: set[str] | frozenset[str], max_tokens: str
+    model: str,
+    requests: Sequence[ChatRequest],
+    dialect: Dialect,
+    without: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     """Return the body of one call that asks for one answer per request."""
     first = requests[0]
     sampling = first.sampling
+    lacks = dialect.lacks | without
+    messages = merged(first.messages) if "system" in lacks else first.messages
     body: dict[str, Any] = {
         "model": model,
         "messages": [
             {"role": message.role, "content": escaped(_sendable(message.content), KNOWN_MARKS)}
-            for message in first.messages
+            for message in messages
         ],
-        "temperature": sampling.temperature,
-        max_tokens: sampling.max_tokens,
+        dialect.max_tokens: sampling.max_tokens,
     }
-    if sampling.top_p != 1.0:
+    if "temperature" not in lacks:
+        body["temperature"] = sampling.temperature
+    if sampling.top_p != 1.0 and "top_p" not in lacks:
         body["top_p"] = sampling.top_p
-    if sampling.stop:
+    if sampling.stop and "stop" not in lacks:
         body["stop"] = list(sampling.stop)
     if "seed" not in lacks:
         body["seed"] = first.sampling_seed
@@ -75,14 +125,36 @@ def request_body(
             "json_schema": {"name": "answer", "schema": dict(sampling.schema), "strict": True},
         }
     if sampling.top_logprobs and "logprobs" not in lacks:
-        body |= {"logprobs": True, "top_logprobs": sampling.top_logprobs}
+        count = min(sampling.top_logprobs, dialect.logprobs or sampling.top_logprobs)
+        body |= {"logprobs": True, "top_logprobs": count}
     return body
 
 
+def token_limit(body: Mapping[str, Any]) -> int:
+    """Return the maximum number of tokens of all answers that the final body of a call asks for."""
+    options = body.get("options")
+    places = [body, options if isinstance(options, Mapping) else {}]
+    limits = [
+        place[name]
+        for place in places
+        for name in LIMITS
+        if type(place.get(name)) is int and place[name] > 0
+    ]
+    return max(limits) * (body.get("n") or 1)
+
+
+LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens",
+          "n_predict", "num_predict")  # fmt: skip
+"""The names of the token limit on different servers."""
+
+
 def optional_fields(body: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the fields of a body that can be left out or renamed."""
-    names = ("response_format", "logprobs", "seed", "n", "max_tokens", "max_completion_tokens")
-    return tuple(name for name in names if name in body)
+    """Return the fields of a body that can be left out, renamed or merged."""
+    names = ("response_format", "logprobs", "seed", "n", "max_tokens", "max_completion_tokens",
+             "stop", "top_p", "temperature")  # fmt: skip
+    sent = tuple(name for name in names if name in body)
+    has_system = any(message["role"] == "system" for message in body["messages"])
+    return (*sent, "system") if has_system else sent
 
 
 @dataclass(frozen=True)
@@ -101,12 +173,16 @@ def read_reply(
     sent: Sequence[str],
     count_tokens: Callable[[str], int],
     prompt_tokens: int,
+    fault_of: Callable[[Any], Fault],
 ) -> Reply | Fault:
     """Return the content of a response body, or the fault if it is not a chat completion.
 
     `sent` names the optional fields of the request; `prompt_tokens` is the estimate to use if the
-    server reports no usage.
+    server reports no usage. `fault_of` returns the fault of an error object: some gateways send
+    errors inside of a successful response, in the body or in a choice.
     """
+    if isinstance(content, Mapping) and content.get("error"):
+        return fault_of(content["error"])
     if not isinstance(content, Mapping) or not isinstance(content.get("choices"), list):
         return Fault("no chat completion", transient=True, billed=True)
     choices = content["choices"][: len(requests)]
@@ -114,10 +190,10 @@ def read_reply(
         return Fault("no choices", transient=True, billed=True)
     served = _served_model(content)
     items = tuple(
-        _item(choice, request, served, sent)
+        _item(choice, request, served, sent, fault_of)
         for choice, request in zip(choices, requests, strict=False)
     )
-    usage = _usage(content.get("usage"))
+    usage = usage_of(content.get("usage"))
     if usage is not None:
         return Reply(items, usage)
     lengths = [count_tokens(item.text or "") for item in items if isinstance(item, ChatAnswer)]
@@ -147,46 +223,106 @@ def _sendable(text: str) -> str:
 
 
 def _item(
-    choice: Any, request: ChatRequest, served: str | None, sent: Sequence[str]
+    choice: Any,
+    request: ChatRequest,
+    served: str | None,
+    sent: Sequence[str],
+    fault_of: Callable[[Any], Fault],
 ) -> ChatAnswer | Fault:
+    if isinstance(choice, Mapping) and choice.get("error"):
+        return replace(fault_of(choice["error"]), billed=True)
     message = choice.get("message") if isinstance(choice, Mapping) else None
     if not isinstance(message, Mapping):
         return Fault("no text", transient=True)
     finish = choice.get("finish_reason")
     finish = finish if isinstance(finish, str) else None
+    ending = _ending(finish)
     text = _text(message.get("content"))
     refusal = _text(message.get("refusal"))
     failure = None
     if refusal:
         text, failure = text or refusal, "refusal"
-    elif finish == "content_filter":
+    elif ending == "filter":
         failure = "content filter"
-    elif text is None:
-        if finish == "length":  # a reasoning model that was cut off while thinking
-            return Fault("no text within max_tokens")
+    elif ending is None:
+        return Fault(f"finish reason {_shown(finish)}", transient=True, billed=True)
+    elif text is None or (not text.strip() and (ending == "length" or _reasoning(message))):
+        if ending == "length":  # a reasoning model that was cut off while thinking
+            return Fault(ONLY_THOUGHTS, systematic=True)
+        if _reasoning(message):  # the same request would get the same
+            return Fault(ONLY_REASONING, systematic=True)
         return Fault("no text", transient=True)
+    elif ending == "length" and not without_thoughts(text).strip():
+        failure = ONLY_THOUGHTS
+    if text is not None and request.sampling.stop and "stop" not in sent:
+        text = _before_stop(text, request.sampling.stop)
     tokens = _tokens(choice.get("logprobs")) if request.sampling.top_logprobs else None
     return ChatAnswer(
         text=text,
         failure=failure,
         served_model=served,
-        finish_reason=finish,
+        finish_reason="length" if ending == "length" else finish,
         tokens=tokens,
         notes=tuple(_notes(request, text or "", tokens, sent)),
     )
 
 
+def _ending(finish: str | None) -> str | None:
+    """Return how a choice ended: "stop", "length" or "filter"; None if it is no whole answer."""
+    name = (finish or "stop").lower()
+    if name in _COMPLETE:
+        return "stop"
+    if name in ("length", "max_tokens", "max_output_tokens", "model_length"):
+        return "length"
+    return "filter" if name.startswith(_FILTERS) else None
+
+
+_COMPLETE = frozenset(
+    {"stop", "eos", "eos_token", "end", "end_turn", "stop_sequence", "stop_sequences", "complete",
+     "completed", "tool_calls", "tool_use", "function_call", "finish_reason_unspecified"}
+)  # fmt: skip
+_FILTERS = ("content_filter", "content filter", "safety", "sensitive", "prohibited_content",
+            "recitation", "blocklist", "spii", "moderation", "guardrail")  # fmt: skip
+
+
+def _shown(finish: str | None) -> str:
+    """Return a finish reason for a message, if it looks like one."""
+    return finish if finish and re.fullmatch(r"[A-Za-z_ ]{1,30}", finish) else "unknown"
+
+
+def _reasoning(message: Mapping[str, Any]) -> bool:
+    """Return whether a message has thoughts in a field of their own."""
+    return any(message.get(name) for name in _REASONING)
+
+
+_REASONING = ("reasoning_content", "reasoning", "reasoning_details", "thinking", "thoughts")
+
+
+def _before_stop(text: str, stops: Sequence[str]) -> str:
+    """Return a text up to the first stop string in its answer."""
+    start = answer_start(text) or 0
+    positions = [text.find(stop, start) for stop in stops if stop]
+    return text[: min([at for at in positions if at >= 0], default=len(text))]
+
+
 def _notes(
     request: ChatRequest, text: str, tokens: tuple[TokenChoice, ...] | None, sent: Sequence[str]
-) -> Sequence[str]:
-    notes = []
+) -> Iterator[str]:
+    sampling = request.sampling
     if "seed" not in sent:
-        notes.append(NOTES["seed"])
-    if request.sampling.schema is not None and not ("response_format" in sent and _is_json(text)):
-        notes.append(NOTES["response_format"])
-    if request.sampling.top_logprobs and tokens is None:
-        notes.append(NOTES["logprobs"])
-    return notes
+        yield NOTES["seed"]
+    if "temperature" not in sent:
+        yield NOTES["temperature"]
+    if sampling.top_p != 1.0 and "top_p" not in sent:
+        yield NOTES["top_p"]
+    if sampling.stop and "stop" not in sent:
+        yield NOTES["stop"]
+    if "system" not in sent and any(message.role == "system" for message in request.messages):
+        yield MERGED
+    if sampling.schema is not None and not ("response_format" in sent and _is_json(text)):
+        yield NOTES["response_format"]
+    if sampling.top_logprobs and tokens is None:
+        yield NOTES["logprobs"]
 
 
 def _text(content: Any) -> str | None:
@@ -204,13 +340,18 @@ def _served_model(content: Mapping[str, Any]) -> str | None:
     return f"{model} ({fingerprint})" if isinstance(fingerprint, str) and fingerprint else model
 
 
-def _usage(value: Any) -> Usage | None:
+def usage_of(value: Any) -> Usage | None:
+    """Return the reported usage; tokens of thoughts count as tokens of the answer."""
     if not isinstance(value, Mapping):
         return None
     counts = [value.get(name) for name in ("prompt_tokens", "completion_tokens")]
     if not all(type(count) is int and 0 <= count <= _MAX_TOKENS for count in counts):
         return None
-    return Usage(1, *counts)  # type: ignore[arg-type]
+    prompt, completion = counts
+    total = value.get("total_tokens")  # some servers count thoughts only here
+    if type(total) is int and prompt + completion < total <= _MAX_TOKENS:
+        completion = total - prompt
+    return Usage(1, prompt, completion)
 
 
 def _tokens(value: Any) -> tuple[TokenChoice, ...] | None:

@@ -10,19 +10,30 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import re
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from fgbench import BudgetError, ChatAnswer, ChatRequest, FgbenchError, Usage, seed_for
-from fgbench_plugins.language_models.faults import Fault
+from fgbench import (
+    BudgetError,
+    ChatAnswer,
+    ChatRequest,
+    ConfigurationError,
+    FgbenchError,
+    Usage,
+    seed_for,
+)
+from fgbench_plugins.language_models.faults import ONLY_REASONING, ONLY_THOUGHTS, Fault
 
 MAX_WAIT = 120.0
 """Upper limit for a Retry-After, in seconds."""
 MAX_BACKOFF = 60.0
 """Upper limit for the wait in seconds if the server sends no Retry-After."""
 _PREFETCHED = 8
+_FEW = 5
+"""Requests after which a failure that does not depend on the prompt ends the run."""
 _GRACE_SECONDS = 10.0
 """Time for requests in flight to finish after an error, such as a wrong key, stops the run."""
 
@@ -64,6 +75,39 @@ class Outcome:
 
 
 @dataclass
+class Record:
+    """What the requests to an endpoint have come to so far, over all calls.
+
+    A wrong key or model that no rule recognizes would fail each request in the same way: if the
+    first requests all fail like that and none succeeds, the rest is not sent.
+    """
+
+    answered: bool = False
+    failed_alike: int = 0
+    reason: str = ""
+
+    def fail(self, fault: Fault, name: str, most: int) -> None:
+        """Record a permanent failure; raise `ConfigurationError` if it is that of all requests."""
+        reason = re.sub(r"\w*\d\w*", "#", fault.reason)
+        is_same = fault.systematic and reason == self.reason
+        self.reason = reason
+        self.failed_alike = (self.failed_alike if is_same else 0) + fault.systematic
+        if not self.answered and self.failed_alike == (most if fault.status else _FEW):
+            raise ConfigurationError(
+                f"{name}: the first {self.failed_alike} requests all failed with "
+                f'"{fault.reason}", and none was answered.{_ADVICE.get(fault.reason, "")}'
+            )
+
+
+_ADVICE = {
+    ONLY_THOUGHTS: " The model is cut off while it thinks: set thinking_tokens=2000 or more, or "
+    "turn thinking off (docs/language-models.md, Reasoning models).",
+    ONLY_REASONING: " The server puts the whole reply into the field for thoughts: check its "
+    "reasoning parser.",
+}
+
+
+@dataclass
 class Dispatcher:
     """Sends jobs until there are no more; see the module.
 
@@ -79,6 +123,8 @@ class Dispatcher:
     retries: int
     backoff: float
     give_up_after: int
+    name: str = "the endpoint"
+    record: Record = field(default_factory=Record)
     _waiting: list[tuple[float, int, Job]] = field(default_factory=list)
     _ready: deque[Job] = field(default_factory=deque)
     _completed: deque[tuple[Job, Outcome]] = field(default_factory=deque)
@@ -201,6 +247,8 @@ class Dispatcher:
             spent = Usage()
         if outcome.answers:
             self._unanswered_in_a_row = 0
+        if any(answer.ok for _, answer in outcome.answers):
+            self.record.answered = True
         fault = outcome.fault or Fault("stopped", transient=True)
         for unanswered in _unanswered_jobs(job, outcome, spent, notes):
             if outcome.refit:
@@ -241,6 +289,8 @@ class Dispatcher:
             )
             self.deliver(request, answer)
             usage = Usage()
+        if not fault.transient:
+            self.record.fail(fault, self.name, self.give_up_after)
 
 
 def _unanswered_jobs(job: Job, outcome: Outcome, spent: Usage, notes: tuple[str, ...]) -> list[Job]:

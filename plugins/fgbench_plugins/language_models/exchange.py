@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fgbench import ChatAnswer, ConfigurationError, Message, Usage
+from fgbench_plugins.language_models.client_environment import proxy_of
 from fgbench_plugins.language_models.completions import (
+    CUT_PROMPT,
     NOTES,
     Dialect,
     Reply,
@@ -17,8 +19,10 @@ from fgbench_plugins.language_models.completions import (
     read_reply,
     request_body,
     split_usage,
+    token_limit,
 )
 from fgbench_plugins.language_models.dispatch import Job, Outcome
+from fgbench_plugins.language_models.error_table import ErrorClass
 from fgbench_plugins.language_models.faults import (
     Fault,
     connection_fault,
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
     from fgbench_plugins.language_models.api_key import Secret
 
 _MAX_REFITS = 8
-_OMITTED_ON_TRIAL = ("seed", "response_format", "logprobs")
+_OMITTED_ON_TRIAL = ("seed", "response_format", "logprobs", "stop", "top_p")
 
 
 @dataclass(frozen=True)
@@ -72,22 +76,23 @@ class Exchange:
         requests = job.requests
         if len(requests) > 1 and "n" in self.dialect.lacks:  # learned after they were grouped
             return Outcome(rest=requests, refit=True, singly=True)
-        body = request_body(
-            self.target.model,
-            requests,
-            self.dialect.lacks | job.without,
-            self.dialect.max_tokens,
-        )
+        body = request_body(self.target.model, requests, self.dialect, job.without)
         sent = optional_fields(body)
+        logprobs = int(body.get("top_logprobs", 0))
+        body |= self.target.extra
         prompt_tokens = self.count_tokens(requests[0].messages)
-        maximum = Usage(1, prompt_tokens, len(requests) * requests[0].sampling.max_tokens)
+        maximum = Usage(1, prompt_tokens, token_limit(body))
         receipt = self.reserve(maximum.prompt_tokens, maximum.completion_tokens)
         used = maximum  # an attempt that may have reached the model counts in full
         try:
             client = self.clients[slot % len(self.clients)]
-            result = await self._exchange(client, body | dict(self.target.extra), sent)
+            result = await self._exchange(client, body, sent)
             if not isinstance(result, Fault):
-                result = read_reply(result, requests, sent, self._count, prompt_tokens)
+                content = result
+                result = read_reply(
+                    content, requests, sent, self._count, prompt_tokens,
+                    lambda error: self._inner_fault(error, sent),
+                )  # fmt: skip
             if isinstance(result, Reply):
                 used = result.usage
             elif not result.billed:
@@ -95,8 +100,8 @@ class Exchange:
         finally:
             self.settle(receipt, used.prompt_tokens, used.completion_tokens)
         if isinstance(result, Reply):
-            return self._outcome(job, result, sent)
-        return self._without_answer(job, result, used, sent)
+            return self._outcome(job, result, sent, prompt_tokens, logprobs)
+        return self._without_answer(job, result, used, sent, logprobs)
 
     async def _exchange(
         self, client: AsyncOpenAI, body: Mapping[str, Any], sent: tuple[str, ...]
@@ -116,42 +121,67 @@ class Exchange:
         except APIStatusError as error:
             return self._status_fault(error.response, sent)
         try:
-            content = json.loads(response.content)
-            if isinstance(content, dict) and content.get("error") and "choices" not in content:
-                return self._fault(response, content, sent)  # some gateways send errors like this
+            return json.loads(response.content)
         except (ValueError, RecursionError):
             return Fault("invalid JSON", transient=True, billed=True)
-        return content
 
     def _status_fault(self, response: httpx2.Response, sent: tuple[str, ...]) -> Fault:
         """Return the fault of a response with an error status."""
         try:
-            return self._fault(response, json.loads(response.content), sent)
+            body = json.loads(response.content)
         except (ValueError, RecursionError):
-            return self._fault(response, response.text, sent)
+            body = response.text
+        return self._fault(response.status_code, response.headers, body, sent)
 
-    def _fault(self, response: httpx2.Response, body: Any, sent: tuple[str, ...]) -> Fault:
-        status = response.status_code
-        if status == 200:
-            error = body["error"]
-            code = error.get("code") if isinstance(error, dict) else None
-            status = code if type(code) is int and 400 <= code < 600 else 500
+    def _inner_fault(self, error: Any, sent: tuple[str, ...]) -> Fault:
+        """Return the fault of an error inside of a successful response."""
+        code = error.get("code") if isinstance(error, dict) else None
+        status = code if type(code) is int and 400 <= code < 600 else 500
+        return self._fault(status, {}, {"error": error}, sent)
+
+    def _fault(
+        self, status: int, headers: Mapping[str, str], body: Any, sent: tuple[str, ...]
+    ) -> Fault:
         body = self.secret.redacted_value(body)
-        return status_fault(status, response.headers, body, sent, self.target.model)
+        fault = status_fault(status, headers, body, sent, self.target.model)
+        if status in (403, 407) and fault.meaning is ErrorClass.TRANSPORT:
+            is_proxy = proxy_of(self.target.endpoint) and not self.dialect.answered
+            return replace(fault, stop="proxy") if is_proxy else fault
+        if fault.stop is not None and not fault.is_sure and self.dialect.answered:
+            reason = f"HTTP {status}: {fault.message}" if fault.message else fault.reason
+            return replace(fault, stop=None, reason=reason, meaning=ErrorClass.REQUEST)
+        return fault
 
-    def _outcome(self, job: Job, reply: Reply, sent: tuple[str, ...]) -> Outcome:
+    def _outcome(
+        self,
+        job: Job,
+        reply: Reply,
+        sent: tuple[str, ...],
+        prompt_tokens: int,
+        logprobs: int,
+    ) -> Outcome:
         """Pair the choices of a successful response with the requests."""
-        self.dialect.learn(job.without, sent)
         notes = ("usage estimated",) if reply.estimated else ()
+        if not reply.estimated and self.dialect.is_cut(reply.usage.prompt_tokens, prompt_tokens):
+            notes += (CUT_PROMPT,)
+        if "logprobs" in sent and logprobs < job.requests[0].sampling.top_logprobs:
+            notes += (f"{logprobs} log-probabilities",)
         pairs = list(zip(job.requests, reply.items, strict=False))
         answered = [(request, item) for request, item in pairs if isinstance(item, ChatAnswer)]
         failed = [(request, item) for request, item in pairs if isinstance(item, Fault)]
+        if any(item.ok for _, item in answered):
+            self.dialect.learn(job.without, sent)
         missing = job.requests[len(pairs) :]
         rest = (*(request for request, _ in failed), *missing)
         if missing:
             self.dialect.reject("n")
             notes += (NOTES["n"],)
         fault = failed[0][1] if failed else None
+        if fault is not None and (fault.stop is not None or fault.rejected is not None):
+            if answered:  # the answers beside it show that neither holds for all requests
+                fault = replace(fault, stop=None, rejected=None, transient=True)
+            else:
+                return self._without_answer(job, fault, reply.usage, sent, logprobs)
         shares = split_usage(reply.usage, [item.text or "" for _, item in answered])
         return Outcome(
             answers=[
@@ -167,7 +197,7 @@ class Exchange:
         )
 
     def _without_answer(
-        self, job: Job, fault: Fault, used: Usage, sent: tuple[str, ...]
+        self, job: Job, fault: Fault, used: Usage, sent: tuple[str, ...], logprobs: int
     ) -> Outcome:
         """Return how to continue after a fault; raise if it would stop all other requests too."""
         target = self.target
@@ -185,7 +215,7 @@ class Exchange:
                 f"({fault.message}): set structured=auto."
             )
         if fault.rejected is not None:
-            self.dialect.reject(fault.rejected)
+            self.dialect.reject(fault.rejected, requested=logprobs, limit=fault.limit)
         trial = self._trial(job, fault, sent)
         return Outcome(
             rest=job.requests,

@@ -1,26 +1,39 @@
-"""Classification of failed requests to an endpoint.
+"""Faults: why an attempt at a request got no answer, and the sentence for those that stop a run.
 
-Servers that implement OpenAI's protocol agree on status codes, more or less, and on nothing else:
-what they reject has to be recognized by the wording of their messages.
+What a response with an error status means is in `error_table`.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import re
 import ssl
-import time
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
+
+from fgbench_plugins.language_models.error_table import (
+    ErrorClass,
+    ServerError,
+    classify,
+    names_key,
+    rejected_field,
+    server_error,
+)
 
 if TYPE_CHECKING:
     from openai import APIConnectionError
 
 MAX_MESSAGE_LENGTH = 200
 """Characters of a server's message, the rest is cut off."""
+
+
+ONLY_THOUGHTS = "no text within max_tokens"
+"""The failure of a model that was cut off while thinking."""
+ONLY_REASONING = "no text beside its reasoning"
+"""The failure of a model whose whole reply is in the field for its thoughts."""
 
 
 class ReplyTooLongError(Exception):
@@ -33,6 +46,7 @@ class Fault:
 
     reason: str
     """A short phrase, identical for identical reasons."""
+    meaning: ErrorClass = ErrorClass.BROKEN
     transient: bool = False
     retry_after: float | None = None
     """Seconds to wait, as requested by the server."""
@@ -40,52 +54,30 @@ class Fault:
     """Whether the model may have run, in which case the request counts in full."""
     rejected: str | None = None
     """The field of the request that the server does not support."""
+    limit: int | None = None
+    """The highest value of that field that it supports, if it says so."""
     stop: str | None = None
     """Why all other requests would fail too: "key", "account", "model", "path", "certificate",
-    "files" or "parameter"."""
+    "files", "parameter", "memory" or "proxy"."""
+    is_sure: bool = True
+    """Whether `stop` holds even after good answers."""
+    systematic: bool = False
+    """Whether the cause may lie in all requests rather than in this one."""
     message: str = ""
     """The server's message, shortened."""
     status: int = 0
     """The HTTP status of the response, 0 without a response."""
 
 
-_TOO_LONG = re.compile(
-    r"context.{0,10}(length|window|size)|maximum model len|max_model_len|prompt is too long"
-    r"|(prompt|input|inputs|request|messages|token count)\b.{0,60}"
-    r"(too long|too large|exceed|longer than|must have less)"
-    r"|reduce the length of the (messages|prompt)|max_new_tokens.{0,20}must be",
-    re.IGNORECASE | re.DOTALL,
-)
-_FILTERED = re.compile(
-    r"content.{0,3}(filter|policy|management)|flagged|safety system|moderation", re.IGNORECASE
-)
-_NO_CREDIT = re.compile(r"insufficient_(quota|balance)|billing|exceeded your current quota", re.I)
-_UNSUPPORTED = re.compile(
-    r"not (supported|permitted|allowed|implemented|available|enabled)|unsupported|does(n't| not)"
-    r"|unexpected|unknown|unrecognized|extra|forbidden|invalid|instead|must be|only|refus|cannot",
-    re.IGNORECASE,
-)
-_UNKNOWN_NAME = re.compile(
-    r"not (supported|permitted|allowed)|unsupported|unexpected|unknown|unrecognized|extra|instead",
-    re.IGNORECASE,
-)
-_LIMIT_TOO_HIGH = re.compile(
-    r"max_(completion_|new_)?tokens\b.{0,40}(too large|cannot be greater|must be less|at most)",
-    re.IGNORECASE,
-)
-_NAMES = {
-    "response_format": re.compile(
-        r"response_?format|json_?\s?schema|structured.?output|guided|grammar", re.IGNORECASE
-    ),
-    "logprobs": re.compile(r"logprob", re.IGNORECASE),
-    "seed": re.compile(r"\bseed\b", re.IGNORECASE),
-    "n": re.compile(
-        r"['\"`]n['\"`]|\bn (must|should|is)\b|\bn ?> ?1\b|multiple (choices|completions)"
-    ),
-    "max_tokens": re.compile(r"['\"`]?\bmax_tokens\b"),
-    "max_completion_tokens": re.compile(r"max_completion_tokens"),
+_STOPS = {
+    ErrorClass.KEY: "key",
+    ErrorClass.MODEL: "model",
+    ErrorClass.CREDIT: "account",
+    ErrorClass.PARAMETER: "parameter",
+    ErrorClass.MEMORY: "memory",
+    ErrorClass.ADDRESS: "path",
 }
-_MODEL = re.compile(r"\bmodel\b", re.IGNORECASE)
+"""The errors that all other requests would get too, and the name of their sentence."""
 
 
 def status_fault(
@@ -94,37 +86,45 @@ def status_fault(
     """Return the fault of a response with an error status.
 
     `body` is the parsed JSON of the response, or its text if it is not JSON; `sent` names the
-    optional fields of the request.
+    optional fields of the request, and "system" if it has a message of that role.
     """
-    error = _error_of(body)
-    message = shorten(str(error.get("message") or error.get("detail") or ""))
-    code = shorten(" ".join(str(error.get(name) or "") for name in ("code", "type")))
-    param = shorten(str(error.get("param") or "").removeprefix("body."))
-    description = f"{code} {message}"
-    fault = Fault(f"HTTP {status}", message=message, status=status)
-    if status == 402 or (status in (400, 403, 429) and _NO_CREDIT.search(description)):
-        return replace(fault, stop="account")
-    if status in (401, 403):
-        return replace(fault, stop="key")
-    if status in (404, 405) or 300 <= status < 400:
-        names_model = "model_not_found" in code or model in message or _MODEL.search(message)
-        return replace(fault, stop="model" if names_model else "path")
-    if status in (500, 501) and (rejected := _rejected_field(description, param, sent)) is not None:
-        return replace(fault, rejected=rejected)
-    if status in (408, 409, 429) or status >= 500:
-        wait = _retry_after(headers)
-        return replace(fault, transient=True, retry_after=wait, billed=status == 504)
-    if _LIMIT_TOO_HIGH.search(message) and not re.search(r"input|prompt|context|messag", message):
-        return replace(fault, stop="parameter")
-    if status == 413 or _TOO_LONG.search(description):
-        return replace(fault, reason="prompt too long")
-    if (rejected := _rejected_field(description, param, sent)) is not None:
-        return replace(fault, rejected=rejected)
-    if _FILTERED.search(description):
-        return replace(fault, reason="content filter")
-    if param and re.search(r"unsupported_(value|parameter)", code):
-        return replace(fault, stop="parameter")
+    error = server_error(status, headers, body)
+    meaning = classify(error)
+    message = shorten(error.text)
+    fault = Fault(f"HTTP {status}", meaning=meaning, message=message, status=status)
+    if (rejected := rejected_field(error, sent)) is not None:
+        return replace(fault, meaning=ErrorClass.FIELD, rejected=rejected, limit=_limit_in(error))
+    if meaning is ErrorClass.ADDRESS and model and model in error.text:
+        meaning = ErrorClass.MODEL
+    if error.param and re.search(r"unsupported_(?:value|parameter)", error.codes):
+        meaning = ErrorClass.PARAMETER
+    if meaning is ErrorClass.PARAMETER:
+        fault = replace(fault, message=f"{error.param}: {message}" if error.param else message)
+    if meaning in _STOPS:
+        is_sure = not (meaning is ErrorClass.KEY and status == 403 and not names_key(error))
+        return replace(fault, meaning=meaning, stop=_STOPS[meaning], is_sure=is_sure)
+    if meaning in (ErrorClass.RATE_LIMIT, ErrorClass.OVERLOADED, ErrorClass.TRANSPORT):
+        billed = status in _BILLED
+        return replace(fault, transient=True, retry_after=error.wait, billed=billed)
+    if meaning in (ErrorClass.TOO_LONG, ErrorClass.CONTENT_FILTER):
+        return replace(fault, reason=str(meaning))
+    fault = replace(fault, systematic=True)
     return replace(fault, reason=f"HTTP {status}: {message}") if message else fault
+
+
+_BILLED = frozenset({499, 504, 524})
+"""Statuses of a gateway that stopped waiting for the model."""
+
+
+def _limit_in(error: ServerError) -> int | None:
+    """Return the number of log-probabilities that a refusal allows, if it names one."""
+    match = re.search(
+        r"(?:at most|maximum of|max(?:imum)? allowed(?: \w+){0,3}:?|less than or equal to|"
+        r"between 0 and|up to|<=)\s*(\d{1,2})\b",
+        error.text,
+        re.IGNORECASE,
+    )
+    return int(match[1]) if match else None
 
 
 def connection_fault(error: APIConnectionError | OSError) -> Fault:
@@ -172,8 +172,18 @@ def stop_sentence(fault: Fault, endpoint: str, model: str, variable: str | None)
             )
         case "account":
             return (
-                f"The account at {endpoint} has no credit left: add credit, then rerun the same "
-                f"command.{details}"
+                f"The account at {endpoint} has no credit left, or has used up a limit that is not "
+                f"renewed soon: add credit or wait, then rerun the same command.{details}"
+            )
+        case "memory":
+            return (
+                f"The server at {endpoint} cannot load the model {model!r}: free memory there or "
+                f"use a smaller model.{details}"
+            )
+        case "proxy":
+            return (
+                f"A proxy ({proxy_variables()}) refuses the connection to {endpoint} "
+                f"({fault.reason}): unset the variable, or add the host to NO_PROXY.{details}"
             )
         case "model":
             return f"The server at {endpoint} has no model {model!r}: check model=.{details}"
@@ -185,11 +195,17 @@ def stop_sentence(fault: Fault, endpoint: str, model: str, variable: str | None)
         case "files":
             return out_of_files_sentence(endpoint)
         case "parameter":
-            return f"The model {model!r} at {endpoint} rejects one of the parameters.{details}"
+            return f"The model {model!r} at {endpoint} rejects a parameter.{details}"
     return (
         f"{endpoint}/chat/completions does not exist ({fault.reason}): check base_url=, which "
         f"usually ends in /v1.{details}"
     )
+
+
+def proxy_variables() -> str:
+    """Return the environment variables that name a proxy, for messages; "" if none is set."""
+    names = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+    return ", ".join(name for name in names if os.environ.get(name) or os.environ.get(name.lower()))
 
 
 def is_out_of_files(error: BaseException) -> bool:
@@ -209,51 +225,6 @@ def shorten(message: str) -> str:
     """Return the beginning of a message as one line."""
     line = " ".join(message.split())
     return line if len(line) <= MAX_MESSAGE_LENGTH else line[: MAX_MESSAGE_LENGTH - 1] + "…"
-
-
-def _error_of(body: Any) -> Mapping[str, Any]:
-    """Return the error object of a response body, wherever the server puts it."""
-    if isinstance(body, list) and body:  # some servers send a list with one error
-        body = body[0]
-    if isinstance(body, Mapping):
-        inner = body.get("error", body)
-        if isinstance(inner, Mapping):
-            return inner
-        return {"message": inner}
-    return {"message": body if isinstance(body, str) and "<html" not in body.lower() else ""}
-
-
-def _rejected_field(text: str, param: str, sent: Collection[str]) -> str | None:
-    """Return the field among `sent` that an error message rejects, if any."""
-    for name in sent:
-        words = _UNKNOWN_NAME if name.startswith("max") else _UNSUPPORTED
-        named = param == name or (name == "logprobs" and param == "top_logprobs")
-        if named and (words is _UNSUPPORTED or words.search(text)):
-            return name
-    for name in sent:
-        words = _UNKNOWN_NAME if name.startswith("max") else _UNSUPPORTED
-        if _NAMES[name].search(text) and words.search(text):
-            return name
-    return None
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of a Retry-After header, which holds seconds or a date."""
-    milliseconds = headers.get("retry-after-ms")
-    value = headers.get("retry-after")
-    try:
-        if milliseconds is not None:
-            return max(0.0, float(milliseconds) / 1000)
-        if value is not None:
-            return max(0.0, float(value))
-    except ValueError:
-        pass
-    if value is None:
-        return None
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError, IndexError, OverflowError, OSError):
-        return None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -7,6 +7,7 @@ parsing of responses are implemented here, because each attempt counts toward th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,8 +15,13 @@ from urllib.parse import SplitResult, urlsplit
 
 from fgbench import ChatAnswer, ChatModel, ChatRequest, ConfigurationError, Price, Spending
 from fgbench_plugins.language_models.api_key import Secret, check_variable, read_key
-from fgbench_plugins.language_models.completions import Dialect
-from fgbench_plugins.language_models.dispatch import Dispatcher, Job
+from fgbench_plugins.language_models.client_environment import (
+    CLIENT_VARIABLES,
+    explained_environment,
+    is_loopback,
+)
+from fgbench_plugins.language_models.completions import LIMITS, Dialect
+from fgbench_plugins.language_models.dispatch import Dispatcher, Job, Record
 from fgbench_plugins.language_models.event_loop import run_coroutine
 from fgbench_plugins.language_models.exchange import Exchange, Target
 from fgbench_plugins.language_models.faults import is_out_of_files, out_of_files_sentence
@@ -73,8 +79,14 @@ class OpenAIChat(ChatModel):
             api_key_env = api_key_env or OPENAI_KEY
         self.price = price
         self._extra = dict(extra_body or {})
+        check_extra_body(self._extra)
         self._target = Target(
-            self.endpoint, model, api_key_env, timeout, self._extra, structured == "on"
+            self.endpoint,
+            model,
+            api_key_env,
+            timeout,
+            self._extra,
+            structured == "on",
         )
         self._concurrency = concurrency
         self._retries = retries
@@ -83,6 +95,7 @@ class OpenAIChat(ChatModel):
         self._dialect = Dialect("max_completion_tokens" if self._openai else "max_tokens")
         if structured == "off":
             self._dialect.lacks.add("response_format")
+        self._record = Record()
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -98,6 +111,11 @@ class OpenAIChat(ChatModel):
     def check_key(self) -> None:
         """Raise `ConfigurationError` unless the required key is set."""
         read_key(self._target.key_variable)
+
+    def check_client(self) -> None:
+        """Raise `ConfigurationError` if the environment's proxies or certificates are unusable."""
+        if any(os.environ.get(name) for name in CLIENT_VARIABLES):
+            list(self._clients(Secret("")))
 
     def answer(
         self,
@@ -153,6 +171,8 @@ class OpenAIChat(ChatModel):
                 retries=self._retries,
                 backoff=self._backoff,
                 give_up_after=max(20, 2 * self._concurrency),
+                name=f"{self.model} at {self.endpoint}",
+                record=self._record,
             )
             await dispatcher.run()
 
@@ -169,24 +189,28 @@ class OpenAIChat(ChatModel):
 
         seconds = self._target.timeout
         timeout = httpx2.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS), pool=None)
-        context = httpx2.create_ssl_context()
         count = -(-self._concurrency // _POOL_SIZE)
+        with explained_environment(self.endpoint):
+            context = httpx2.create_ssl_context()
         for number in range(count):
             share = len(range(number, self._concurrency, count))
             limits = httpx2.Limits(max_connections=share, max_keepalive_connections=share)
+            with explained_environment(self.endpoint):
+                http_client = BoundedClient(
+                    max_bytes=self._max_reply_bytes,
+                    limits=limits,
+                    timeout=timeout,
+                    verify=context,
+                    follow_redirects=False,
+                    trust_env=not is_loopback(self.endpoint),  # no proxy reaches this machine
+                )
             yield AsyncOpenAI(
                 api_key=secret.value or "none",
                 admin_api_key="",  # not from the environment
                 base_url=self.endpoint,
                 max_retries=0,  # attempts are counted here
                 timeout=timeout,
-                http_client=BoundedClient(
-                    max_bytes=self._max_reply_bytes,
-                    limits=limits,
-                    timeout=timeout,
-                    verify=context,
-                    follow_redirects=False,
-                ),
+                http_client=http_client,
             )
 
     def _headers(self, secret: Secret) -> dict[str, Any]:
@@ -230,6 +254,28 @@ def _same_but_draw(first: ChatRequest, second: ChatRequest) -> bool:
         and first.sampling == second.sampling
         and first.seed == second.seed
     )
+
+
+_SET_HERE = ("model", "messages", "n", "best_of", "stream", "seed", "response_format", "logprobs",
+             "top_logprobs")  # fmt: skip
+"""Fields of a request that `extra_body` must not change."""
+
+
+def check_extra_body(extra: Mapping[str, Any]) -> None:
+    """Raise `ConfigurationError` for fields that would break the accounting of requests."""
+    for name in _SET_HERE:
+        if name in extra:
+            raise ConfigurationError(
+                f"extra_body contains {name!r}, which fgbench sets itself: remove it."
+            )
+    options = extra.get("options")
+    for place in (extra, options if isinstance(options, Mapping) else {}):
+        for name in LIMITS:
+            if name in place and not (type(place[name]) is int and place[name] > 0):
+                raise ConfigurationError(
+                    f"extra_body: {name} must be a positive integer, because it is reserved in the "
+                    "budget of each request."
+                )
 
 
 def is_openai(endpoint: str) -> bool:

@@ -20,6 +20,7 @@ from fgbench_plugins.language_models.stated_probabilities import (
     is_claim,
     split_claim,
 )
+from fgbench_plugins.language_models.thoughts import has_mark, is_thinking
 
 EMPTY = "empty"
 REFUSAL = "refusal"
@@ -30,9 +31,10 @@ REPEATS_SOURCE = "repeats the source"
 ECHOES_PROMPT = "echoes the prompt"
 REPEATS_SIBLING = "repeats another text of the reply"
 SURPLUS = "more than asked for"
+THOUGHTS = "thoughts"
 REASONS = (
     EMPTY, REFUSAL, NO_TEXT, CUT_OFF, TOO_LONG, REPEATS_SOURCE, ECHOES_PROMPT, REPEATS_SIBLING,
-    SURPLUS,
+    SURPLUS, THOUGHTS,
 )  # fmt: skip
 """Why a text of a reply is rejected; an answer that failed has the reason of its failure."""
 
@@ -69,7 +71,8 @@ def parse_texts(
     """
     body = unwrapped(reply)
     if not body.strip():
-        return [ParsedText(None, rejection=CUT_OFF if cut and reply.strip() else EMPTY)]
+        is_cut = (cut and reply.strip()) or is_thinking(reply)
+        return [ParsedText(None, rejection=CUT_OFF if is_cut else EMPTY)]
     if is_refusal(reply):
         return [ParsedText(None, rejection=REFUSAL)]
     items = json_items(body, names)
@@ -143,6 +146,8 @@ def _parsed(item: Item, names: Sequence[str], *, unfinished: bool, longest: int)
         return ParsedText(None, rejection=EMPTY)
     if not item.exact and is_claim(text, names):
         return ParsedText(None, rejection=EMPTY)
+    if not item.exact and has_mark(text):
+        return ParsedText(None, rejection=THOUGHTS)
     if len(text) > longest:
         return ParsedText(None, rejection=TOO_LONG)
     return ParsedText(text, claimed)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from fgbench_plugins.language_models.thoughts import without_thoughts
+
 MAX_ITEMS = 200
 """Maximum number of entries that are read from a reply."""
 
@@ -27,19 +29,13 @@ class Item:
 
 
 def unwrapped(reply: str) -> str:
-    """Return a reply without the reasoning of a model and trailing chat template tokens.
+    """Return a reply without the thoughts of a model and trailing chat template tokens.
 
     Longer runs of white space are cut to 64 characters, so that no pattern takes more than linear
     time.
     """
     body = reply.replace("\r\n", "\n").replace("\r", "\n")
-    body = _LONG_SPACE.sub(r"\1", body)
-    reasoning = re.match(r"\s*<(think|thinking|reasoning|thought)>", body)
-    if reasoning:
-        end = body.rfind(f"</{reasoning[1]}>")
-        body = body[end + len(reasoning[1]) + 3 :] if end >= 0 else ""
-    elif (match := re.match(r"\s*</think>", body)) is not None:  # opened by the template
-        body = body[match.end() :]
+    body = without_thoughts(_LONG_SPACE.sub(r"\1", body))
     end, text_end = len(body), len(body.rstrip())
     while token := _TRAILING_TOKEN.search(body, max(0, text_end - _LONGEST_TOKEN), text_end):
         end = text_end = token.start()

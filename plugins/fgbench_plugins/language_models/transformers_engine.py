@@ -71,6 +71,8 @@ class _Prompt:
     request: ChatRequest
     ids: list[int]
     notes: tuple[str, ...]
+    opened: str
+    """What the reply begins with: a mark, if the prompt has opened thoughts."""
 
 
 class TransformersChat(ChatModel):
@@ -112,13 +114,13 @@ class TransformersChat(ChatModel):
         loaded = self._load_once()
         waiting = []
         for request in requests:
-            ids, notes = loaded.prompts.encode(request.messages)
+            ids, notes, opened = loaded.prompts.rendered(request.messages)
             if request.sampling.schema is not None:
                 notes = (*notes, UNSTRUCTURED)
             if len(ids) + request.sampling.max_tokens > loaded.context:
                 deliver(request, ChatAnswer(text=None, failure=TOO_LONG, notes=notes))
             else:
-                waiting.append(_Prompt(request, ids, notes))
+                waiting.append(_Prompt(request, ids, notes, opened))
         waiting.sort(key=lambda prompt: (-prompt.request.sampling.max_tokens, -len(prompt.ids)))
         # Not deterministic on a GPU: the sampler needs cumulative sums, for which torch has no
         # deterministic algorithm.
@@ -165,6 +167,7 @@ class TransformersChat(ChatModel):
         from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
         from fgbench_plugins.torch_runtime import (
+            check_vocabulary,
             choose_device,
             is_out_of_memory,
             quiet_transformers,
@@ -181,6 +184,7 @@ class TransformersChat(ChatModel):
                 model = AutoModelForCausalLM.from_pretrained(
                     folder, dtype=self._settings.dtype, use_safetensors=True, **safely
                 )
+            check_vocabulary(tokenizer, model, name)
             model = model.to(device).eval()
         except (ValueError, OSError) as error:
             reason = str(error).strip().partition("\n")[0]
@@ -254,7 +258,7 @@ def _generate(loaded: _Loaded, batch: Sequence[_Prompt]) -> list[ChatAnswer]:
     )
     return [
         ChatAnswer(
-            text=item.text,
+            text=prompt.opened + item.text,
             finish_reason=item.finish_reason,
             usage=Usage(1, len(prompt.ids), item.completion_tokens),
             tokens=item.tokens,

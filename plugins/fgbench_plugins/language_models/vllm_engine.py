@@ -83,6 +83,8 @@ class _Pending(NamedTuple):
     request: ChatRequest
     receipt: Any
     notes: tuple[str, ...]
+    opened: str
+    """What the reply begins with: a mark, if the prompt has opened thoughts."""
 
 
 class VllmChat(ChatModel):
@@ -176,7 +178,7 @@ class VllmChat(ChatModel):
         from vllm.exceptions import VLLMValidationError
 
         sampling = request.sampling
-        ids, notes = loaded.prompts.encode(request.messages)
+        ids, notes, opened = loaded.prompts.rendered(request.messages)
         if len(ids) + sampling.max_tokens > self.context:
             deliver(request, ChatAnswer(text=None, failure=TOO_LONG, notes=notes))
             return None
@@ -191,7 +193,7 @@ class VllmChat(ChatModel):
                 raise
             notes = (*notes, UNSTRUCTURED)
             engine.add_request(number, prompt, self._parameters(request, structured=False))
-        return _Pending(request, receipt, notes)
+        return _Pending(request, receipt, notes, opened)
 
     def _parameters(self, request: ChatRequest, *, structured: bool) -> Any:
         from vllm import SamplingParams
@@ -219,7 +221,7 @@ class VllmChat(ChatModel):
         deliver(
             done.request,
             ChatAnswer(
-                text=completion.text,
+                text=done.opened + completion.text,
                 finish_reason=completion.finish_reason,
                 usage=Usage(1, prompt_tokens, completion_tokens),
                 tokens=_tokens(completion) if done.request.sampling.top_logprobs else None,
