@@ -115,6 +115,12 @@ from .llm.chat import (
 from .llm.chat import (
     TokenChoice as TokenChoice,
 )
+from .llm.served import (
+    joined_notes as joined_notes,
+)
+from .llm.served import (
+    served_notes as served_notes,
+)
 from .parts import (
     Access as Access,
 )

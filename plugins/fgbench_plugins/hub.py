@@ -120,6 +120,11 @@ def _snapshot(model: str, revision: str) -> Path:
             "`hf auth login` or set HF_TOKEN."
         ) from error
     except RepositoryNotFoundError as error:
+        if _is_token_refused(error):
+            raise ConfigurationError(
+                f"model {model!r}: the hub refuses the token of HF_TOKEN or of `hf auth login`: "
+                "log in again with `hf auth login`, or set HF_TOKEN to a valid token or unset it."
+            ) from None
         reason = "the hub has no such public model, or HF_TOKEN has no access to it"
         raise _unavailable(model, reason) from error
     except RevisionNotFoundError as error:
@@ -128,6 +133,14 @@ def _snapshot(model: str, revision: str) -> Path:
         message = str(error).strip().partition("\n")[0]
         reason = f"not cached, and the download failed ({type(error).__name__}: {message})"
         raise _unavailable(model, reason) from error
+
+
+def _is_token_refused(error: Exception) -> bool:
+    """Return whether the hub answered 401 although a token was sent."""
+    from huggingface_hub import get_token
+
+    response = getattr(error, "response", None)
+    return getattr(response, "status_code", None) == 401 and get_token() is not None
 
 
 def _unavailable(model: str, reason: str) -> ConfigurationError:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from fgbench.digests import seed_for
+from fgbench.errors import DataError
 from fgbench.loop.leakage import (
     NEAR_TEST,
     NEAR_TRAINING,
@@ -76,6 +77,20 @@ class Synthesis:
     def rejected_by(self) -> Counter[str]:
         """The number of rejected samples by reason."""
         return _reasons(self.samples)
+
+    def require_answers(self) -> None:
+        """Raise `DataError` if there is no input because every request failed in the same way.
+
+        Such an arm would look like a result: "synthesis changes nothing".
+        """
+        reasons = self.rejected_by
+        if len(reasons) == 1 and not self.accepted:
+            ((reason, count),) = reasons.items()
+            if reason.startswith("HTTP "):
+                raise DataError(
+                    f"0 of {self.requested:,} synthetic inputs: every request to the language "
+                    f"model failed ({count:,} × {reason})."
+                )
 
     def summary(self) -> dict[str, Any]:
         """Return the counts as JSON values."""

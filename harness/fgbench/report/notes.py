@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from fgbench.llm.served import joined_notes
+
 if TYPE_CHECKING:
-    from fgbench.leaderboard.models import Entry
+    from fgbench.leaderboard.models import Entry, SyntheticRecord
+
+_FEWEST = 0.5
+"""Below this share of the requested inputs, an entry says that it has few."""
 
 
 def noted(entries: Iterable[Entry]) -> list[str]:
@@ -26,7 +31,11 @@ def noted(entries: Iterable[Entry]) -> list[str]:
 def notes_of(entry: Entry) -> Iterator[str]:
     """Yield the notes of one entry's generator and classifier."""
     if entry.synthetic is not None:
-        for note, count in entry.synthetic.notes.items():
+        yield from _shortage(entry.synthetic)
+        notes, served = joined_notes(entry.synthetic.notes)
+        if served is not None:
+            yield f"the generator's replies were {served}"
+        for note, count in notes.items():
             yield f"{note} ({count:,} replies to the generator)"
     for note in entry.provenance.notes:
         yield note
@@ -37,3 +46,15 @@ def notes_of(entry: Entry) -> Iterator[str]:
             f"the classifier asked a language model {usage.requests:,} times, {tokens:,} tokens, "
             f"${usage.cost_usd:,.2f}"
         )
+
+
+def _shortage(record: SyntheticRecord) -> Iterator[str]:
+    """Yield a warning if an arm has few or none of the inputs that it asked for."""
+    if record.accepted >= _FEWEST * record.requested:
+        return
+    reasons = sorted(record.rejected_by.items(), key=lambda item: (-item[1], item[0]))
+    listed = ", ".join(f"{reason} ×{count:,}" for reason, count in reasons[:3])
+    yield (
+        f"only {record.accepted:,} of {record.requested:,} synthetic inputs were accepted"
+        + (f" (rejected: {listed})" if listed else "")
+    )

@@ -59,6 +59,7 @@ class Synthesise(base.Stage):
             ),
             relabeler=ctx.parts.get("relabeler"),
         )
+        synthesis.require_answers()
         return Product(
             synthesis.summary(), {base.SAMPLES_FILE: serialize_samples(synthesis.samples)}
         )

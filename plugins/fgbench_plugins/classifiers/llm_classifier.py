@@ -74,7 +74,8 @@ class LanguageModelClassifier(Classifier):
     the classes at the answer token; "nvu", a number from 0 to 100 that the model states; "lvu", its
     wording, which `judge` converts to such a number (engine parameters, as in judge='model=…';
     default: the same model). `structured` requests the stated number as JSON, by a schema. `draws`
-    replies at a `temperature` above 0 are averaged.
+    replies at a `temperature` above 0 are averaged. `thinking_tokens` is the room for the thoughts
+    of a model that reasons before it answers, in addition to the tokens of the answer.
 
     `contextual` divides the probabilities of "tpu" by those for a content-free input (Zhao et al.
     2021), to correct a bias toward a class that is independent of the text.
@@ -94,6 +95,7 @@ class LanguageModelClassifier(Classifier):
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     draws: Annotated[int, Field(ge=1, le=100)] = 1
     most_missing: Annotated[float, Field(ge=0, le=1)] = 0.2
+    thinking_tokens: Annotated[int, Field(ge=0, le=131072)] = 0
 
     revision: Text | None = None
     dtype: Text | None = None
@@ -118,6 +120,7 @@ class LanguageModelClassifier(Classifier):
     extra_body: JsonObject | None = None
 
     needs = frozenset({"text"})
+    younger = frozenset({"thinking_tokens"})
     learns = False
     operational = frozenset(
         {
@@ -197,6 +200,7 @@ class LanguageModelClassifier(Classifier):
             temperature=self.temperature,
             draws=self.draws,
             seed=seed,
+            thinking_tokens=self.thinking_tokens,
         )
         self._content_free: NDArray[np.float64] | None = None
         self.notes, self.usage, self.model_revision = [], Usage(), None
@@ -223,7 +227,12 @@ class LanguageModelClassifier(Classifier):
         confidence = self._confidence(self._task(training, seed))
         texts = [str(text) for text in inputs]
         return expected_usage(
-            confidence, texts, draws=self.draws, model=self.chat_model(), judge=self.judge_model
+            confidence,
+            texts,
+            draws=self.draws,
+            model=self.chat_model(),
+            judge=self.judge_model,
+            thinking_tokens=self.thinking_tokens,
         )
 
     def _task(self, training: TrainingSet, seed: int) -> ClassificationTask:
@@ -266,7 +275,7 @@ class LanguageModelClassifier(Classifier):
     def _report(self, model: ChatModel) -> None:
         responses = self._responses
         self.usage = responses.usage
-        self.notes = []
+        self.notes = list(responses.notes)
         if responses.missing:
             missing, reasons = responses.missing.total(), responses.reasons()
             self.notes.append(

@@ -36,6 +36,7 @@ from fgbench_plugins.language_models.prompts import (
 )
 from fgbench_plugins.language_models.replies import unwrapped
 from fgbench_plugins.language_models.stated_probabilities import claimed_probabilities
+from fgbench_plugins.language_models.thoughts import answer_tokens
 
 ALTERNATIVES = 20
 _MAX_REPEATED_CLASSES = 8
@@ -116,9 +117,10 @@ class TokenProbability:
     def read(self, answer: ChatAnswer) -> Statement:
         if not self._options:
             return self._read_name(answer)
-        first = first_visible(answer.tokens)
+        tokens = answer_tokens(answer.text, answer.tokens)
+        first = first_visible(tokens)
         _require_logprobs(answer.tokens is not None and (first is None or first.alternatives))
-        if first is None or label_of_tokens(answer.tokens, self._options).probabilities is None:
+        if first is None or label_of_tokens(tokens, self._options).probabilities is None:
             return Statement(reason=NO_LABEL)
         masses = option_masses(first, self._options)
         return Statement(_with_unlisted(masses, first.alternatives))
@@ -128,7 +130,8 @@ class TokenProbability:
         label = read_label(answer.text or "", self._task.label_names)
         if label.index is None:
             return Statement(reason=label.rejection)
-        total = sum(token.logprob for token in answer.tokens or ())
+        tokens = answer_tokens(answer.text, answer.tokens) or ()
+        total = sum(token.logprob for token in tokens)
         return Statement(one_and_rest(label.index, math.exp(min(total, 0.0)), self._task.n_classes))
 
 

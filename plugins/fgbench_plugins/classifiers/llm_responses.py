@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fgbench import Answers, ChatAnswer, ChatModel, ChatRequest, Price, Sampling, Usage
+from fgbench import (
+    Answers,
+    ChatAnswer,
+    ChatModel,
+    ChatRequest,
+    Price,
+    Sampling,
+    Usage,
+    joined_notes,
+    served_notes,
+)
 from fgbench_plugins.classifiers.llm_confidence import Confidence, JudgedWords, Statement
 from fgbench_plugins.language_models.parsing import is_refusal
 from fgbench_plugins.language_models.usage_counter import UsageCounter
@@ -30,19 +40,27 @@ class Responses:
     """Asks for classes with one elicitation method; statistics accumulate across calls."""
 
     def __init__(
-        self, confidence: Confidence, *, temperature: float, draws: int, seed: int
+        self,
+        confidence: Confidence,
+        *,
+        temperature: float,
+        draws: int,
+        seed: int,
+        thinking_tokens: int = 0,
     ) -> None:
         self._confidence = confidence
+        self._thinking_tokens = thinking_tokens
         self._draws = draws
         self._seed = seed
         self._sampling = Sampling(
             temperature=temperature,
-            max_tokens=confidence.max_tokens,
+            max_tokens=confidence.max_tokens + thinking_tokens,
             schema=confidence.schema,
             top_logprobs=confidence.top_logprobs,
         )
         self._counter = UsageCounter()
-        self._served: set[str] = set()
+        self._served: Counter[str] = Counter()
+        self._notes: Counter[str] = Counter()
         self.usage = Usage()
         self.asked = 0
         """Number of texts."""
@@ -53,6 +71,13 @@ class Responses:
     def served(self) -> list[str]:
         """The models that the servers report."""
         return sorted(self._served)
+
+    @property
+    def notes(self) -> list[str]:
+        """The deviations of replies from the requests, with their number; models included."""
+        others, served = joined_notes(self._notes)
+        counted = [f"{note} ({count:,} replies)" for note, count in sorted(others.items())]
+        return ([served] if served else []) + counted
 
     def reasons(self) -> str:
         """Return why texts are missing, the most frequent reasons first."""
@@ -115,7 +140,7 @@ class Responses:
         judged = list(statements)
         if not isinstance(confidence, JudgedWords):
             return judged
-        sampling = Sampling(max_tokens=confidence.judge_tokens)
+        sampling = Sampling(max_tokens=confidence.judge_tokens + self._thinking_tokens)
         labels = [
             (index, item.label) for index, item in enumerate(statements) if item.label is not None
         ]
@@ -144,7 +169,8 @@ class Responses:
         for chat, reply in zip(chats, replies, strict=True):
             self.usage += self._counter.of(chat, reply)
             if reply.served_model:
-                self._served.add(reply.served_model)
+                self._served[reply.served_model] += 1
+            self._notes.update([*reply.notes, *served_notes(model, reply)])
             yield reply
 
 
@@ -155,6 +181,7 @@ def expected_usage(
     draws: int,
     model: ChatModel,
     judge: Callable[[], ChatModel],
+    thinking_tokens: int = 0,
 ) -> Usage:
     """Return the expected usage for all texts, estimated from up to 20 prompts."""
     if not texts:
@@ -162,12 +189,12 @@ def expected_usage(
     sampled = texts[:: -(-len(texts) // _SAMPLED_PROMPTS)]
     length = sum(model.count_tokens(confidence.ask(text)) for text in sampled) / len(sampled)
     requests = len(texts) * draws
-    usage = _usage(model, requests, length, confidence.typical_tokens)
+    usage = _usage(model, requests, length, confidence.typical_tokens + thinking_tokens)
     if isinstance(confidence, JudgedWords):
         judge_model = judge()
         prompt = confidence.ask_judge("word " * confidence.typical_tokens, 0)
         length = judge_model.count_tokens(prompt)
-        usage += _usage(judge_model, requests, length, _JUDGMENT_TOKENS)
+        usage += _usage(judge_model, requests, length, _JUDGMENT_TOKENS + thinking_tokens)
     return usage
 
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from fgbench import ConfigurationError, DataError
 from fgbench_plugins.hub import ModelSource
-from fgbench_plugins.torch_runtime import quiet_transformers
+from fgbench_plugins.torch_runtime import check_vocabulary, quiet_transformers
 
 _HEAD_SCALE = 0.02
 """Standard deviation of the initial weights of the head, as in BERT."""
@@ -133,6 +133,7 @@ def _pretrained(name: str, folder: Path, encoder: Any) -> Pretrained:
         raise ConfigurationError(
             f"model {name!r}: its tokenizer has no padding token, so it cannot encode batches."
         )
+    check_vocabulary(tokenizer, encoder, name)
     has_pooler = getattr(encoder, "pooler", None) is not None
     pooling = _declared_pooling(folder) or ("pooler" if has_pooler else "cls")
     longest = min(_positions(encoder), tokenizer.model_max_length)

@@ -30,6 +30,7 @@ from fgbench import (
     RelabelRequest,
     Sampling,
     Usage,
+    served_notes,
 )
 from fgbench_plugins.language_models.labels import (
     NO_LOGPROBS,
@@ -52,6 +53,7 @@ from fgbench_plugins.language_models.templates import (
     read_template,
     template_digest,
 )
+from fgbench_plugins.language_models.thoughts import answer_tokens
 from fgbench_plugins.language_models.usage_counter import UsageCounter
 
 _LABEL_TOKENS = 40
@@ -71,12 +73,14 @@ class LanguageModelGenerator(Generator):
 
     `relabel_by="text"` reads the label from the text of the reply, "logprobs" takes the most
     probable label by the log-probabilities of the first token. `relabeler` is another generator
-    that does the labeling.
+    that does the labeling. `thinking_tokens` is the room for the thoughts of a model that reasons
+    first, in addition to the tokens of texts and labels.
     """
 
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.1
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     max_tokens: Annotated[int, Field(ge=1, le=32768)] = 512
+    thinking_tokens: Annotated[int, Field(ge=0, le=131072)] = 0
     strategy: Literal["fitg", "promptmix"] = "fitg"
     template: str = ""
     texts: Annotated[int, Field(ge=1, le=20)] = 3
@@ -87,6 +91,7 @@ class LanguageModelGenerator(Generator):
     relabeler: str = ""
 
     needs = frozenset({"text"})
+    younger = frozenset({"thinking_tokens"})
     paths = frozenset({"template"})
 
     @abstractmethod
@@ -169,6 +174,7 @@ class LanguageModelGenerator(Generator):
         sources = [str(request.source).encode("utf-8", "replace") for request in sampled]
         length = sum(-(-len(text) // 4) for text in sources) / len(sampled)
         reply = min(self.max_tokens, self.texts * (length + 8))
+        reply += self.thinking_tokens
         usage = self._expected(len(requests) * self.samples, prompt, reply)
         if not self.relabeler:
             texts = [request.source for request in requests] * self.candidates_per_request
@@ -182,7 +188,7 @@ class LanguageModelGenerator(Generator):
         prompts = self.prompts(task)
         sampled = inputs[:: -(-len(inputs) // _SAMPLED_PROMPTS)]
         prompt = sum(_tokens(prompts.relabeling(str(text))) for text in sampled) / len(sampled)
-        return self._expected(len(inputs), prompt, _TYPICAL_LABEL_TOKENS)
+        return self._expected(len(inputs), prompt, _TYPICAL_LABEL_TOKENS + self.thinking_tokens)
 
     def _expected(self, requests: int, prompt: float, reply: float) -> Usage:
         tokens = round(requests * prompt), round(requests * reply)
@@ -217,7 +223,7 @@ class LanguageModelGenerator(Generator):
         return Sampling(
             temperature=self.temperature,
             top_p=self.top_p,
-            max_tokens=self.max_tokens,
+            max_tokens=self.max_tokens + self.thinking_tokens,
             schema=text_schema(self._form()) if self.structured else None,
         )
 
@@ -225,7 +231,7 @@ class LanguageModelGenerator(Generator):
         by_token = self.relabel_by == "logprobs"
         return Sampling(
             temperature=0.0,
-            max_tokens=_LOGPROB_TOKENS if by_token else _LABEL_TOKENS,
+            max_tokens=(_LOGPROB_TOKENS if by_token else _LABEL_TOKENS) + self.thinking_tokens,
             schema=label_schema(task.label_names) if self.structured and not by_token else None,
             top_logprobs=_ALTERNATIVES if by_token else 0,
         )
@@ -248,7 +254,7 @@ class LanguageModelGenerator(Generator):
         for chat, answer in replies:
             candidates += self._candidates(request, chat.messages, answer)
             usage += self._usage.of(chat, answer)
-            notes += answer.notes
+            notes += (*answer.notes, *served_notes(self._model, answer))
             messages = [message._asdict() for message in chat.messages]
         return GenerationResult(candidates, messages, usage, notes)
 
@@ -281,7 +287,7 @@ class LanguageModelGenerator(Generator):
             raw=answer.text,
             rejection=label.rejection,
             usage=self._usage.of(chat, answer),
-            notes=answer.notes,
+            notes=(*answer.notes, *served_notes(self._model, answer)),
         )
 
     def _require_logprobs(self, chats: Sequence[ChatRequest]) -> None:
@@ -297,7 +303,7 @@ class LanguageModelGenerator(Generator):
         if self.relabel_by == "logprobs":
             if answer.tokens is None:
                 return Label(None, NO_LOGPROBS)
-            return label_of_tokens(answer.tokens, self._prompts.options)
+            return label_of_tokens(answer_tokens(text, answer.tokens), self._prompts.options)
         return read_label(
             text,
             self._task.label_names,

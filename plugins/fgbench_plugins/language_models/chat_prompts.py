@@ -17,7 +17,7 @@ DATED = "date in the prompt set to 2024-07-26"
 """The note on answers of a model whose template prints today's date."""
 
 _PROBE, _QUESTION = "c4a7", "q8d2"
-_DATE = datetime(2024, 7, 26)  # noqa: DTZ001 - templates print the date only
+_DATE = datetime(2024, 7, 26)
 
 
 def _strftime_now(form: str) -> str:
