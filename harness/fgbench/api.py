@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgbench.cards import DataFolder
+from fgbench.errors import ConfigurationError
 from fgbench.leaderboard.bundled import board_path
 from fgbench.llm.budget import Caps
 from fgbench.plan.plan import make_plan
@@ -77,14 +78,14 @@ def run(
 
     `max_cost` (US dollars), `max_requests` and `max_tokens` cap the use of language models by the
     run, including earlier attempts. With `replay`, a file of answers, no requests are sent and all
-    answers are read from the file. A script that uses more than one job needs the guard
-    `if __name__ == "__main__":`.
+    answers are read from the file.
 
     A suite file can only use the hosts, key variables, local paths and plugins that `allow` names,
     or that were allowed on a terminal before; `ConfigurationError` otherwise.
 
     Raises `FgbenchError`. Cells that fail are listed in `failures`; all other results are kept.
     """
+    _refuse_import_of_main()
     execution = Execution(
         executor,
         jobs,
@@ -117,6 +118,20 @@ def run(
         (*folder.warnings, *plugin_warnings),
         tuple(folder.notes),
     )
+
+
+def _refuse_import_of_main() -> None:
+    """Raise `ConfigurationError` in a child process that is still importing the user's script.
+
+    The script would start the same run again, once per process of a pool of its own.
+    """
+    from multiprocessing import current_process
+
+    if getattr(current_process(), "_inheriting", False):
+        raise ConfigurationError(
+            "fgbench.run was called while a new process imports this script: put the call under "
+            '`if __name__ == "__main__":`.'
+        )
 
 
 def regenerate(

@@ -5,6 +5,7 @@ Importing the module of `fgbench list` hides the built-in `list` in this one.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -102,6 +103,7 @@ def _run_command(arguments: list[str]) -> int:
         return 2
     try:
         code = cli.main(arguments, prog_name="fgbench", standalone_mode=False)
+        sys.stdout.flush()  # a full disk shows here, not when the process ends
         return code if isinstance(code, int) else 0
     except FgbenchError as error:
         if debug:
@@ -121,10 +123,17 @@ def _run_command(arguments: list[str]) -> int:
         click.echo("Interrupted. Run the same command to resume.", err=True)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader is gone (`| head`): print nothing more, not even while closing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_stdout()  # the reader is gone (`| head`)
         return 0
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+            _abandon_stdout()
+            click.echo(
+                f"Error: the output could not be written ({error.strerror}); completed work is "
+                "kept. Free some space, then rerun.",
+                err=True,
+            )
+            return FAULT
         if debug:
             raise
         click.echo(
@@ -134,6 +143,14 @@ def _run_command(arguments: list[str]) -> int:
             err=True,
         )
         return FAULT
+
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
+
+
+def _abandon_stdout() -> None:
+    """Print nothing more, not even while closing standard output."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Terminated(KeyboardInterrupt):

@@ -12,11 +12,12 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Annotated
 
 from pydantic import Field
 
-from fgbench import Executor, WorkerSetup, release_resident, run_stage
+from fgbench import ConfigurationError, Executor, WorkerSetup, release_resident, run_stage
 
 
 class LocalExecutor(Executor):
@@ -35,7 +36,7 @@ class LocalExecutor(Executor):
 
     def submit(self, stage: str) -> Future[str]:
         if self._pool is not None:
-            with _interrupt_held_back():
+            with _interrupt_held_back(), _main_held_back():
                 try:
                     return self._pool.submit(run_stage, self._worker, stage)
                 except BrokenExecutor:
@@ -57,11 +58,17 @@ class LocalExecutor(Executor):
         self._pool.shutdown(wait=True, cancel_futures=cancel)
 
     def _new_pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            self.jobs,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-        )
+        try:
+            return ProcessPoolExecutor(
+                self.jobs,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_start_worker,
+            )
+        except (OSError, ImportError) as error:  # of semaphores
+            raise ConfigurationError(
+                f"This machine has no shared memory for several processes ({error}): use --jobs 1 "
+                "(jobs=1), or give a container a writable /dev/shm."
+            ) from error
 
 
 @contextmanager
@@ -81,6 +88,22 @@ def _interrupt_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _main_held_back() -> Iterator[None]:
+    """Start workers without the main module of this process.
+
+    They need nothing of it. Otherwise a script without `if __name__ == "__main__":` would run again
+    in each worker, and a script on standard input has no file that could be imported.
+    """
+    main = sys.modules.get("__main__")
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        if main is not None:
+            sys.modules["__main__"] = main
 
 
 def _start_worker() -> None:
