@@ -134,6 +134,11 @@ def fgbench_generators(register):
         "Any OpenAI-compatible endpoint: openai:model=…",
     )
     register(
+        "anthropic",
+        f"{home}.anthropic:AnthropicGenerator",
+        "Anthropic's Messages API: anthropic:model=…",
+    )
+    register(
         "oracle",
         f"{home}.oracle:Oracle",
         "Samples at exactly the requested posterior; needs a known posterior",

@@ -60,7 +60,7 @@ def test_missing_shared_memory_is_named(monkeypatch):
         raise OSError(38, "Function not implemented")
 
     monkeypatch.setattr("multiprocessing.synchronize.SemLock.__init__", fail)
-    with pytest.raises(ConfigurationError, match="no shared memory.*--jobs 1"):
+    with pytest.raises(ConfigurationError, match=r"no shared memory.*--jobs 1"):
         LocalExecutor(jobs=2).open(_Setup())
 
 

@@ -5,12 +5,16 @@ from dataclasses import dataclass, field
 RETRIED_FAULTS = (
     "429", "429-after", "408", "409", "500", "502", "503", "503-after", "504",
     "hang", "stall", "reset", "close", "truncated", "bad-json", "html", "empty-choices",
-    "null-content",
+    "null-content", "quota-words", "choice-error", "inner-error", "finish-error", "403-html",
+    "529", "524-html",
 )  # fmt: skip
 """Faults after which a client should retry the request."""
-HARMLESS_FAULTS = ("slow", "no-usage", "duplicate-id", "fewer-choices")
+HARMLESS_FAULTS = ("slow", "no-usage", "duplicate-id", "fewer-choices", "thoughts", "harmony")
 """Faults that come with an answer."""
-FINAL_FAULTS = ("too-long", "content-filter", "filtered", "refusal", "400")
+FINAL_FAULTS = (
+    "too-long", "content-filter", "filtered", "refusal", "400", "403-filter", "429-too-large",
+    "500-context", "safety", "only-reasoning", "cut-thoughts",
+)  # fmt: skip
 """Faults that a retry would meet again."""
 
 
@@ -52,5 +56,15 @@ class Behavior:
     models: tuple = ("tiny",)
     context: int = 0
     """Characters that a prompt may have; 0 for any number."""
+    no_system: str = ""
+    """The message with which a system message is refused (400)."""
+    most_logprobs: int = 0
+    """The most alternatives of a token that can be requested; 0 for any number."""
+    cut: int = 0
+    """The number of prompt tokens that is reported at most, as by a server that cuts prompts."""
+    served: tuple = ()
+    """The models that answer in turn, with the number of answers of each: ("model-b", 40)."""
+    replies: tuple = ()
+    """The texts of all answers, in order of arrival; then as usual."""
     keep_requests: bool = True
     """Whether `stats` holds the bodies of requests."""

@@ -42,12 +42,18 @@ def _refusal(status, message, kind="invalid_request_error", code=None, param=Non
     return _Reply(status, {"error": error}, headers)
 
 
+_NO_ANSWER = ("empty-choices", "null-content", "choice-error", "inner-error", "finish-error",
+              "safety", "only-reasoning", "cut-thoughts")  # fmt: skip
+
+
 class _Server:
     """Handles requests, independent of the transport."""
 
     def __init__(self, behavior):
         self.behavior = behavior
         self.script = list(behavior.script)
+        self.replies = list(behavior.replies)
+        self.served = [name for name, count in behavior.served for _ in range(count)]
         self.attempts = Counter()  # content → chat requests
         self.answered = Counter()  # content → choices in good answers
         self.faults = Counter()
@@ -100,6 +106,13 @@ class _Server:
         unknown = [name for name in self.behavior.unknown if name in body]
         if unknown:
             raise _Reply(422, {"detail": f"Unexpected fields in the request: {unknown}{echo}"})
+        has_system = any(message["role"] == "system" for message in body["messages"])
+        if self.behavior.no_system and has_system:
+            raise _refusal(400, self.behavior.no_system, "BadRequestError")
+        most = self.behavior.most_logprobs
+        if most and body.get("top_logprobs", 0) > most:
+            message = f"Requested sample logprobs of {body['top_logprobs']}, which is greater than "
+            raise _refusal(400, f"{message}max allowed: {most}", "BadRequestError")
         if self.behavior.refuse_n and body.get("n", 1) > 1:
             raise _refusal(400, "'n' : number must be at most 1", param="n")
         if self.behavior.refuse_format and "response_format" in body:
@@ -138,6 +151,46 @@ class _Server:
             case "429-date":
                 then = formatdate(time.time() + self.behavior.retry_after, usegmt=True)
                 raise _refusal(429, "Slow down.", headers=[("Retry-After", then)])
+            case "quota-words":
+                details = [{"@type": "RetryInfo", "retryDelay": f"{after}s"}]
+                error = {
+                    "code": 429,
+                    "message": "You exceeded your current quota, please check your plan and "
+                    f"billing details. Please retry in {after}s.",
+                    "status": "RESOURCE_EXHAUSTED",
+                    "details": details,
+                }
+                raise _Reply(429, [{"error": error}])
+            case "key-400":
+                raise _refusal(400, f"API key not valid{echo}. Please pass a valid API key.")
+            case "model-400":
+                raise _refusal(400, "tiny is not a valid model ID", code=400)
+            case "odd-400":
+                raise _refusal(400, "Mesh gateway says no")
+            case "403":
+                raise _refusal(403, "Forbidden.", code=403)
+            case "403-filter":
+                raise _refusal(
+                    403, 'Your input was flagged for "violence" by moderation.', code=403
+                )
+            case "403-html":
+                raise _Reply(403, "<!DOCTYPE html><html><body>Just a moment...</body></html>")
+            case "524-html":
+                raise _Reply(524, "<!DOCTYPE html><html><body>A timeout occurred</body></html>")
+            case "429-too-large":
+                raise _refusal(
+                    429,
+                    "Request too large for tiny on tokens per min (TPM): Limit 300, Requested 400. "
+                    "The input or output tokens must be reduced in order to run successfully.",
+                    "tokens",
+                    code="rate_limit_exceeded",
+                )
+            case "500-context":
+                raise _refusal(
+                    500, "the request exceeds the available context size", "server_error"
+                )
+            case "500-memory":
+                raise _refusal(500, "model requires more system memory (9 GiB) than is available")
             case "quota":
                 raise _refusal(
                     429,
@@ -168,13 +221,14 @@ class _Server:
             wanted = max(1, wanted - 1)
         choices = [self.choice(body, index, fault, authorization) for index in range(wanted)]
         prompt = sum(len(message["content"].split()) for message in body["messages"])
+        prompt = min(prompt, behavior.cut or prompt)
         completion = sum(len((item["message"]["content"] or "").split()) for item in choices)
         key = content_key(body)
         answer = {
             "id": "chatcmpl-1" if fault == "duplicate-id" else f"chatcmpl-{key}",
             "object": "chat.completion",
             "created": 1700000000,
-            "model": body["model"],
+            "model": self.served.pop(0) if self.served else body["model"],
             "system_fingerprint": "fp_test",
             "choices": [] if fault == "empty-choices" else choices,
             "usage": {
@@ -183,15 +237,17 @@ class _Server:
                 "total_tokens": prompt + completion,
             },
         }
+        if fault == "inner-error":
+            answer["error"] = {"code": 502, "message": "Upstream failed"}
         if fault == "no-usage":
             del answer["usage"]
-        if fault not in ("empty-choices", "null-content"):
+        if fault not in _NO_ANSWER:
             self.answered[key] += wanted
         return answer
 
     def choice(self, body, index, fault, authorization):
         """Return one choice of an answer."""
-        text = reply_text(body, index)
+        text = self.replies.pop(0) if self.replies else reply_text(body, index)
         if self.behavior.echo_key:
             text += f" {authorization}"
         message = {"role": "assistant", "content": text}
@@ -200,6 +256,23 @@ class _Server:
             message["content"] = None
         elif fault == "refusal":
             message |= {"content": None, "refusal": "I cannot help with that."}
+        elif fault == "choice-error":
+            error = {"code": 502, "message": "Provider disconnected"}
+            return {"index": index, "message": message | {"content": ""}, "error": error}
+        elif fault == "finish-error":
+            message["content"], finish = text[: len(text) // 2], "error"
+        elif fault == "safety":
+            message["content"], finish = None, "SAFETY"
+        elif fault in ("only-reasoning", "cut-thoughts"):
+            message |= {"content": None, "reasoning_content": "Let me think"}
+            finish = "stop" if fault == "only-reasoning" else "length"
+        elif fault == "thoughts":
+            message["content"] = f'The user wants "three" texts.\n</think>\n\n{text}'
+        elif fault == "harmony":
+            message["content"] = (
+                "<|channel|>analysis<|message|>We need to answer.<|end|><|start|>assistant"
+                f"<|channel|>final<|message|>{text}"
+            )
         elif fault == "filtered":
             message["content"], finish = "", "content_filter"
         choice = {"index": index, "message": message, "finish_reason": finish}
@@ -209,6 +282,39 @@ class _Server:
             pieces = re.findall(r"\s*\S+", text)
             choice["logprobs"] = {"content": [token_choice(piece, others, rng) for piece in pieces]}
         return choice
+
+
+def _as_completion(body):
+    """Return the body of a chat completion from a request to Anthropic's Messages API."""
+    allowed = {"model", "max_tokens", "messages", "system", "temperature", "top_p",
+               "stop_sequences", "thinking"}  # fmt: skip
+    assert set(body) <= allowed, body
+    assert all(message["role"] != "system" for message in body["messages"])
+    system = [{"role": "system", "content": body.pop("system")}] if "system" in body else []
+    return body | {"messages": [*system, *body["messages"]]}
+
+
+def _as_message(status, value):
+    """Return a reply of Anthropic's Messages API from a chat completion or an error."""
+    if status != 200 or not isinstance(value, dict) or not value.get("choices"):
+        error = value.get("error") if isinstance(value, dict) else None
+        return {"type": "error", "error": error} if error else value
+    (choice,) = value["choices"]
+    reasons = {"stop": "end_turn", "length": "max_tokens"}
+    return {
+        "type": "message",
+        "model": value["model"],
+        "content": [
+            {"type": "thinking", "thinking": "hm", "signature": "x"},
+            {"type": "text", "text": choice["message"]["content"]},
+        ],
+        "stop_reason": reasons.get(choice["finish_reason"], choice["finish_reason"]),
+        "usage": {
+            "input_tokens": value["usage"]["prompt_tokens"] - 1,
+            "cache_read_input_tokens": 1,
+            "output_tokens": value["usage"]["completion_tokens"],
+        },
+    }
 
 
 class _Connection(asyncio.Protocol):
@@ -255,7 +361,8 @@ class _Connection(asyncio.Protocol):
             self.data_received(b"")
 
     async def answer(self, method, path, headers, raw):
-        authorization = headers.get("authorization")
+        key = headers.get("x-api-key")  # Anthropic's
+        authorization = f"Bearer {key}" if key else headers.get("authorization")
         extra = ()
         try:
             status, value = await self.value(method, path, authorization, raw)
@@ -263,6 +370,8 @@ class _Connection(asyncio.Protocol):
             status, value, extra = reply.status, reply.value, reply.headers
         if value is None or self.transport.is_closing():
             return
+        if path == "/v1/messages":
+            value = _as_message(status, value)
         self.server.statuses[str(status)] += 1
         if self.server.behavior.echo_key and authorization:
             extra = [*extra, ("X-Seen", authorization)]
@@ -289,9 +398,12 @@ class _Connection(asyncio.Protocol):
         if path == "/v1/models":
             models = [{"id": name, "object": "model"} for name in server.behavior.models]
             return 200, {"object": "list", "data": models}
-        if method != "POST" or path != "/v1/chat/completions":
+        is_anthropic = path == "/v1/messages"
+        if method != "POST" or path not in ("/v1/chat/completions", "/v1/messages"):
             raise _Reply(404, {"detail": "Not Found"})
         body = json.loads(raw)
+        if is_anthropic:
+            body = _as_completion(body)
         key = content_key(body)
         fault = server.fault_of(key)
         server.attempts[key] += 1

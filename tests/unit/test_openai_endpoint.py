@@ -8,72 +8,15 @@ import pytest
 
 from fgbench import (
     BudgetError,
-    ChatRequest,
     ConfigurationError,
-    Message,
     Price,
-    Sampling,
 )
 from fgbench_plugins.language_models.dispatch import MAX_WAIT
 from fgbench_plugins.language_models.faults import status_fault
 from fgbench_plugins.language_models.openai_endpoint import OpenAIChat, normalized_url
+from support.endpoint import Ledger, ask, chats, collect
 from support.llm_behavior import FINAL_FAULTS, RETRIED_FAULTS
 from support.llm_replies import reply_text
-
-
-class Ledger:
-    """A budget that keeps count, and ends after `most` requests."""
-
-    def __init__(self, most=10**9):
-        self.most, self.requests, self.open, self.tokens = most, 0, {}, 0
-
-    def reserve(self, prompt_tokens, completion_tokens):
-        if self.requests >= self.most:
-            raise BudgetError(f"The cap of {self.most} requests is reached.")
-        self.requests += 1
-        self.open[self.requests] = prompt_tokens, completion_tokens
-        return self.requests
-
-    def settle(self, receipt, prompt_tokens, completion_tokens):
-        del self.open[receipt]
-        self.tokens += prompt_tokens + completion_tokens
-
-
-def chats(count, draws=1, **sampling):
-    return [
-        ChatRequest(
-            messages=(Message("system", "Be brief."), Message("user", f"Question {number}")),
-            sampling=Sampling(**sampling),
-            seed=7,
-            draw=draw,
-        )
-        for number in range(count)
-        for draw in range(draws)
-    ]
-
-
-def ask(server, requests, ledger=None, **options):
-    """Return the answers in the order of the requests; each is delivered exactly once."""
-    options = {"concurrency": 8, "backoff": 0.01, "timeout": 5.0} | options
-    model = OpenAIChat(options.pop("model", "tiny"), base_url=server.url, **options)
-    return collect(model, requests, ledger or Ledger())
-
-
-def collect(model, requests, ledger):
-    answers = {}
-
-    def deliver(request, answer):
-        key = (request.messages, request.draw)
-        assert key not in answers
-        answers[key] = answer
-
-    try:
-        model.answer(iter(requests), ledger, deliver)
-    finally:
-        assert ledger.open == {}, "a reservation was never settled"
-        model.close()
-        collect.answers = answers
-    return [answers[request.messages, request.draw] for request in requests]
 
 
 @pytest.fixture(autouse=True)
@@ -298,7 +241,8 @@ class TestFaults:
             "hang": "timeout", "stall": "timeout", "reset": "connection lost",
             "close": "connection lost", "truncated": "connection lost",
             "bad-json": "invalid JSON", "html": "invalid JSON", "empty-choices": "no choices",
-            "null-content": "no text",
+            "null-content": "no text", "quota-words": "HTTP 429", "choice-error": "HTTP 502",
+            "inner-error": "HTTP 502", "finish-error": "finish reason error",
         }  # fmt: skip
         assert answer.failure == reasons.get(fault, f"HTTP {fault[:3]}")
 
@@ -312,6 +256,10 @@ class TestFaults:
             "too-long": "prompt too long", "content-filter": "content filter",
             "filtered": "content filter", "refusal": "refusal",
             "400": "HTTP 400: Something about this request is wrong.",
+            "403-filter": "content filter", "429-too-large": "prompt too long",
+            "500-context": "prompt too long", "safety": "content filter",
+            "only-reasoning": "no text beside its reasoning",
+            "cut-thoughts": "no text within max_tokens",
         }  # fmt: skip
         assert answer.failure == reasons[fault]
         assert (answer.text is None) == (fault not in ("refusal", "filtered"))

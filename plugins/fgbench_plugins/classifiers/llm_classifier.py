@@ -67,8 +67,8 @@ Text = Annotated[str, Field(min_length=1)]
 class LanguageModelClassifier(Classifier):
     """A language model prompted with `examples_per_class` training texts per class, drawn by seed.
 
-    `engine`, `model` and the engine parameters are those of the generators `openai`, `vllm` and
-    `hf`.
+    `engine`, `model` and the engine parameters are those of the generators `openai`,
+    `anthropic`, `vllm` and `hf`.
 
     `confidence` selects how confidence is elicited (arXiv 2505.23854): "tpu", the probabilities of
     the classes at the answer token; "nvu", a number from 0 to 100 that the model states; "lvu", its
@@ -86,7 +86,7 @@ class LanguageModelClassifier(Classifier):
     """
 
     model: Text
-    engine: Literal["openai", "vllm", "hf"] = "openai"
+    engine: Literal["openai", "anthropic", "vllm", "hf"] = "openai"
     confidence: Literal["tpu", "nvu", "lvu"] = "tpu"
     examples_per_class: Annotated[int, Field(ge=0, le=100)] = 3
     judge: str = ""

@@ -14,6 +14,7 @@ from fgbench import Access, ChatModel, ConfigurationError, Generator
 
 ENGINES = {
     "openai": "fgbench_plugins.generators.openai:OpenAIGenerator",
+    "anthropic": "fgbench_plugins.generators.anthropic:AnthropicGenerator",
     "vllm": "fgbench_plugins.generators.vllm:VllmGenerator",
     "hf": "fgbench_plugins.generators.hf:TransformersGenerator",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -77,20 +77,22 @@ class OpenAIGenerator(LanguageModelGenerator):
         model.check_client()
 
     def chat_model(self) -> OpenAIChat:
-        structured: Literal["auto", "off"] = "auto" if self.structured else "off"
-        return OpenAIChat(
-            self.model,
-            base_url=self.base_url,
-            api_key_env=self.api_key_env,
-            concurrency=self.concurrency,
-            timeout=self.timeout,
-            retries=self.retries,
-            backoff=self.backoff,
-            max_reply_bytes=self.max_reply_bytes,
-            structured=structured,
-            price=self.price(),
-            extra_body=self.extra_body,
-        )
+        return OpenAIChat(self.model, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        """Return the options of the engine."""
+        return {
+            "base_url": self.base_url,
+            "api_key_env": self.api_key_env,
+            "concurrency": self.concurrency,
+            "timeout": self.timeout,
+            "retries": self.retries,
+            "backoff": self.backoff,
+            "max_reply_bytes": self.max_reply_bytes,
+            "structured": "auto" if self.structured else "off",
+            "price": self.price(),
+            "extra_body": self.extra_body,
+        }
 
     def price(self) -> Price | None:
         if self.price_prompt is None and self.price_completion is None:

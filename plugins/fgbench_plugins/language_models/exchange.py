@@ -41,6 +41,21 @@ _OMITTED_ON_TRIAL = ("seed", "response_format", "logprobs", "stop", "top_p")
 
 
 @dataclass(frozen=True)
+class Protocol:
+    """How a chat completion is put on the wire: by default as it is."""
+
+    path: str = "/chat/completions"
+    request: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
+    """Converts the body of a request."""
+    completion: Callable[[Any], Any] = lambda content: content
+    """Converts the content of a reply."""
+    headers: Callable[[str], Mapping[str, str]] = lambda key: {}
+    """Returns headers for a key, "" for none."""
+    has_bearer: bool = True
+    """Whether the key is sent as `Authorization: Bearer`."""
+
+
+@dataclass(frozen=True)
 class Target:
     """The endpoint and how to call it; the same for all attempts."""
 
@@ -51,6 +66,7 @@ class Target:
     extra: Mapping[str, Any]
     needs_format: bool
     """Whether the server must support structured output."""
+    protocol: Protocol = Protocol()
 
 
 @dataclass(frozen=True)
@@ -110,18 +126,22 @@ class Exchange:
         import httpx2
         from openai import APIConnectionError, APIStatusError
 
+        protocol = self.target.protocol
         options: Any = {"headers": self.headers}
         try:
             async with asyncio.timeout(self.target.timeout):
                 response = await client.post(
-                    "/chat/completions", cast_to=httpx2.Response, body=body, options=options
+                    protocol.path,
+                    cast_to=httpx2.Response,
+                    body=protocol.request(body),
+                    options=options,
                 )
         except (APIConnectionError, OSError) as error:  # a timeout is an OSError
             return connection_fault(error)
         except APIStatusError as error:
             return self._status_fault(error.response, sent)
         try:
-            return json.loads(response.content)
+            return protocol.completion(json.loads(response.content))
         except (ValueError, RecursionError):
             return Fault("invalid JSON", transient=True, billed=True)
 
@@ -207,6 +227,7 @@ class Exchange:
                 target.endpoint,
                 target.model,
                 target.key_variable,
+                target.protocol.path,
             )
             raise ConfigurationError(sentence)
         if fault.rejected == "response_format" and target.needs_format:

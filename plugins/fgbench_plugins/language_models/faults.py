@@ -152,7 +152,9 @@ def connection_fault(error: APIConnectionError | OSError) -> Fault:
     return Fault("connection lost", transient=True, billed=True)
 
 
-def stop_sentence(fault: Fault, endpoint: str, model: str, variable: str | None) -> str:
+def stop_sentence(
+    fault: Fault, endpoint: str, model: str, variable: str | None, path: str = "/chat/completions"
+) -> str:
     """Return the message for a fault that stops all requests.
 
     `variable` is the environment variable whose key was sent, None if no key was sent.
@@ -197,7 +199,7 @@ def stop_sentence(fault: Fault, endpoint: str, model: str, variable: str | None)
         case "parameter":
             return f"The model {model!r} at {endpoint} rejects a parameter.{details}"
     return (
-        f"{endpoint}/chat/completions does not exist ({fault.reason}): check base_url=, which "
+        f"{endpoint}{path} does not exist ({fault.reason}): check base_url=, which "
         f"usually ends in /v1.{details}"
     )
 

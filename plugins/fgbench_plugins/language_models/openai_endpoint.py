@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from fgbench import ChatAnswer, ChatModel, ChatRequest, ConfigurationError, Price, Spending
@@ -23,7 +23,7 @@ from fgbench_plugins.language_models.client_environment import (
 from fgbench_plugins.language_models.completions import LIMITS, Dialect
 from fgbench_plugins.language_models.dispatch import Dispatcher, Job, Record
 from fgbench_plugins.language_models.event_loop import run_coroutine
-from fgbench_plugins.language_models.exchange import Exchange, Target
+from fgbench_plugins.language_models.exchange import Exchange, Protocol, Target
 from fgbench_plugins.language_models.faults import is_out_of_files, out_of_files_sentence
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ OPENAI_KEY = "OPENAI_API_KEY"
 MAX_REPLY_BYTES = 4_000_000
 _CONNECT_SECONDS = 10.0
 _MAX_CHOICES = 32
+_CHAT_COMPLETIONS = Protocol()
 _POOL_SIZE = 8
 """Connections per pool."""
 
@@ -55,6 +56,8 @@ class OpenAIChat(ChatModel):
     OpenAI's own servers, and no key for all others, so that nobody else receives OpenAI's key.
     """
 
+    engine: ClassVar[str] = "openai"
+
     def __init__(
         self,
         model: str,
@@ -69,6 +72,7 @@ class OpenAIChat(ChatModel):
         structured: Literal["auto", "on", "off"] = "auto",
         price: Price | None = None,
         extra_body: Mapping[str, Any] | None = None,
+        protocol: Protocol = _CHAT_COMPLETIONS,
     ) -> None:
         if api_key_env is not None:
             check_variable(api_key_env)
@@ -87,6 +91,7 @@ class OpenAIChat(ChatModel):
             timeout,
             self._extra,
             structured == "on",
+            protocol,
         )
         self._concurrency = concurrency
         self._retries = retries
@@ -101,7 +106,7 @@ class OpenAIChat(ChatModel):
     def identity(self) -> Mapping[str, Any]:
         """Engine, endpoint and model; what a server runs under a model name is unknown."""
         identity = {
-            "engine": "openai",
+            "engine": self.engine,
             "endpoint": self.endpoint,
             "model": self.model,
             "revision": None,
@@ -218,7 +223,10 @@ class OpenAIChat(ChatModel):
         from openai import Omit
 
         names = () if self._openai else ("OpenAI-Organization", "OpenAI-Project")
-        return dict.fromkeys(names if secret.value else (*names, "Authorization"), Omit())
+        protocol = self._target.protocol
+        has_bearer = secret.value and protocol.has_bearer
+        omitted = dict.fromkeys(names if has_bearer else (*names, "Authorization"), Omit())
+        return {**omitted, **protocol.headers(secret.value)}
 
 
 class _Jobs:
