@@ -12,6 +12,7 @@ from fgbench import BudgetError, ConfigurationError, Message, PluginError
 from fgbench_plugins.generators.hf import TransformersGenerator
 from fgbench_plugins.generators.vllm import Llama2Vllm
 from fgbench_plugins.language_models.local_model import LocalModel
+from fgbench_plugins.language_models.thoughts import is_thinking
 from fgbench_plugins.language_models.vllm_environment import require_vllm
 from support.tiny_llama import WITHOUT_SYSTEM, NoCaps, ask, chat, save_tiny_llama
 
@@ -231,6 +232,64 @@ def test_system_prompt_moves_to_user_message_without_system_role(tmp_path, templ
     text = tokenizer.decode(ids)
     assert text.index("Be brief.") < text.index("Hello")
     assert notes == (MERGED,)
+
+
+PARTS = (
+    "{% for message in messages %}<|{{ message.role }}|>{% for part in message.content %}"
+    "{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %}{% endfor %}"
+)
+DATED = "{{ strftime_now('%d %B %Y') }} {% for m in messages %}[{{ m.content }}]{% endfor %}"
+
+
+def prompts_of(tmp_path, template):
+    folder = save_tiny_llama(tmp_path / "model", chat_template=template)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    return ChatPrompts(tokenizer, "model"), tokenizer
+
+
+def test_template_that_wants_parts_gets_them(tmp_path):
+    prompts, tokenizer = prompts_of(tmp_path, PARTS)
+    ids, notes = prompts.encode((Message("system", "Be brief."), Message("user", "Hello")))
+    assert "Be brief." in tokenizer.decode(ids) and "Hello" in tokenizer.decode(ids)
+    assert notes == ()
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for message in messages %}<|{{ message.role }}|>{% endfor %}",
+        "{{ tools | length }}",
+        "{{ raise_exception('no') }}",
+        "{{ 1 / 0 }}",
+    ],
+)
+def test_template_that_shows_no_message_is_refused(tmp_path, template):
+    with pytest.raises(ConfigurationError, match="does not show the messages"):
+        prompts_of(tmp_path, template)
+
+
+def test_prompts_do_not_depend_on_the_date(tmp_path):
+    prompts, tokenizer = prompts_of(tmp_path, DATED)
+    ids, notes = prompts.encode((Message("user", "Hello"),))
+    assert tokenizer.decode(ids).startswith("26 July 2024 [Hello]")
+    assert notes == ("date in the prompt set to 2024-07-26",)
+
+
+def test_reply_to_a_prompt_inside_of_thoughts_says_so(tmp_path):
+    template = "{% for m in messages %}[{{ m.content }}]{% endfor %}<think>\n"
+    folder = save_tiny_llama(tmp_path / "model", chat_template=template)
+    (answer,) = ask(engine(folder), [chat("x", max_tokens=4)])
+    assert answer.text.startswith("<think>\n") and is_thinking(answer.text)
+
+
+def test_tokens_without_embeddings_are_found_before_any_work(tmp_path):
+    folder = save_tiny_llama(tmp_path / "model")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    rows = len(tokenizer)
+    tokenizer.add_tokens(["[extra]", "[more]"])
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ConfigurationError, match=f"up to {rows + 1:,}, but it has only {rows:,}"):
+        ask(engine(folder), [chat("x")])
 
 
 def test_special_tokens_in_text_cannot_end_message(by_hand):

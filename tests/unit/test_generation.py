@@ -344,3 +344,27 @@ def test_source_that_is_requested_twice_has_different_draws():
     requested = [(request.source_id, request.draw) for request in generator.requests]
     assert requested == [(0, 0), (1, 1), (2, 0)]
     assert len(outcome.accepted) == 3
+
+
+@pytest.mark.parametrize(
+    ("reasons", "fails"),
+    [(["HTTP 400: no"], True), (["HTTP 400: no", "refusal"], False), (["no label"], False)],
+)
+def test_arm_that_got_no_answer_at_all_is_an_error(reasons, fails):
+    """It would look like a result: "synthesis changes nothing"."""
+    from fgbench import DataError
+
+    class Failing(Scripted):
+        def generate(self, requests):
+            return [
+                GenerationResult([Candidate(None, rejection=reasons[at % len(reasons)])])
+                for at, _ in enumerate(requests)
+            ]
+
+    outcome = run(Failing())
+    assert outcome.accepted == []
+    if fails:
+        with pytest.raises(DataError, match=r"0 of 3 synthetic inputs.*HTTP 400: no"):
+            outcome.require_answers()
+    else:
+        outcome.require_answers()

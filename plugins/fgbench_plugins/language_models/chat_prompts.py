@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Any
 
 from fgbench import ConfigurationError, Message, TokenChoice
@@ -17,12 +16,24 @@ DATED = "date in the prompt set to 2024-07-26"
 """The note on answers of a model whose template prints today's date."""
 
 _PROBE, _QUESTION = "c4a7", "q8d2"
-_DATE = datetime(2024, 7, 26)
 
 
-def _strftime_now(form: str) -> str:
-    """Return a constant date: prompts must not differ from day to day."""
-    return _DATE.strftime(form)
+_DATE = {
+    "%Y": "2024", "%y": "24", "%m": "07", "%-m": "7", "%d": "26", "%-d": "26", "%e": "26",
+    "%B": "July", "%b": "Jul", "%A": "Friday", "%a": "Fri", "%j": "208", "%H": "00", "%I": "12",
+    "%M": "00", "%S": "00", "%p": "AM", "%F": "2024-07-26", "%D": "07/26/24", "%x": "07/26/24",
+    "%X": "00:00:00", "%c": "Fri Jul 26 00:00:00 2024", "%Z": "", "%z": "",
+}  # fmt: skip
+"""The date by directive of strftime, written out because platforms differ."""
+
+
+def _with_constant_date(template: str) -> str:
+    """Return a template whose `strftime_now` is a macro that formats a constant date.
+
+    transformers passes only plain data to templates, so that no function can be passed instead.
+    """
+    replaced = "".join(f"|replace('{name}', '{value}')" for name, value in _DATE.items())
+    return "{% macro strftime_now(form) %}{{ form" + replaced + " }}{% endmacro +%}" + template
 
 
 class ChatPrompts:
@@ -53,10 +64,12 @@ class ChatPrompts:
         marks = {mark for mark in special | set(TEMPLATE_MARK.findall(template)) if len(mark) > 2}
         longest_first = sorted(marks, key=lambda mark: (-len(mark), mark))
         self._marks = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        is_dated = "strftime_now" in template
+        self._options = {"chat_template": _with_constant_date(template)} if is_dated else {}
         self._as_parts = False
         self._check_user(model)
         self._system = self._shows(Message("system", _PROBE), Message("user", _QUESTION))
-        self._notes = (DATED,) if "strftime_now" in template else ()
+        self._notes: tuple[str, ...] = (DATED,) if is_dated else ()
 
     def encode(self, messages: tuple[Message, ...]) -> tuple[list[int], tuple[str, ...]]:
         """Return the token ids of a chat with the generation prompt, and notes on changes.
@@ -112,7 +125,7 @@ class ChatPrompts:
             tokenize=False,
             add_generation_prompt=True,
             enable_thinking=False,
-            strftime_now=_strftime_now,
+            **self._options,
         )
         return str(text)
 

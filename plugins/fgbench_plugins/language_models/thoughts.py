@@ -54,7 +54,7 @@ def answer_start(reply: str) -> int | None:
     outside = [end for end in closes if not _inside(end, strings)]
     opens = [match for match in _OPEN.finditer(reply) if not _inside(match.end(), strings)]
     if not outside and opens:  # a stray quotation mark in the thoughts may hide their end
-        outside = [end for end in closes if end > opens[0].end()]
+        outside = [end for end in closes if end > opens[0].end()][:1]
     start = outside[-1] if outside else 0
     if stripped := _STRIPPED_START.match(reply):
         ends = [match.end() for match in _STRIPPED_END.finditer(reply, stripped.end())]
