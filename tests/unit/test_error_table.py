@@ -166,3 +166,10 @@ def test_hostile_bodies_are_read_in_bounds():
 def test_message_is_one_short_line():
     fault = status_fault(400, {}, {"error": {"message": "a\n" * 10_000}}, (), "m")
     assert "\n" not in fault.reason and len(fault.reason) < 220
+
+
+def test_documented_table_has_every_class():
+    text = (Path(__file__).parents[2] / "docs" / "language-models.md").read_text("utf-8")
+    table = text.partition("| class | recognized by |")[2].partition("\n\n")[0]
+    rows = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
+    assert sorted(rows) == sorted(f"`{name}`" for name in ErrorClass)
