@@ -205,7 +205,7 @@ def _split_digest(split: Split) -> str:
     return digest([inputs, digest_bytes(split.labels.astype("<i8").tobytes()), posterior])
 
 
-_ARRAYS = ("logits", "labels", "features", "stochastic_logits", "posterior", "head")
+_ARRAYS = ("logits", "labels", "features", "stochastic_logits", "posterior", "head", "groups")
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +215,8 @@ class Predictions:
     `logits` float32 (n, K): unnormalized log-probabilities; `labels` int64 (n,): the true classes,
     −1 if withheld; `features` (n, d): the penultimate layer; `stochastic_logits` (s, n, K): s
     stochastic forward passes; `posterior` (n, K): the true P(y|x), if known; `head` (d + 1, K): the
-    weights of a linear head, which map features to logits, the bias last.
+    weights of a linear head, which map features to logits, the bias last; `groups` int64 (n,):
+    rows of equal number are not independent, such as rows with equal texts (None: all are).
     """
 
     logits: FloatArray
@@ -226,6 +227,7 @@ class Predictions:
     given: FloatArray | None = None
     """Probabilities (n, K) from which the logits were computed, at full precision; never stored."""
     head: FloatArray | None = None
+    groups: IntArray | None = None
 
     def __post_init__(self) -> None:
         import numpy as np
@@ -245,6 +247,11 @@ class Predictions:
             raise DataError("the logits contain NaN or +infinity.")
         if logits.size and np.isneginf(logits.max(axis=1)).any():
             raise DataError("a row of the logits is −infinity for every class.")
+        if self.groups is not None:
+            groups = np.asarray(self.groups, dtype=np.int64)
+            if groups.shape != labels.shape:
+                raise DataError(f"{len(labels)} rows but groups of shape {groups.shape}.")
+            object.__setattr__(self, "groups", groups)
         object.__setattr__(self, "logits", logits)
         object.__setattr__(self, "labels", labels)
 
@@ -280,6 +287,7 @@ class Predictions:
             posterior=None if self.posterior is None else self.posterior[index],
             head=self.head,
             given=None if self.given is None else self.given[index],
+            groups=None if self.groups is None else self.groups[index],
         )
 
     def without_labels(self) -> Predictions:

@@ -23,6 +23,9 @@ class Metric(Part, ABC):
     undefined_when: ClassVar[str] = "the metric is undefined for these predictions"
     """The reason for NaN; boards show it instead of a number."""
 
+    margin: ClassVar[float | None] = None
+    """A difference below this does not matter: the margin of equivalence. None: not declared."""
+
     @abstractmethod
     def evaluate(self, predictions: Predictions, weights: FloatArray) -> FloatArray:
         """Return the metric of n predictions for each row of `weights`, as an array (R,).

@@ -14,6 +14,7 @@ Bins = Annotated[int, Field(ge=1, le=10_000)]
 class TopLabelEce(Metric):
     """Expected calibration error of the predicted class's probability (Guo et al. 2017)."""
 
+    margin = 0.01
     bins: Bins = 15
 
     def evaluate(self, predictions, weights):
@@ -28,6 +29,7 @@ class TopLabelEce(Metric):
 class PositiveClassEce(Metric):
     """Expected calibration error of P(y=1), of binary predictions: FITG's diagram."""
 
+    margin = 0.01
     bins: Bins = 15
     needs = frozenset({"binary"})
 
@@ -43,6 +45,7 @@ class PositiveClassEce(Metric):
 class EqualMassEce(Metric):
     """Expected calibration error over bins of equal mass (Nguyen and O'Connor 2015)."""
 
+    margin = 0.01
     bins: Bins = 15
 
     def evaluate(self, predictions, weights):

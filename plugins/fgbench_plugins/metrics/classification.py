@@ -10,6 +10,7 @@ from fgbench import Metric, calibration
 class Accuracy(Metric):
     """Share of rows whose most probable class is the true one."""
 
+    margin = 0.01
     lower_is_better = False
 
     def evaluate(self, predictions, weights):

@@ -1,0 +1,51 @@
+"""Inference: what two sets of predictions show about two methods, and how sure that is.
+
+`components` explains the variance of a mean over training seeds on one set of test rows,
+`contrasts` tests a paired difference against 0 and against a margin, `families` gives a word to
+each contrast of a family. `resampling` draws the test rows, `evaluation` computes metrics on them.
+"""
+
+from fgbench.inference.comparing import compare, compare_evaluations
+from fgbench.inference.components import Spread, spread, spread_of
+from fgbench.inference.contrasts import (
+    CONFIDENCE,
+    FEWEST_ROWS,
+    ONE_SEED,
+    SIGNIFICANCE,
+    Contrast,
+    contrast,
+)
+from fgbench.inference.evaluation import (
+    REPLICATES,
+    Evaluation,
+    applicable,
+    evaluate_metrics,
+    undefined_metrics,
+)
+from fgbench.inference.families import Judgment, Word, holm, judge
+from fgbench.inference.resampling import bootstrap_weights, units_of
+
+__all__ = [
+    "CONFIDENCE",
+    "FEWEST_ROWS",
+    "ONE_SEED",
+    "REPLICATES",
+    "SIGNIFICANCE",
+    "Contrast",
+    "Evaluation",
+    "Judgment",
+    "Spread",
+    "Word",
+    "applicable",
+    "bootstrap_weights",
+    "compare",
+    "compare_evaluations",
+    "contrast",
+    "evaluate_metrics",
+    "holm",
+    "judge",
+    "spread",
+    "spread_of",
+    "undefined_metrics",
+    "units_of",
+]
