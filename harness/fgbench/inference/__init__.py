@@ -23,7 +23,9 @@ from fgbench.inference.evaluation import (
     undefined_metrics,
 )
 from fgbench.inference.families import Judgment, Word, holm, judge
+from fgbench.inference.intervals import corrected_interval, interval
 from fgbench.inference.resampling import bootstrap_weights, units_of
+from fgbench.inference.summaries import Comparison, MetricSummary, summarize
 
 __all__ = [
     "CONFIDENCE",
@@ -31,9 +33,11 @@ __all__ = [
     "ONE_SEED",
     "REPLICATES",
     "SIGNIFICANCE",
+    "Comparison",
     "Contrast",
     "Evaluation",
     "Judgment",
+    "MetricSummary",
     "Spread",
     "Word",
     "applicable",
@@ -41,11 +45,14 @@ __all__ = [
     "compare",
     "compare_evaluations",
     "contrast",
+    "corrected_interval",
     "evaluate_metrics",
     "holm",
+    "interval",
     "judge",
     "spread",
     "spread_of",
+    "summarize",
     "undefined_metrics",
     "units_of",
 ]

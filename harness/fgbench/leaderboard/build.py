@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fgbench.calibration.statistics import (
+from fgbench.coordinates import Coordinates, entry_id
+from fgbench.errors import LeaderboardError
+from fgbench.inference import (
     CONFIDENCE,
     REPLICATES,
     Comparison,
-    compare,
+    compare_evaluations,
     holm,
     summarize,
     undefined_metrics,
 )
-from fgbench.coordinates import Coordinates, entry_id
-from fgbench.errors import LeaderboardError
 from fgbench.leaderboard.checksums import board_checksum, with_checksums
 from fgbench.leaderboard.models import (
     Artifacts,
@@ -28,7 +28,7 @@ from fgbench.leaderboard.models import (
 from fgbench.usage import Usage
 
 if TYPE_CHECKING:
-    from fgbench.calibration.statistics import Evaluation
+    from fgbench.inference import Evaluation
 
 EvaluationsOf = Callable[[Entry], "Sequence[Evaluation] | None"]
 """The evaluations of an entry, one per seed in the order of its seeds; None without predictions."""
@@ -162,26 +162,35 @@ def compare_entries(
     if mine is None or theirs is None:
         return {}
     by_seed = dict(zip(control.seeds, theirs, strict=True))
-    comparisons = compare(mine, [by_seed[seed] for seed in entry.seeds])
-    return {name: record for name, record in comparisons.items() if name in entry.metrics}
+    contrasts = compare_evaluations(mine, [by_seed[seed] for seed in entry.seeds])
+    return {
+        name: Comparison.of(contrast)
+        for name, contrast in contrasts.items()
+        if name in entry.metrics
+    }
 
 
 def adjusted(entries: Sequence[Entry]) -> list[Entry]:
-    """Fill in Holm's p-values: one family per metric and kind of comparison, over the board."""
+    """Fill in Holm's p-values.
+
+    A family is the comparisons of one kind in one metric, of the entries of one setting (data set,
+    classifier, protocol, …) and calibrator. Other data sets and calibrators change nothing in it.
+    """
     updates: list[dict[str, Any]] = [{} for _ in entries]
+    family_of = [(entry.setting(), entry.calibrator.label) for entry in entries]
     for _, comparisons in _COMPARISONS:
-        families: dict[str, list[float]] = {}
-        for entry in entries:
+        families: dict[tuple[str, ...], list[float]] = {}
+        for entry, family in zip(entries, family_of, strict=True):
             for name, record in getattr(entry, comparisons).items():
                 if record.p_value is not None:
-                    families.setdefault(name, []).append(record.p_value)
-        p_values = {name: iter(holm(family)) for name, family in families.items()}
-        for entry, update in zip(entries, updates, strict=True):
+                    families.setdefault((*family, name), []).append(record.p_value)
+        p_values = {name: iter(holm(values)) for name, values in families.items()}
+        for entry, family, update in zip(entries, family_of, updates, strict=True):
             stored: dict[str, Comparison] = getattr(entry, comparisons)
             records = {
                 name: record
                 if record.p_value is None
-                else _with_adjusted(record, next(p_values[name]))
+                else _with_adjusted(record, next(p_values[(*family, name)]))
                 for name, record in stored.items()
             }
             if any(records[name] is not record for name, record in stored.items()):

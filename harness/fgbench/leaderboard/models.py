@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from fgbench.calibration.statistics import Comparison, MetricSummary
 from fgbench.coordinates import Coordinates
+from fgbench.inference import Comparison, MetricSummary
 from fgbench.leaderboard.migrations import SCHEMA, unrecorded_neutral
 from fgbench.leaderboard.serialize import sorted_json
 from fgbench.records import Record

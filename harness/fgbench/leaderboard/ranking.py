@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtr
 
-from fgbench.calibration.statistics import SIGNIFICANCE
+from fgbench.inference import SIGNIFICANCE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fgbench.calibration.statistics import MetricSummary
+    from fgbench.inference import MetricSummary
     from fgbench.leaderboard.models import Entry
 
 Z95 = 1.959963984540054

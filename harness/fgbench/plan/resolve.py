@@ -141,12 +141,15 @@ def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSui
 
 
 def all_metrics(registry: Registry) -> Iterator[tuple[ResolvedPart, Any]]:
-    """Yield every registered metric; one that fails to load is skipped and noted."""
+    """Yield every default metric; one that fails to load is skipped and noted."""
     for name in registry.names("metric"):
         try:
-            yield _part(registry, "metric", PartReference(name))
+            resolved, metric = _part(registry, "metric", PartReference(name))
         except FgbenchError as error:
             registry.failures.append(PluginFailure(f"metric {name}", str(error)))
+            continue
+        if metric.is_default:
+            yield resolved, metric
 
 
 def _defaults(registry: Registry, kind: str) -> list[dict[str, Any]]:

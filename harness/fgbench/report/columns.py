@@ -25,7 +25,6 @@ from fgbench.report.view import (
     comparisons,
     default_metrics,
     has_deviation,
-    is_chance,
     selection,
     verdict,
 )
@@ -33,7 +32,7 @@ from fgbench.report.view import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fgbench.calibration.statistics import Comparison
+    from fgbench.inference import Comparison
     from fgbench.leaderboard.models import Entry, Leaderboard, Provenance
     from fgbench.leaderboard.ranking import Rank
     from fgbench.report.reliability import EntryDiagrams
@@ -186,7 +185,7 @@ def _metric(name: str, groups: Sequence[Group], entries: Sequence[Entry]) -> dic
         "low": [record and record.ci95 and _rounded(record.ci95[0]) for record in records],
         "high": [record and record.ci95 and _rounded(record.ci95[1]) for record in records],
         "floor": [record and _rounded(record.noise_floor) for record in records],
-        "chance": [record and is_chance(record) for record in records],
+        "chance": [record and record.is_chance for record in records],
         "best": [ranked[e.id].best if e.id in ranked else None for e in entries],
         "worst": [ranked[e.id].worst if e.id in ranked else None for e in entries],
     }

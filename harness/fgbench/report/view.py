@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from fgbench.calibration.statistics import SIGNIFICANCE
 from fgbench.coordinates import GENERATION, NAMED, PARTS
+from fgbench.inference import SIGNIFICANCE
 from fgbench.loop.arms import ARMS
 
 if TYPE_CHECKING:
-    from fgbench.calibration.statistics import Comparison, MetricSummary
     from fgbench.coordinates import DatasetRecord, PartRecord
+    from fgbench.inference import Comparison
     from fgbench.leaderboard.models import Entry, Leaderboard
 
 Verdict = Literal["better", "worse", "not separable", ""]
@@ -182,14 +182,9 @@ def cell_text(entry: Entry, metric: str) -> CellText:
     value = number(record.mean)
     if has_deviation(entry):
         value += f" ±{number(record.std)}"
-    if is_chance(record):
+    if record.is_chance:
         value += "°"
     return _with_difference(value, entry.versus_baseline.get(metric), metric, entry)
-
-
-def is_chance(record: MetricSummary) -> bool:
-    """Return whether an error is at or below its noise floor, which chance alone gives."""
-    return record.noise_floor is not None and record.mean <= record.noise_floor
 
 
 def has_deviation(entry: Entry) -> bool:

@@ -39,9 +39,9 @@ from fgbench.store.atomic import write_atomically
 from fgbench.usage import Usage
 
 if TYPE_CHECKING:
-    from fgbench.calibration.statistics import Evaluation
     from fgbench.data import FloatArray
     from fgbench.engine.scheduler import NodeResult
+    from fgbench.inference import Evaluation
     from fgbench.leaderboard.models import Provenance
     from fgbench.plan.plan import Plan
     from fgbench.store import Artifact, Store
