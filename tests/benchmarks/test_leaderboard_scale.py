@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from fgbench.compare.compare import compare_files
 from fgbench.coordinates import entry_id
+from fgbench.differences.compare import compare_files
 from fgbench.leaderboard.build import assemble
 from fgbench.leaderboard.files import PredictionsFolder, read_board, write_board
 from fgbench.leaderboard.merge import merge_boards

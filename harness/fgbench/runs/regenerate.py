@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fgbench.compare.compare import BoardComparison, compare_boards
-from fgbench.compare.drift import drifts
 from fgbench.coordinates import AXES, TREATMENT
+from fgbench.differences.compare import BoardComparison, compare_boards
+from fgbench.differences.drift import drifts
 from fgbench.digests import canonical_json, digest
 from fgbench.errors import ConfigurationError
 from fgbench.leaderboard.build import assemble

@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from fgbench.compare.matching import changes, match
+from fgbench.differences.matching import changes, match
 from fgbench.inference import SIGNIFICANCE, compare_evaluations, holm
 from fgbench.leaderboard.files import read_board, without_collections
 from fgbench.leaderboard.ranking import unpaired
 from fgbench.leaderboard.recompute import Recomputed
 
 if TYPE_CHECKING:
-    from fgbench.compare.matching import Change
+    from fgbench.differences.matching import Change
     from fgbench.inference import Evaluation, MetricSummary
     from fgbench.leaderboard.models import Entry, Leaderboard
     from fgbench.plugins.registry import Registry

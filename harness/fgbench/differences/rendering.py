@@ -13,7 +13,7 @@ from fgbench.coordinates import NAMED
 from fgbench.report.view import number, signed
 
 if TYPE_CHECKING:
-    from fgbench.compare.compare import BoardComparison, Difference, EntryDifference, Verdict
+    from fgbench.differences.compare import BoardComparison, Difference, EntryDifference, Verdict
     from fgbench.leaderboard.models import Entry, Leaderboard
 
 SIGNS: dict[Verdict, str] = {

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from fgbench.compare.rendering import WIDTH, plain, wrapped
+from fgbench.differences.rendering import WIDTH, plain, wrapped
 from fgbench.leaderboard.ranking import half_width
 from fgbench.report.view import signed
 
 if TYPE_CHECKING:
-    from fgbench.compare.compare import BoardComparison, Difference, EntryDifference
-    from fgbench.compare.matching import Change
+    from fgbench.differences.compare import BoardComparison, Difference, EntryDifference
+    from fgbench.differences.matching import Change
 
 Size = Literal["rounding", "seed noise", "beyond noise"]
 
