@@ -61,6 +61,12 @@ from .errors import (
 from .errors import (
     UnansweredError as UnansweredError,
 )
+from .evaluation.assessment import (
+    Assessment as Assessment,
+)
+from .inference.summaries import (
+    MetricSummary as MetricSummary,
+)
 from .leaderboard.build import (
     Controls as Controls,
 )

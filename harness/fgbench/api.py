@@ -1,4 +1,4 @@
-"""The Python interface: `run` for a matrix, `evaluate` for predictions from any source."""
+"""The Python interface: `run` for a matrix, `evaluate` for anyone's predictions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgbench.cards import DataFolder
+from fgbench.inference import REPLICATES
 from fgbench.llm.budget import Caps
 from fgbench.plan.plan import make_plan
 from fgbench.plan.suite import Suite
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from fgbench.engine.events import Listener
-    from fgbench.inference import MetricSummary
+    from fgbench.evaluation.assessment import Assessment
     from fgbench.leaderboard.models import Leaderboard
 
 
@@ -107,18 +108,25 @@ def evaluate(
     probabilities: ArrayLike,
     labels: ArrayLike,
     *,
+    seeds: int | None = None,
+    groups: ArrayLike | None = None,
     posterior: ArrayLike | None = None,
-    replicates: int = 1000,
+    replicates: int = REPLICATES,
     seed: int = 0,
-) -> dict[str, MetricSummary]:
-    """Compute every applicable metric for predictions from any source, with bootstrap intervals.
+) -> Assessment:
+    """Compute every applicable metric for predictions from any source, with its 95 % interval.
 
-    `probabilities` is (n, K) with rows that sum to 1, or (n,) for P(y=1). `labels` (n,) are class
-    indices. `posterior` (n, K) is the true P(y|x), if it is known. Raises `DataError` for invalid
-    probabilities or labels.
+    `probabilities` is (n, K) with rows that sum to 1, or (n,) for P(y=1); of S seeds on the same
+    rows, (S, n, K) or (S, n). `labels` (n,) are class indices. `seeds` is S where the shape (n, n)
+    leaves it open. Rows of the same label in `groups` (n,), such as rows of one text or one person,
+    count as one. `posterior` (n, K) is the true P(y|x), if it is known. The result prints as a
+    table, `result["ece"]` is one metric, and `result.plot("reliability.pdf")` draws the
+    reliability diagram. Raises `DataError` for invalid probabilities, labels or groups.
     """
-    from fgbench.calibration import predictions_from_probabilities
-    from fgbench.evaluating import assess
+    from fgbench.evaluation.assessment import assess
+    from fgbench.evaluation.shapes import predictions_of
 
-    predictions = predictions_from_probabilities(probabilities, labels, posterior=posterior)
-    return assess(predictions, Registry.load(), replicates=replicates, seed=seed).metrics
+    predictions = predictions_of(
+        "probabilities", probabilities, labels, seeds=seeds, posterior=posterior, groups=groups
+    )
+    return assess(predictions, Registry.load(), replicates=replicates, seed=seed)

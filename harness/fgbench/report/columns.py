@@ -32,6 +32,7 @@ from fgbench.report.view import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fgbench.calibration.pooling import PooledDiagram
     from fgbench.inference import Comparison
     from fgbench.leaderboard.models import Entry, Leaderboard, Provenance
     from fgbench.leaderboard.ranking import Rank
@@ -220,23 +221,26 @@ def _diagrams(diagrams: Iterable[EntryDiagrams], position: Mapping[str, int]) ->
     for item in diagrams:
         if item.problem:
             problems.setdefault(item.problem, []).append(position[item.entry.id])
-        for bins, pooled in item.by_bins.items():
-            diagram = pooled.diagram
-            filled = np.flatnonzero(diagram.counts)
-            drawn.append(
-                {
-                    "entry": position[item.entry.id],
-                    "bins": bins,
-                    "axis": item.axis,
-                    "bin": filled.tolist(),
-                    "count": diagram.counts[filled].tolist(),
-                    "confidence": _list(diagram.mean_confidence[filled]),
-                    "outcome": _list(diagram.mean_outcome[filled]),
-                    "low": _list(pooled.low[filled]),
-                    "high": _list(pooled.high[filled]),
-                }
-            )
+        for pooled in item.by_bins.values():
+            entry = position[item.entry.id]
+            drawn.append({"entry": entry, **diagram_columns(pooled, item.axis)})
     return {"drawn": drawn, "problems": problems}
+
+
+def diagram_columns(pooled: PooledDiagram, axis: str) -> dict[str, Any]:
+    """Return a diagram as columns of its non-empty bins."""
+    diagram = pooled.diagram
+    filled = np.flatnonzero(diagram.counts)
+    return {
+        "bins": len(diagram.counts),
+        "axis": axis,
+        "bin": filled.tolist(),
+        "count": diagram.counts[filled].tolist(),
+        "confidence": _list(diagram.mean_confidence[filled]),
+        "outcome": _list(diagram.mean_outcome[filled]),
+        "low": _list(pooled.low[filled]),
+        "high": _list(pooled.high[filled]),
+    }
 
 
 def _coded(values: Sequence[str | None]) -> dict[str, Column]:

@@ -192,10 +192,15 @@ function reliabilityFigure(board, i, titled = false) {
   const isBaseline = board.value("arm", i) === "baseline" && board.value("calibrator", i) === "none";
   const color = isBaseline ? "var(--before)" : "var(--after)";
   const threshold = board.value("threshold", i);
-  const figure = h("div", {}, curves(after, before, { color, threshold }), barsOf(after, before, color));
   const group = board.groups[board.entries.group[i]].title.split(" · ")[0];
   const title = titled ? `${group} · ${board.label(i)}` : "Reliability on the test split";
-  return chartFigure(title, reliabilityText(board, i, after, before), figure);
+  return reliabilityChart(title, board.label(i), after, before, { color, threshold });
+}
+
+/** A reliability diagram above its bin counts; `before` is another one to compare with, or undefined. */
+function reliabilityChart(title, label, after, before, { color, threshold }) {
+  const figure = h("div", {}, curves(after, before, { color, threshold }), barsOf(after, before, color));
+  return chartFigure(title, reliabilityText(label, after, before), figure);
 }
 
 const DIAGRAM = { width: 260, marginLeft: 40, marginRight: 10 };
@@ -251,14 +256,14 @@ function barsOf(after, before, color) {
   });
 }
 
-function reliabilityText(board, i, after, before) {
+function reliabilityText(label, after, before) {
   const summary = (diagram) => {
     const gaps = pointsOf(diagram).map((p) => p.y - p.x);
     const [under, over] = [gaps.filter((gap) => gap > 0.03), gaps.filter((gap) => gap < -0.03)];
     return `of ${gaps.length} non-empty bins, ${over.length} are more than 0.03 below the diagonal, ${under.length} above it`;
   };
   const outside = pointsOf(after).filter((p) => p.x < p.low || p.x > p.high).length;
-  return `Reliability diagram of ${board.label(i)}: ${summary(after)}; the bands of ${outside} exclude the diagonal.`
+  return `Reliability diagram of ${label}: ${summary(after)}; the bands of ${outside} exclude the diagonal.`
     + (before === undefined ? "" : ` Its baseline: ${summary(before)}.`);
 }
 
