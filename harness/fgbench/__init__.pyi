@@ -5,6 +5,9 @@ from .api import (
     Run as Run,
 )
 from .api import (
+    compare as compare,
+)
+from .api import (
     evaluate as evaluate,
 )
 from .api import (
@@ -63,6 +66,12 @@ from .errors import (
 )
 from .evaluation.assessment import (
     Assessment as Assessment,
+)
+from .evaluation.comparison import (
+    MetricComparison as MetricComparison,
+)
+from .evaluation.comparison import (
+    PredictionComparison as PredictionComparison,
 )
 from .inference.summaries import (
     MetricSummary as MetricSummary,

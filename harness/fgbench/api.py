@@ -1,8 +1,8 @@
-"""The Python interface: `run` for a matrix, `evaluate` for anyone's predictions."""
+"""The Python interface: `run` for a matrix, `evaluate` and `compare` for anyone's predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from fgbench.engine.events import Listener
     from fgbench.evaluation.assessment import Assessment
+    from fgbench.evaluation.comparison import PredictionComparison
     from fgbench.leaderboard.models import Leaderboard
 
 
@@ -130,3 +131,50 @@ def evaluate(
         "probabilities", probabilities, labels, seeds=seeds, posterior=posterior, groups=groups
     )
     return assess(predictions, Registry.load(), replicates=replicates, seed=seed)
+
+
+def compare(
+    a: ArrayLike,
+    b: ArrayLike,
+    labels: ArrayLike,
+    *,
+    seeds: int | None = None,
+    groups: ArrayLike | None = None,
+    posterior: ArrayLike | None = None,
+    metrics: Sequence[str] | None = None,
+    margins: float | Mapping[str, float] | None = None,
+    names: tuple[str, str] = ("a", "b"),
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> PredictionComparison:
+    """Compare two sets of predictions of the same rows: is `a` better than `b`?
+
+    `a` and `b` are probabilities: (n,) for P(y=1) or (n, K); of S seeds on the same rows, (S, n) or
+    (S, n, K). Seeds are paired by position. `labels`, `seeds`, `groups` and `posterior` are those
+    of `evaluate`. `metrics` are names, with parameters if need be (`"ece:bins=10"`), by default
+    accuracy, ece, nll and brier. `margins` are the differences that do not matter, by metric or one
+    for all; by default, those that the metrics declare.
+
+    The result prints as a table. `result["ece"]` has the values, the difference a − b, its interval
+    and p-value over seeds and test rows, and a word: "better", "worse", "within" (the margin),
+    "cannot tell", or "none" where no inference is possible: one seed speaks of two trained models
+    only, not of the methods. Raises `DataError` for invalid or unpaired predictions, and
+    `ConfigurationError` for a metric or margin that does not fit.
+    """
+    from fgbench.evaluation.comparison import compare_predictions
+    from fgbench.evaluation.shapes import predictions_of
+
+    first, second = (
+        predictions_of(name, side, labels, seeds=seeds, posterior=posterior, groups=groups)
+        for name, side in (("a", a), ("b", b))
+    )
+    return compare_predictions(
+        first,
+        second,
+        Registry.load(),
+        metrics=metrics,
+        margins=margins,
+        names=names,
+        replicates=replicates,
+        seed=seed,
+    )

@@ -5,7 +5,7 @@ All errors of a suite are raised here: unknown parts and parameters, missing or 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fgbench.cards import DataFolder
     from fgbench.data import Dataset
     from fgbench.parts.base import Part
+    from fgbench.parts.metric import Metric
     from fgbench.plan.suite import Suite
     from fgbench.plugins.registry import Registry
 
@@ -150,6 +151,12 @@ def all_metrics(registry: Registry) -> Iterator[tuple[ResolvedPart, Any]]:
             continue
         if metric.is_default:
             yield resolved, metric
+
+
+def named_metrics(registry: Registry, references: Iterable[str]) -> dict[str, Metric]:
+    """Return metrics by their labels, in the given order."""
+    parts = [_part(registry, "metric", PartReference.parse(text)) for text in references]
+    return {resolved.label: metric for resolved, metric in parts}
 
 
 def _defaults(registry: Registry, kind: str) -> list[dict[str, Any]]:
