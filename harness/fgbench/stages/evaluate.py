@@ -22,7 +22,7 @@ class Evaluate(base.Stage):
     the seed alone, so that evaluations of one test split are paired, replicate by replicate.
     """
 
-    name, version = "evaluate", "2"
+    name, version = "evaluate", "3"
     other_roles = "metric"
     inputs = ("predictions",)
 
