@@ -17,6 +17,7 @@ from fgbench.leaderboard.files import read_board
 from fgbench.leaderboard.recompute import Recomputed
 
 if TYPE_CHECKING:
+    from fgbench.inference import Evaluation
     from fgbench.leaderboard.models import Entry, Leaderboard
     from fgbench.plugins.registry import Registry
 
@@ -103,13 +104,26 @@ class _Verifier:
             expected.append(entry if rebuilt is None else rebuilt)
         checked = adjusted(expected)
         if self._numbers and self._intervals:
-            checked = ranked(
-                [entry.model_copy(update={"ranks": {}}) for entry in checked],
-                self._recomputed.known_evaluations,
-            )
+            checked = self._ranked(checked)
         for entry, computed in zip(self._board.entries, checked, strict=True):
             self._compare(entry, computed)
         return self._result
+
+    def _ranked(self, entries: list[Entry]) -> list[Entry]:
+        """Return the entries with recomputed ranks, where all predictions of a table are there."""
+        unknown = set()
+
+        def evaluations_of(entry: Entry) -> list[Evaluation] | None:
+            evaluations = self._recomputed.known_evaluations(entry)
+            if evaluations is None:
+                unknown.add(entry.table())
+            return evaluations
+
+        fresh = ranked([item.model_copy(update={"ranks": {}}) for item in entries], evaluations_of)
+        return [
+            item.model_copy(update={"ranks": stored.ranks}) if item.table() in unknown else item
+            for item, stored in zip(fresh, self._board.entries, strict=True)
+        ]
 
     def _report(self, entry: Entry, problem: str) -> None:
         self._result.problems.append(f"entry {entry.id} ({entry.label}): {problem}")

@@ -183,6 +183,7 @@ def _metric(name: str, groups: Sequence[Group], entries: Sequence[Entry]) -> dic
             _rounded(record.std) if record is not None and has_deviation(entry) else None
             for entry, record in zip(entries, records, strict=True)
         ],
+        "corrected": [record and _rounded(record.corrected) for record in records],
         "low": [record and record.ci95 and _rounded(record.ci95[0]) for record in records],
         "high": [record and record.ci95 and _rounded(record.ci95[1]) for record in records],
         "floor": [record and _rounded(record.noise_floor) for record in records],
