@@ -13,7 +13,7 @@ from fgbench.errors import DataError
 Floats = NDArray[np.float64]
 
 Place = Callable[[int], str]
-"""Names a row in messages: "probabilities[17]", or "a.csv line 19"."""
+"""Names a row in messages: "probabilities, row 17", or "a.csv line 19"."""
 
 TOLERANCE = 1e-4
 """Probabilities of a row sum to 1 within this."""
@@ -25,22 +25,21 @@ def predictions_from_probabilities(
     *,
     posterior: ArrayLike | None = None,
     groups: ArrayLike | None = None,
-    place: Place = "probabilities[{}]".format,
-    label_place: Place = "labels[{}]".format,
+    place: Place = "probabilities, row {}".format,
 ) -> Predictions:
     """Return predictions from probabilities (n, K), or P(y=1) (n,), and labels (n,).
 
     `posterior` takes the same shapes. Rows of the same label in `groups` (n,), of any type, are not
-    independent. `place` and `label_place` name rows in messages. Raises `DataError` if a
+    independent. `place` names rows in messages. Raises `DataError` if a
     probability is outside [0, 1], a row does not sum to 1 within 1e-4, or a label is not a class.
     """
     rows = _probability_rows("probabilities", probabilities, place)
-    classes = class_indices(labels, rows.shape[1], place=label_place)
+    classes = class_indices(labels, rows.shape[1])
     if len(classes) != len(rows):
         raise DataError(f"{len(rows):,} rows of probabilities, but {len(classes):,} labels.")
     true = None
     if posterior is not None:
-        true = _probability_rows("the posterior", posterior, "posterior[{}]".format)
+        true = _probability_rows("the posterior", posterior, "posterior, row {}".format)
         if true.shape != rows.shape:
             raise DataError(f"the posterior has the shape {true.shape}, not {rows.shape}.")
     return Predictions(
@@ -52,9 +51,7 @@ def predictions_from_probabilities(
     )
 
 
-def class_indices(
-    labels: ArrayLike, classes: int, *, place: Place = "labels[{}]".format
-) -> NDArray[np.int64]:
+def class_indices(labels: ArrayLike, classes: int) -> NDArray[np.int64]:
     """Return labels (n,) as indices of K classes.
 
     Raises `DataError` for anything but whole numbers from 0 to K − 1.
@@ -65,7 +62,7 @@ def class_indices(
     wrong = np.flatnonzero(~((values >= 0) & (values < classes) & (values == np.floor(values))))
     if len(wrong):
         raise DataError(
-            f"{place(int(wrong[0]))}: the label {values[wrong[0]]:g} is not a class: labels are "
+            f"labels, row {wrong[0]}: the label {values[wrong[0]]:g} is not a class: labels are "
             f"whole numbers from 0 to {classes - 1}."
         )
     return values.astype(np.int64)
@@ -84,11 +81,11 @@ def group_indices(groups: ArrayLike, n: int) -> NDArray[np.int64]:
     found: dict[object, int] = {}
     for row, value in enumerate(values.tolist()):
         if value is None or value != value:
-            raise DataError(f"groups[{row}] is missing: give every row a group.")
+            raise DataError(f"groups, row {row}: missing: give every row a group.")
         try:
             found.setdefault(value, len(found))
         except TypeError:
-            raise DataError(f"groups[{row}] is not a number or text, but {value!r}.") from None
+            raise DataError(f"groups, row {row}: not a number or text, but {value!r}.") from None
     return np.array([found[value] for value in values.tolist()], dtype=np.int64)
 
 

@@ -64,7 +64,7 @@ def predictions_of(
     posterior: ArrayLike | None = None,
     groups: ArrayLike | None = None,
 ) -> tuple[Predictions, ...]:
-    """Return the predictions of each seed. Messages index `values` as Python does.
+    """Return the predictions of each seed. Messages count seeds and rows from 0.
 
     Raises `DataError` for shapes that do not fit, and for values that are not probabilities.
     """
@@ -76,7 +76,9 @@ def predictions_of(
             labels,
             posterior=posterior,
             groups=groups,
-            place=(f"{name}[{seed}, {{}}]" if found.has_axis else f"{name}[{{}}]").format,
+            place=(
+                f"{name}, seed {seed}, row {{}}" if found.has_axis else f"{name}, row {{}}"
+            ).format,
         )
         for seed, array in enumerate(found.arrays)
     )
