@@ -137,7 +137,8 @@ def _figure(diagram: Diagram) -> Figure:
     )
     _draw_curve(curve, diagram)
     _draw_bars(bars, diagram)
-    figure.align_ylabels()
+    for axes in (curve, bars):
+        axes.yaxis.set_label_coords(-0.35 / side, 0.5)
     return figure
 
 
@@ -212,7 +213,7 @@ def _open(axes: Axes) -> None:
 
 
 def _short_count(value: float, _position: object) -> str:
-    return f"{value / 1000:g}k" if value >= 10_000 else f"{value:,.0f}"
+    return f"{value / 1000:g}k" if value >= 1000 else f"{value:.0f}"
 
 
 def _locator() -> Any:
