@@ -13,6 +13,9 @@ from .api import (
 from .api import (
     run as run,
 )
+from .api import (
+    trust as trust,
+)
 from .cards import (
     Card as Card,
 )

@@ -15,7 +15,7 @@ from fgbench.plan.plan import make_plan
 from fgbench.plan.suite import Suite
 from fgbench.plugins.registry import Registry
 from fgbench.report.table import results_html, results_table
-from fgbench.runs.consent import Allow, Consent, parts_of_suite
+from fgbench.runs.consent import Allow, Consent, ConsentFile, parts_of_suite
 from fgbench.runs.execution import Execution
 from fgbench.runs.regenerate import Regeneration
 from fgbench.runs.regenerate import regenerate as regenerate_board
@@ -169,6 +169,18 @@ def regenerate(
         store=open_store(Path(store)) if store is not None else None,
         observe=lambda plan, chosen, account: nullcontext(notify),
     )
+
+
+def trust(suite: str | Path, *, plugins: Iterable[str] = ()) -> None:
+    """Remember that a suite file may use what it names: hosts, key variables, paths and plugins.
+
+    For files that a program writes for its user. It is forgotten when the file changes. Raises
+    `FgbenchError` if the file is no suite or the record cannot be written.
+    """
+    file, registry = Path(suite), Registry.load(plugins)
+    values = Suite.read(file)
+    named = parts_of_suite(Suite.build(values, where=str(file)), values.keys(), registry)
+    Consent(memory=ConsentFile.of_user()).remember(file, named, registry)
 
 
 def evaluate(
