@@ -23,6 +23,7 @@ from fgbench.inference.evaluation import (
     undefined_metrics,
 )
 from fgbench.inference.families import Judgment, Word, holm, judge
+from fgbench.inference.primary import Primary
 from fgbench.inference.resampling import bootstrap_weights, units_of
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Contrast",
     "Evaluation",
     "Judgment",
+    "Primary",
     "Spread",
     "Word",
     "applicable",

@@ -3,7 +3,7 @@
 An entry's numbers follow from its predictions, and its id from its coordinates. The rest cannot be
 recomputed: the counts and costs of generation, and provenance; for published figures, the figures
 themselves. Each of these fields has a checksum, computed when the entry is built. The board has one
-over its name, its date, the ids of its entries and their checksums. Checksums detect accidents and
+over its name, its date, its primary contrast, the ids of its entries and their checksums. Checksums detect accidents and
 careless edits. They do not detect somebody who changes a field together with its checksums.
 """
 
@@ -16,6 +16,7 @@ from fgbench.digests import digest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fgbench.inference.primary import Primary
     from fgbench.leaderboard.models import Entry
 
 _DIGITS = 16
@@ -34,10 +35,14 @@ def entry_checksums(entry: Entry) -> dict[str, str]:
     return {name: digest(value.get(name))[:_DIGITS] for name in sorted(fields)}
 
 
-def board_checksum(name: str, created: str, entries: Iterable[Entry]) -> str:
-    """Return the checksum of a board; the order of its entries does not matter."""
+def board_checksum(name: str, created: str, entries: Iterable[Entry], primary: Primary) -> str:
+    """Return the checksum of a board; the order of its entries does not matter.
+
+    Defaults of `primary` are left out, as in the checksums of entries.
+    """
     listed = [[entry.id, entry.checksums] for entry in sorted(entries, key=lambda entry: entry.id)]
-    return digest([name, created, listed])[:_DIGITS]
+    declared = primary.model_dump(mode="json", exclude_defaults=True)
+    return digest([name, created, listed, *([declared] if declared else [])])[:_DIGITS]
 
 
 def with_checksums(entry: Entry) -> Entry:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from fgbench.coordinates import entry_id
 from fgbench.errors import FgbenchError
-from fgbench.leaderboard.build import Controls, adjusted, build_entry, compared
+from fgbench.leaderboard.build import build_entry
 from fgbench.leaderboard.checksums import board_checksum, entry_checksums
+from fgbench.leaderboard.contrasts import Controls, compared
 from fgbench.leaderboard.files import read_board
+from fgbench.leaderboard.migrations import EARLIER_METHOD
 from fgbench.leaderboard.recompute import Recomputed
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ class Verification:
     """The counts of what was checked, and the problems, one sentence each.
 
     `published` counts the entries with figures of a publication, which cannot be recomputed;
-    `on_trust` those of older versions, which have no checksums.
+    `on_trust` those of older versions, which have no checksums; `earlier` those whose intervals and
+    p-values are of an earlier inference.
     """
 
     entries: int = 0
@@ -37,6 +40,7 @@ class Verification:
     numbers: int = 0
     published: int = 0
     on_trust: int = 0
+    earlier: int = 0
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -51,6 +55,11 @@ class Verification:
             text += f"; {self.published} entries are published figures, which cannot be recomputed"
         if self.on_trust:
             text += f"; {self.on_trust} entries without checksums: provenance and costs unverified"
+        if self.earlier:
+            text += (
+                f"; intervals and p-values of {self.earlier} entries are of an earlier version and "
+                "not checked"
+            )
         return text
 
 
@@ -78,22 +87,21 @@ class _Verifier:
         self._recomputed = recomputed
         self._intervals = intervals
         self._by_id = {entry.id: entry for entry in board.entries}
-        self._controls = Controls(board.entries)
+        self._controls = Controls(board.entries, board.primary.calibrator)
         self._result = Verification(entries=len(board.entries))
 
     def run(self) -> Verification:
-        """Check each entry; p-values are adjusted over the board at the end."""
+        """Check the board and each entry."""
         self._check_board()
-        expected: list[Entry] = []
         for entry in self._board.entries:
             for problem in _problems(entry, self._recomputed):
                 self._report(entry, problem)
             self._result.published += entry.published is not None
             self._result.on_trust += not entry.checksums
+            self._result.earlier += _is_earlier(entry)
             rebuilt = None if entry.published is not None else self._rebuilt(entry)
-            expected.append(entry if rebuilt is None else rebuilt)
-        for entry, computed in zip(self._board.entries, adjusted(expected), strict=True):
-            self._compare(entry, computed)
+            if rebuilt is not None:
+                self._compare(entry, rebuilt)
         return self._result
 
     def _report(self, entry: Entry, problem: str) -> None:
@@ -107,10 +115,12 @@ class _Verifier:
                     "the board has no checksum, but its entries do: it was removed, or this is a "
                     "selection of another board's entries."
                 )
-        elif board.checksum != board_checksum(board.name, board.created, board.entries):
+        elif board.checksum != board_checksum(
+            board.name, board.created, board.entries, board.primary
+        ):
             self._result.problems.append(
-                "board checksum mismatch: its name, its date, the list of its entries or one of "
-                "their checksums was changed."
+                "board checksum mismatch: its name, its date, its primary contrast, the list of its "
+                "entries or one of their checksums was changed."
             )
 
     def _rebuilt(self, entry: Entry) -> Entry | None:
@@ -131,25 +141,30 @@ class _Verifier:
             metric_versions=dict.fromkeys(evaluations[0].values, "") | entry.metric_versions,
             higher_is_better=entry.higher_is_better,
             neutral=entry.neutral,
+            margins=entry.margins,
             bootstrap_seed=entry.statistics.seed,
             replicates=entry.statistics.replicates,
         )
         fresh = compared(fresh, self._controls, self._recomputed.known_evaluations)
-        # What cannot be recomputed stays as it is: its problem is reported elsewhere.
-        stored: dict[str, Any] = {"id": entry.id}
-        for kind in ("baseline", "real"):
-            control, versus = getattr(fresh, kind), f"versus_{kind}"
-            if control is not None and not getattr(fresh, versus):
-                of_control = self._recomputed.known_evaluations(self._by_id[control])
-                if of_control is None and getattr(entry, kind) == control:
-                    stored[versus] = getattr(entry, versus)
-        return fresh.model_copy(update=stored)
+        contrasts = dict(fresh.contrasts)
+        for kind, against in fresh.contrasts.items():
+            stored = entry.contrasts.get(kind)
+            if stored is None and _is_earlier(entry):
+                del contrasts[kind]
+            elif stored is not None and stored.entry == against.entry and not against.metrics:
+                # What cannot be recomputed stays as it is: its problem is reported elsewhere.
+                control = self._recomputed.known_evaluations(self._by_id[against.entry])
+                contrasts[kind] = against if control is not None else stored
+        # An earlier inference is no mistake: the summary says that it is not checked.
+        statistics = fresh.statistics.model_copy(update={"method": entry.statistics.method})
+        return fresh.model_copy(
+            update={"id": entry.id, "contrasts": contrasts, "statistics": statistics}
+        )
 
     def _compare(self, entry: Entry, computed: Entry) -> None:
-        if computed is entry:
-            return
+        has_intervals = self._intervals and not _is_earlier(entry)
         for place, stored, number in _differences(entry, computed, self._board.checksum is None):
-            if not self._intervals and any(step in place for step in _BOOTSTRAPPED):
+            if not has_intervals and any(step in place for step in _BOOTSTRAPPED):
                 continue
             self._result.numbers += 1
             if not _same(stored, number):
@@ -160,7 +175,21 @@ class _Verifier:
                 )
 
 
-_BOOTSTRAPPED = (".ci95", ".p_value", ".p_adjusted")
+_BOOTSTRAPPED = (
+    ".ci95",
+    ".interval",
+    ".p_value",
+    ".p_adjusted",
+    ".standard_error",
+    ".degrees_of_freedom",
+    ".reason",
+    ".word",
+)
+
+
+def _is_earlier(entry: Entry) -> bool:
+    """Return whether an entry's intervals and p-values are of an earlier inference."""
+    return entry.published is None and entry.statistics.method == EARLIER_METHOD
 
 
 def _problems(entry: Entry, recomputed: Recomputed) -> Iterator[str]:
@@ -172,7 +201,7 @@ def _problems(entry: Entry, recomputed: Recomputed) -> Iterator[str]:
             if entry.checksums.get(name) != checksum:
                 yield f"checksum mismatch: {name} was changed."
     if entry.published is not None:
-        if entry.artifacts.predictions or entry.versus_baseline or entry.versus_real:
+        if entry.artifacts.predictions or entry.contrasts:
             yield "published figures cannot have predictions or comparisons."
         return
     if "neutral" in entry.model_fields_set:
@@ -211,10 +240,7 @@ _COMPARED = (
     "metrics",
     "undefined",
     "statistics",
-    "baseline",
-    "versus_baseline",
-    "real",
-    "versus_real",
+    "contrasts",
 )
 
 
