@@ -61,7 +61,7 @@ from .errors import (
 from .errors import (
     UnansweredError as UnansweredError,
 )
-from .leaderboard.build import (
+from .leaderboard.contrasts import (
     Controls as Controls,
 )
 from .leaderboard.files import (

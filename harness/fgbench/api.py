@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from rich.console import RenderableType
 
-    from fgbench.calibration.statistics import MetricSummary
     from fgbench.engine.events import Listener
+    from fgbench.inference import MetricSummary
     from fgbench.leaderboard.models import Leaderboard
 
 
@@ -117,7 +117,7 @@ def evaluate(
     indices. `posterior` (n, K) is the true P(y|x), if it is known. Raises `DataError` for invalid
     probabilities or labels.
     """
-    from fgbench.calibration.statistics import predictions_from_probabilities
+    from fgbench.calibration import predictions_from_probabilities
     from fgbench.evaluating import assess
 
     predictions = predictions_from_probabilities(probabilities, labels, posterior=posterior)

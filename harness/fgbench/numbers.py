@@ -1,7 +1,7 @@
 """Numbers as text: one function for every number that fgbench shows, wherever it shows it.
 
-Three decimals, no zero before the point, a true minus sign (U+2212). Differences have a sign, unless
-they round to zero. `ascii_text` replaces what an output cannot encode.
+Three decimals, no zero before the point, a true minus sign (U+2212). Differences have a sign,
+unless they round to zero. `ascii_text` replaces what an output cannot encode.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ASCII = {
     "−": "-", "–": "-", "—": "-", "‒": "-", "·": "-", "─": "-", "…": "...", "→": "->", "±": "+/-",
     "●": "*", "■": "#", "◆": "=", "◇": "?", "┊": "|", "│": "|", "°": "~", "≈": "~", "×": "x",
     "≤": "<=", "≥": ">=", "✓": "+", "✗": "x", "“": '"', "”": '"', "‘": "'", "’": "'", "²": "2",
-    "½": "1/2", "√": "sqrt", "δ": "delta", "Δ": "Delta", "α": "alpha", "·\u200b": "-", _NO_BREAK: " ",
+    "½": "1/2", "√": "sqrt", "δ": "delta", "Δ": "Delta", "α": "alpha", _NO_BREAK: " ",
 }  # fmt: skip
 
 
@@ -81,9 +81,7 @@ def ascii_text(text: str) -> str:
     """Return a text in ASCII: signs by their usual substitutes, any other character as "?"."""
     if text.isascii():
         return text
-    return "".join(
-        char if char.isascii() else _ASCII.get(char, "?") for char in text
-    )
+    return "".join(char if char.isascii() else _ASCII.get(char, "?") for char in text)
 
 
 def _digits(value: float, decimals: int) -> str:

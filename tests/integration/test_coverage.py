@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fgbench.calibration.statistics import compare, evaluate_metrics, summarize
 from fgbench.data import Predictions
+from fgbench.inference import compare, evaluate_metrics, summarize
 from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
 

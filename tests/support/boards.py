@@ -5,10 +5,10 @@ from functools import cache
 
 import numpy as np
 
-from fgbench.calibration.statistics import applicable, evaluate_metrics
 from fgbench.coordinates import Coordinates, DatasetRecord, PartRecord, entry_id
 from fgbench.data import Predictions
 from fgbench.digests import digest_file
+from fgbench.inference import applicable, evaluate_metrics
 from fgbench.leaderboard.build import assemble, build_entry
 from fgbench.leaderboard.files import write_board
 from fgbench.leaderboard.models import Artifacts, PredictionsFile, Provenance, SyntheticRecord

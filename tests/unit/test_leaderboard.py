@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fgbench.calibration.statistics import holm
 from fgbench.coordinates import entry_id
 from fgbench.errors import LeaderboardError
+from fgbench.inference import holm
 from fgbench.leaderboard.build import Controls, assemble
 from fgbench.leaderboard.files import parse_board, read_board, write_board
 from fgbench.leaderboard.models import Leaderboard

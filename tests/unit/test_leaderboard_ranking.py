@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from fgbench.calibration.statistics import Comparison, MetricSummary
+from fgbench.inference import Comparison, MetricSummary
 from fgbench.leaderboard import ranking
 from fgbench.leaderboard.ranking import half_width, ranks, unpaired
 from fgbench.report.view import by_metric

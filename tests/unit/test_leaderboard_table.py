@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from fgbench.calibration.statistics import Comparison, MetricSummary
 from fgbench.coordinates import PublishedRecord
+from fgbench.inference import Comparison, MetricSummary
 from fgbench.leaderboard.models import Leaderboard
 from fgbench.report.table import results_html, results_table
 from fgbench.report.view import cell_text, comparisons, filtered, groups, signed, verdict

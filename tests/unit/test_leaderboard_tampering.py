@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fgbench.calibration.statistics import MetricSummary
 from fgbench.coordinates import Coordinates, DatasetRecord, PartRecord, PublishedRecord, entry_id
 from fgbench.errors import LeaderboardError
+from fgbench.inference import MetricSummary
 from fgbench.leaderboard.build import assemble
 from fgbench.leaderboard.checksums import with_checksums
 from fgbench.leaderboard.files import parse_board, read_board, write_board

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fgbench import Metric
-from fgbench.calibration.bootstrap import bootstrap_weights
-from fgbench.calibration.statistics import (
+from fgbench.data import Predictions
+from fgbench.errors import DataError, PluginError
+from fgbench.inference import (
     Evaluation,
     compare,
     evaluate_metrics,
@@ -16,8 +17,7 @@ from fgbench.calibration.statistics import (
     summarize,
     undefined_metrics,
 )
-from fgbench.data import Predictions
-from fgbench.errors import DataError, PluginError
+from fgbench.inference.resampling import bootstrap_weights
 from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
 
@@ -47,7 +47,7 @@ def test_replicate_depends_only_on_its_number():
 
 
 def test_chunked_weights_equal_whole_weights(monkeypatch):
-    from fgbench.calibration import bootstrap
+    from fgbench.inference import resampling as bootstrap
 
     whole = all_weights(300, 64, 5)
     monkeypatch.setattr(bootstrap, "_MAX_CACHED_BYTES", 0)

@@ -1,17 +1,20 @@
-"""Reliability diagrams, metrics and their uncertainty: arrays in, numbers out."""
+"""Reliability diagrams and metrics: arrays in, numbers out."""
 
 from fgbench.calibration.binned import (
     adaptive_calibration_error,
     binned_calibration_error,
     brier_calibration,
+    brier_refinement,
+    brier_uncertainty,
     classwise_calibration_error,
     debiased_calibration_error,
     ece,
     maximum_calibration_error,
     swept_calibration_error,
 )
-from fgbench.calibration.bootstrap import bootstrap_weights
 from fgbench.calibration.bounds import PaperBound, bounds_sentences, paper_bound, valid_bound
+from fgbench.calibration.gaps import Corrected, corrected, gaps_of_bins
+from fgbench.calibration.inputs import predictions_from_probabilities
 from fgbench.calibration.metrics import (
     accuracy,
     brier_score,
@@ -40,47 +43,32 @@ from fgbench.calibration.smoothed import (
     smooth_calibration_error,
     smooth_ece,
 )
-from fgbench.calibration.statistics import (
-    Comparison,
-    Evaluation,
-    MetricSummary,
-    applicable,
-    compare,
-    evaluate_metrics,
-    holm,
-    predictions_from_probabilities,
-    summarize,
-    undefined_metrics,
-)
 
 __all__ = [
     "TOP_LABEL",
-    "Comparison",
-    "Evaluation",
-    "MetricSummary",
+    "Corrected",
     "PaperBound",
     "PooledDiagram",
     "ReliabilityDiagram",
     "accuracy",
     "adaptive_calibration_error",
-    "applicable",
     "area_under_risk_coverage",
     "auroc",
     "bin_edges",
     "bin_index",
     "binned_calibration_error",
-    "bootstrap_weights",
     "bounds_sentences",
     "brier_calibration",
+    "brier_refinement",
     "brier_score",
+    "brier_uncertainty",
     "class_probability",
     "classwise_calibration_error",
     "classwise_noise_floor",
-    "compare",
+    "corrected",
     "debiased_calibration_error",
     "ece",
-    "evaluate_metrics",
-    "holm",
+    "gaps_of_bins",
     "kernel_density_calibration_error",
     "kolmogorov_smirnov_error",
     "macro_f1",
@@ -97,10 +85,8 @@ __all__ = [
     "resolvable_difference",
     "smooth_calibration_error",
     "smooth_ece",
-    "summarize",
     "swept_calibration_error",
     "top_label",
-    "undefined_metrics",
     "valid_bound",
     "weighted_mean",
     "wilson_interval",

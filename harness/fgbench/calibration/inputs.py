@@ -34,9 +34,7 @@ def predictions_from_probabilities(
     if true is not None and true.shape != logits.shape:
         raise DataError(f"the posterior has the shape {true.shape}, not {logits.shape}.")
     units = None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    return Predictions(
-        logits.astype(np.float32), whole, posterior=true, given=rows, groups=units
-    )
+    return Predictions(logits.astype(np.float32), whole, posterior=true, given=rows, groups=units)
 
 
 def _probability_rows(what: str, values: ArrayLike) -> Floats:

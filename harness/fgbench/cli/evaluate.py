@@ -59,9 +59,7 @@ def _print(assessment: Any) -> None:
             f"{number(summary.ci95[0])} to {number(summary.ci95[1])}" if summary.ci95 else "—"
         )
         floor = "" if summary.noise_floor is None else number(summary.noise_floor)
-        mark = (
-            "°" if summary.noise_floor is not None and summary.mean <= summary.noise_floor else ""
-        )
+        mark = "°" if summary.is_chance else ""
         table.add_row(name, number(summary.mean) + mark, interval, floor)
     console.print(table)
     for name, reason in assessment.undefined.items():

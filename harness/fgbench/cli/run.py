@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fgbench.cli.boards import json_with_verdict, print_board
 from fgbench.cli.options import (
     build_suite,
     execution_options,
@@ -19,7 +20,6 @@ from fgbench.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from fgbench.leaderboard.models import Leaderboard
     from fgbench.runs.execution import Execution
 
 
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 @matrix_options
 @click.option("--out", default="runs", metavar="DIR", help="Folder of run folders [default: runs].")
 @execution_options
-@click.option("--json", "as_json", is_flag=True, help="Print the leaderboard as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress, no table.")
+@click.option("--table", is_flag=True, help="Also print all numbers: one line per entry.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Print ASCII characters only.")
+@click.option("--json", "as_json", is_flag=True, help="Print leaderboard and verdict as JSON.")
+@click.option("--quiet", is_flag=True, help="No progress, no verdict.")
 def run(
     suite_file: str | None,
     skip_incompatible: bool,
@@ -37,6 +39,8 @@ def run(
     plugins: tuple[str, ...],
     out: str,
     execution: Execution,
+    table: bool,
+    ascii_only: bool,
     as_json: bool,
     quiet: bool,
     **options: Any,
@@ -78,24 +82,12 @@ def run(
     for failure in registry.failures[n_reported:]:
         click.echo(f"Warning: plugin {failure.plugin}: {failure.reason}", err=True)
     if as_json:
-        click.echo(outcome.leaderboard.to_json(), nl=False)
+        click.echo(json_with_verdict(outcome.leaderboard), nl=False)
     elif not quiet:
-        _print_results(outcome.leaderboard, outcome.folder)
+        page = f"{outcome.folder}/report.html"
+        print_board(outcome.leaderboard, page=page, table=table, ascii_only=ascii_only)
     if outcome.ok:
         return 0
     for line in failure_lines(outcome.failures, f"{outcome.folder}/events.jsonl"):
         click.echo(line, err=True)
     return 1
-
-
-def _print_results(board: Leaderboard, folder: Path) -> None:
-    from rich.console import Console
-
-    from fgbench.report.notes import noted
-    from fgbench.report.table import results_table
-
-    console = Console()
-    console.print(results_table(board, width=console.width))
-    for note in noted(board.entries):
-        console.print(f"Note: {note}", highlight=False, markup=False)
-    console.print(f"Results: {folder}/leaderboard.json, report.html", soft_wrap=True)

@@ -23,8 +23,9 @@ from fgbench.inference.evaluation import (
     undefined_metrics,
 )
 from fgbench.inference.families import Judgment, Word, holm, judge
-from fgbench.inference.primary import Primary
+from fgbench.inference.intervals import corrected_interval, interval
 from fgbench.inference.resampling import bootstrap_weights, units_of
+from fgbench.inference.summaries import MetricSummary, summarize
 
 __all__ = [
     "CONFIDENCE",
@@ -35,7 +36,7 @@ __all__ = [
     "Contrast",
     "Evaluation",
     "Judgment",
-    "Primary",
+    "MetricSummary",
     "Spread",
     "Word",
     "applicable",
@@ -43,11 +44,14 @@ __all__ = [
     "compare",
     "compare_evaluations",
     "contrast",
+    "corrected_interval",
     "evaluate_metrics",
     "holm",
+    "interval",
     "judge",
     "spread",
     "spread_of",
+    "summarize",
     "undefined_metrics",
     "units_of",
 ]

@@ -28,7 +28,7 @@ nulls in up to 8 % of cases at 5 %, because V is small exactly where V_seed is s
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -87,11 +87,11 @@ def spread_of(
     return Spread(variance, degrees)
 
 
-def two_sided(t: ArrayLike, degrees_of_freedom: ArrayLike) -> Floats:
+def two_sided(t: Any, degrees_of_freedom: Any) -> Floats:
     """Return P(|T| ≥ |t|) of a t distribution."""
-    return np.asarray(2.0 * stdtr(degrees_of_freedom, -np.abs(t)))
+    return np.asarray(2.0 * stdtr(degrees_of_freedom, -np.abs(t)), dtype=np.float64)
 
 
-def quantile(probability: ArrayLike, degrees_of_freedom: ArrayLike) -> Floats:
+def quantile(probability: Any, degrees_of_freedom: Any) -> Floats:
     """Return the quantile of a t distribution."""
-    return np.asarray(stdtrit(degrees_of_freedom, probability))
+    return np.asarray(stdtrit(degrees_of_freedom, probability), dtype=np.float64)

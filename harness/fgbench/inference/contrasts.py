@@ -158,7 +158,7 @@ def _p_equivalence(found: Contrast) -> float | None:
 
     Source: Schuirmann 1987.
     """
-    if found.margin is None:
+    if found.margin is None or not found.standard_error or found.degrees_of_freedom is None:
         return None
-    distance = (found.margin - abs(found.difference)) / (found.standard_error or np.inf)
+    distance = (found.margin - abs(found.difference)) / found.standard_error
     return float(stdtr(found.degrees_of_freedom, -distance))

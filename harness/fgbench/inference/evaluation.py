@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fgbench.calibration.gaps import Corrected, corrected
 from fgbench.calibration.rows import unit_weights
 from fgbench.errors import DataError, PluginError
 from fgbench.inference.resampling import bootstrap_weights, units_of
@@ -23,6 +24,8 @@ Floats = NDArray[np.float64]
 
 REPLICATES = 1000
 
+_NONE = (np.nan,) * 4
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -30,14 +33,17 @@ class Evaluation:
 
     `values` holds the defined metrics, `replicates` their bootstrap values (R,), NaN in replicates
     where a metric is undefined, and `undefined` the reason why each other metric has no value.
-    `noise_floors` holds the values that chance alone gives, for metrics that define them. `units`
-    is the number of independent rows.
+    `noise_floors` holds the values that chance alone gives, for metrics that define them, and
+    `corrected` the values without it. `limits` are the least and the largest value of each metric
+    that has an interval. `units` is the number of independent rows.
     """
 
     values: Mapping[str, float]
     replicates: Mapping[str, Floats]
     undefined: Mapping[str, str] = field(default_factory=dict)
     noise_floors: Mapping[str, float] = field(default_factory=dict)
+    corrected: Mapping[str, Corrected] = field(default_factory=dict)
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     units: int = 0
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -51,8 +57,17 @@ class Evaluation:
             "noise_floors": np.array(
                 [self.noise_floors.get(name, np.nan) for name in names], dtype=np.float64
             ),
+            "corrected": np.array([self._chance_of(name) for name in names]).reshape(
+                -1, len(_NONE)
+            ),
+            "limits": np.array([self.limits.get(name, (np.nan, np.nan)) for name in names]).reshape(
+                -1, 2
+            ),
             "units": np.array(self.units),
         }
+
+    def _chance_of(self, name: str) -> tuple[float, ...]:
+        return astuple(self.corrected[name]) if name in self.corrected else _NONE
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Evaluation:
@@ -66,6 +81,16 @@ class Evaluation:
                 name: float(floor)
                 for name, floor in zip(names, arrays["noise_floors"], strict=True)
                 if not np.isnan(floor)
+            },
+            corrected={
+                name: Corrected(*row)
+                for name, row in zip(names, arrays["corrected"].tolist(), strict=True)
+                if not np.isnan(row[0])
+            },
+            limits={
+                name: (low, high)
+                for name, (low, high) in zip(names, arrays["limits"].tolist(), strict=True)
+                if not np.isnan(low)
             },
             units=int(arrays["units"]),
         )
@@ -109,6 +134,7 @@ def evaluate_metrics(
     values: dict[str, float] = {}
     undefined: dict[str, str] = {}
     floors: dict[str, float] = {}
+    without_chance: dict[str, Corrected] = {}
     with _one_thread():
         for name, metric in metrics.items():
             value = float(_checked(name, metric, predictions, once)[0])
@@ -118,6 +144,9 @@ def evaluate_metrics(
                 values[name] = value
                 floor = metric.noise_floor(predictions)
                 floors |= {} if floor is None else {name: floor}
+                gaps = metric.gaps(predictions)
+                without = None if gaps is None else corrected(gaps)
+                without_chance |= {} if without is None else {name: without}
         rows: dict[str, list[Floats]] = {name: [] for name in values}
         for weights in bootstrap_weights(n, replicates, seed, units):
             for name in values:
@@ -128,6 +157,8 @@ def evaluate_metrics(
         {name: np.concatenate([empty, *rows[name]]) for name in values},
         undefined,
         floors,
+        without_chance,
+        {name: metrics[name].limits for name in values if metrics[name].has_interval},
         n if units is None else int(units.max()) + 1,
     )
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from fgbench.calibration.statistics import (
+from fgbench.coordinates import Coordinates, entry_id
+from fgbench.errors import LeaderboardError
+from fgbench.inference import (
     CONFIDENCE,
     REPLICATES,
     summarize,
     undefined_metrics,
 )
-from fgbench.coordinates import Coordinates, entry_id
-from fgbench.errors import LeaderboardError
-from fgbench.inference.primary import Primary
 from fgbench.leaderboard.checksums import board_checksum, with_checksums
 from fgbench.leaderboard.contrasts import Controls, compared
 from fgbench.leaderboard.models import (
@@ -24,10 +23,11 @@ from fgbench.leaderboard.models import (
     StatisticsRecord,
     SyntheticRecord,
 )
+from fgbench.primary import Primary
 from fgbench.usage import Usage
 
 if TYPE_CHECKING:
-    from fgbench.calibration.statistics import Evaluation
+    from fgbench.inference import Evaluation
     from fgbench.leaderboard.contrasts import EvaluationsOf
 
 
@@ -49,8 +49,8 @@ def build_entry(
     """Return the entry of one cell over its seeds, not yet compared with any other.
 
     `evaluations` are those of `coordinates.seeds`, in that order. `metric_versions`,
-    `higher_is_better` and `margins` may name more metrics than apply here. `neutral` are the axes on which the
-    entry has a neutral part (`fgbench.parts.Part.is_neutral`).
+    `higher_is_better` and `margins` may name more metrics than apply here. `neutral` are the axes
+    on which the entry has a neutral part (`fgbench.parts.Part.is_neutral`).
     """
     if len(evaluations) != len(coordinates.seeds):
         raise LeaderboardError(
@@ -83,11 +83,13 @@ def assemble(
     entries: Iterable[Entry],
     evaluations_of: EvaluationsOf,
     primary: Primary | None = None,
+    shown: Iterable[str] = (),
 ) -> Leaderboard:
     """Return a board of distinct entries, sorted, with their contrasts.
 
     An entry's contrasts with the controls that it has on this board are kept; missing ones are
-    computed if `evaluations_of` has both sides. `primary` is what a suite declares.
+    computed if `evaluations_of` has both sides. `primary` is what a suite declares, and `shown`
+    the metrics that tables show beside it.
     """
     primary = primary or Primary()
     ordered = sorted(entries, key=lambda entry: (*entry.order(), entry.id))
@@ -98,5 +100,6 @@ def assemble(
         created=created,
         entries=entries,
         primary=primary,
+        shown=list(dict.fromkeys(shown)),
         checksum=board_checksum(name, created, entries, primary),
     )

@@ -3,8 +3,9 @@
 An entry's numbers follow from its predictions, and its id from its coordinates. The rest cannot be
 recomputed: the counts and costs of generation, and provenance; for published figures, the figures
 themselves. Each of these fields has a checksum, computed when the entry is built. The board has one
-over its name, its date, its primary contrast, the ids of its entries and their checksums. Checksums detect accidents and
-careless edits. They do not detect somebody who changes a field together with its checksums.
+over its name, its date, its primary contrast, the ids of its entries and their checksums. Checksums
+detect accidents and careless edits. They do not detect somebody who changes a field together with
+its checksums.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from fgbench.digests import digest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fgbench.inference.primary import Primary
     from fgbench.leaderboard.models import Entry
+    from fgbench.primary import Primary
 
 _DIGITS = 16
 ON_TRUST = ("provenance", "synthetic", "usage")

@@ -17,10 +17,10 @@ from pydantic_core import from_json
 from fgbench.data import Predictions
 from fgbench.digests import digest_bytes
 from fgbench.errors import LeaderboardError, validation_sentence
-from fgbench.inference.primary import Primary
 from fgbench.leaderboard.checksums import board_checksum
 from fgbench.leaderboard.migrations import OLD_FIELDS, migrated, with_contrasts
 from fgbench.leaderboard.models import Entry, Leaderboard
+from fgbench.primary import Primary
 from fgbench.store.atomic import write_atomically
 
 if TYPE_CHECKING:

@@ -16,6 +16,8 @@ OLD_FIELDS = frozenset({"baseline", "versus_baseline", "real", "versus_real"})
 """Fields of entries that only version 1 has."""
 
 _LEVEL = 0.05
+_SHOWN = ("accuracy", "nll", "true_calibration_error")
+"""The metrics that tables showed before boards recorded them."""
 
 _NEUTRAL = {"loss": "cross-entropy", "calibrator": "none"}
 """The neutral parts that boards could hold before entries recorded them."""
@@ -35,7 +37,8 @@ def _contrasts(board: dict[str, Any]) -> dict[str, Any]:
     entries = board.get("entries")
     if not isinstance(entries, list):  # validation reports it
         return board
-    return {**board, "entries": [with_contrasts(entry) for entry in entries]}
+    converted = [with_contrasts(entry) for entry in entries]
+    return {**board, "entries": converted, "shown": list(_SHOWN)}
 
 
 def with_contrasts(entry: Any) -> Any:

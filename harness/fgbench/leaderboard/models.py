@@ -7,12 +7,11 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from fgbench.calibration.statistics import MetricSummary
 from fgbench.coordinates import Coordinates
-from fgbench.inference.families import Word
-from fgbench.inference.primary import Primary
+from fgbench.inference import MetricSummary, Word
 from fgbench.leaderboard.migrations import SCHEMA, unrecorded_neutral
 from fgbench.leaderboard.serialize import sorted_json
+from fgbench.primary import Primary
 from fgbench.records import Interval, Record
 from fgbench.usage import Usage
 
@@ -162,6 +161,8 @@ class Leaderboard(Record):
     entries: list[Entry]
     primary: Primary = Field(default_factory=Primary)
     """What the verdict rests on; the default where no suite declared it."""
+    shown: list[str] = Field(default_factory=list)
+    """The metrics that tables show beside the primary one: those that declare it."""
     checksum: str | None = None
     """A checksum of name, date and entry ids: see `fgbench.leaderboard.checksums`. Null on boards
     of older versions, and on a selection of a board's entries."""

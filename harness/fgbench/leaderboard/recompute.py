@@ -6,8 +6,8 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fgbench.calibration.statistics import Evaluation, applicable, evaluate_metrics
 from fgbench.errors import FgbenchError, LeaderboardError
+from fgbench.inference import Evaluation, applicable, evaluate_metrics
 from fgbench.leaderboard.files import PredictionsFolder
 from fgbench.plugins.references import PartReference
 

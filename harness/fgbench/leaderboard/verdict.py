@@ -27,10 +27,12 @@ import numpy as np
 from pydantic import Field
 
 from fgbench.coordinates import NAMED
-from fgbench.inference import Contrast, Primary, Word, judge
+from fgbench.inference import Contrast, Word, judge
 from fgbench.inference.power import detectable, seeds_to_detect
 from fgbench.leaderboard.contrasts import BASELINE, FAMILY, POST_HOC
+from fgbench.leaderboard.migrations import EARLIER_METHOD
 from fgbench.numbers import count, in_words, margin_text, number, plural
+from fgbench.primary import Primary
 from fgbench.records import Interval, Record
 
 if TYPE_CHECKING:
@@ -213,7 +215,7 @@ def over_datasets(
 
 
 def _candidates(board: Leaderboard, primary: Primary) -> list[Entry]:
-    """Return the entries that are judged: of the primary arm, without calibrator if there is one."""
+    """Return the entries that are judged: of the primary arm, and uncalibrated where possible."""
     entries = [
         entry
         for entry in board.entries
@@ -245,10 +247,12 @@ def _answer(entry: Entry, title: str, by_id: Mapping[str, Entry], primary: Prima
     findings = [
         finding for kind in FAMILY if (finding := _stored(entry, kind, kind, primary)) is not None
     ]
+    owners = {kind: controls[kind] for kind in (BASELINE, "real", POST_HOC) if kind in controls}
+    owners[primary.contrast] = entry
     values = {
         kind: owner.metrics[primary.metric].mean
-        for kind, owner in {**controls, primary.contrast: entry}.items()
-        if primary.metric in owner.metrics and kind in (BASELINE, "real", primary.contrast, POST_HOC)
+        for kind, owner in owners.items()
+        if primary.metric in owner.metrics
     }
     post_hoc = None
     if POST_HOC in controls:
@@ -325,6 +329,11 @@ def _problem(
     """Return why there is no verdict, and what would give one; None if there is one."""
     if problem := _generation_problem(entry):
         return problem
+    if entry.statistics.method == EARLIER_METHOD:
+        return (
+            "The board is of an earlier version, whose intervals support no verdict.",
+            "run its suite again",
+        )
     missing = [kind for kind in FAMILY if kind not in controls]
     if missing:
         arms = " ".join(f"--arm {arm}" for arm in (BASELINE, *FAMILY, primary.contrast))
@@ -414,9 +423,7 @@ def _detects(contrasts: Iterable[Contrast]) -> float | None:
 def _would_do(contrasts: Sequence[Contrast], entry: Entry, margin: float) -> str | None:
     """Return how many seeds would detect the margin, or that no number would."""
     needed = [
-        seeds_to_detect(
-            margin, item.standard_error, item.degrees_of_freedom, item.seeds, item.rows
-        )
+        seeds_to_detect(margin, item.standard_error, item.degrees_of_freedom, item.seeds, item.rows)
         for item in contrasts
         if item.standard_error is not None and item.degrees_of_freedom is not None
     ]
@@ -437,9 +444,11 @@ def _code(answers: Sequence[Answer], overall: Overall | None) -> Code:
 
 def _headline(answers: Sequence[Answer], overall: Overall | None) -> str:
     """Return the answer as one line."""
-    if len(answers) == 1:
-        (answer,) = answers
+    if len({answer.reason for answer in answers}) == 1 and answers[0].code != "cannot_tell":
+        answer = answers[0]
         return f"{NAMES[answer.code]}: {answer.reason[0].lower()}{answer.reason[1:]}"
+    if len(answers) == 1:
+        return f"{NAMES[answers[0].code]}: {answers[0].reason}"
     start = "" if overall is None else f"On average, {NAMES[overall.code].lower()}. "
     return start + counted(answers, spelled=True)
 
@@ -529,8 +538,7 @@ def _titles(entries: Sequence[Entry]) -> list[str]:
 def _axis_texts(entry: Entry) -> dict[str, str]:
     labels = entry.labels()
     return {
-        name: f"{labels[name]} bins" if name == "bins" else labels[name] or "none"
-        for name in NAMED
+        name: f"{labels[name]} bins" if name == "bins" else labels[name] or "none" for name in NAMED
     }
 
 

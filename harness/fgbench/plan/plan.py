@@ -89,7 +89,10 @@ def _run_id(resolved: ResolvedSuite, cells: list[Cell]) -> str:
     settings = {
         key: value
         for key, value in suite.model_dump(mode="json").items()
-        if key not in _AXES and key not in ("name", "metrics", "incompatible")
+        if key not in _AXES
+        and key not in ("name", "metrics", "incompatible")
+        # Only a declaration belongs to the id.
+        and not (key == "primary" and value is None)
     }
     identity = {
         "settings": settings,

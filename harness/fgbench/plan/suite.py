@@ -20,6 +20,7 @@ from pydantic import (
 from fgbench.errors import ConfigurationError, validation_sentence
 from fgbench.loop.arms import ARMS, Arm
 from fgbench.plugins.references import PartReference
+from fgbench.primary import Primary
 
 Protocol = Literal["strict", "paper"]
 Selector = Literal["threshold", "significant"]
@@ -53,7 +54,8 @@ class Suite(BaseModel):
     hook `fgbench_defaults`; one without classifiers or generators has each data set's own.
     `threshold` and `alpha` select bins (METHODS §1). `retries` is the number of times that a source
     without an accepted text is asked for again, and after that the bin's other sources. `limit`
-    cuts each split to its first rows, for a quick look.
+    cuts each split to its first rows, for a quick look. `primary` declares what the verdict rests
+    on; null for the default, whose alternative is the first calibrator that changes anything.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -80,6 +82,7 @@ class Suite(BaseModel):
     drop_near_duplicates: Literal["none", "test", "all"] = "test"
     replicates: Annotated[int, Field(ge=1, le=100_000)] = 1000
     incompatible: Literal["refuse", "skip"] = "refuse"
+    primary: Primary | None = None
 
     @model_validator(mode="after")
     def _no_empty_axis(self) -> Self:
@@ -139,6 +142,8 @@ class Suite(BaseModel):
             if value is not None and not (value == [] and key in _NEVER_EMPTY)
         }
         for key, value in values.items():
+            if isinstance(value, dict):
+                values[key] = {name: item for name, item in value.items() if item is not None}
             if isinstance(value, list) and all(isinstance(item, dict) for item in value):
                 values[key] = [
                     {name: item[name] for name in item if item[name] is not None} for item in value

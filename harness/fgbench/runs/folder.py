@@ -39,9 +39,9 @@ from fgbench.store.atomic import write_atomically
 from fgbench.usage import Usage
 
 if TYPE_CHECKING:
-    from fgbench.calibration.statistics import Evaluation
     from fgbench.data import FloatArray
     from fgbench.engine.scheduler import NodeResult
+    from fgbench.inference import Evaluation
     from fgbench.leaderboard.models import Provenance
     from fgbench.plan.plan import Plan
     from fgbench.store import Artifact, Store
@@ -91,6 +91,8 @@ class FinishedRun:
             str(self._facts.started),
             entries,
             lambda entry: evaluations[entry.id],
+            self._plan.resolved.primary,
+            self._plan.resolved.shown,
         )
         write_atomically(self._folder / "leaderboard.json", board.to_json())
         diagnostics = diagnose(self._plan.graph, self._find, self._folder)
@@ -133,6 +135,7 @@ class FinishedRun:
             },
             higher_is_better=self._plan.resolved.higher_is_better,
             neutral=cells[0].cell.neutral,
+            margins=self._plan.resolved.margins,
             bootstrap_seed=BOOTSTRAP_SEED,
             replicates=self._suite.replicates,
             synthetic=self._synthetic(cells),

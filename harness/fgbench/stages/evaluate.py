@@ -8,7 +8,7 @@ from fgbench.stages import base
 from fgbench.store import Product
 
 if TYPE_CHECKING:
-    from fgbench.calibration.statistics import Evaluation
+    from fgbench.inference import Evaluation
     from fgbench.stages.base import StageContext
     from fgbench.store import Artifact
 
@@ -33,7 +33,7 @@ class Evaluate(base.Stage):
         seed: int
 
     def run(self, ctx: StageContext) -> Product:
-        from fgbench.calibration.statistics import applicable, evaluate_metrics
+        from fgbench.inference import applicable, evaluate_metrics
 
         params: Evaluate.Params = ctx.params
         predictions = ctx.predictions("predictions", "test")
@@ -48,6 +48,6 @@ class Evaluate(base.Stage):
 
 def stored_evaluation(artifact: Artifact) -> Evaluation:
     """Return the evaluation that an `evaluate` artifact holds."""
-    from fgbench.calibration.statistics import Evaluation
+    from fgbench.inference import Evaluation
 
     return Evaluation.from_arrays(base.stored_arrays(artifact, _FILE))

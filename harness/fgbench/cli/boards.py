@@ -1,0 +1,68 @@
+"""Print a board: its verdict first, then on request all its numbers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fgbench.leaderboard.models import Leaderboard
+
+
+def print_board(
+    board: Leaderboard,
+    *,
+    page: str = "",
+    table: bool = False,
+    metrics: Sequence[str] = (),
+    sort: str | None = None,
+    against: str | None = None,
+    ascii_only: bool = False,
+) -> None:
+    """Print the verdict of a board; with `table` all its numbers, and the notes on its entries.
+
+    Whatever standard output cannot encode is printed in ASCII.
+    """
+    from rich.console import Console
+
+    from fgbench.leaderboard.verdict import verdict_of
+    from fgbench.report.layout import Charset
+    from fgbench.report.notes import noted
+    from fgbench.report.table import AGAINST, results_table
+    from fgbench.report.verdict_text import verdict_text
+
+    console = Console(highlight=False, emoji=False)
+    charset = Charset.of(sys.stdout.encoding, ascii_only=ascii_only)
+    verdict = verdict_of(board)
+    console.print(
+        verdict_text(verdict, console.width, charset=charset, page=page),
+        soft_wrap=True,
+        end="",
+    )
+    notes = list(noted(board.entries))
+    if table:
+        shown = results_table(
+            board,
+            metrics or None,
+            console.width,
+            sort,
+            against=against or AGAINST,
+            charset=charset,
+        )
+        console.print()
+        console.print(shown, soft_wrap=True, end="")
+        for note in notes:
+            console.print(charset.text(f"Note: {note}"), markup=False)
+
+
+def json_with_verdict(board: Leaderboard) -> str:
+    """Return a board as JSON with its verdict; readers of boards ignore the verdict."""
+    import json
+
+    from fgbench.leaderboard.verdict import verdict_of
+
+    text = board.to_json().rstrip()
+    verdict = json.dumps(verdict_of(board).model_dump(mode="json"), ensure_ascii=False, indent=1)
+    indented = verdict.replace("\n", "\n ")
+    return f'{text.removesuffix("}").rstrip()},\n "verdict": {indented}\n}}\n'
