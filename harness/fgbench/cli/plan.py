@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fgbench.cli.options import build_suite, load_registry, matrix_options, refusal_lines
+from fgbench.numbers import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +107,7 @@ def _data_table(planned: Plan) -> Table:
     for item in planned.resolved.datasets:
         splits = item.dataset.splits
         sizes = [f"{len(splits[name]):,}" for name in ("train", "validation", "test")]
-        resolved = f"{resolvable_difference(len(splits['test'])):.3f}"
+        resolved = number(resolvable_difference(len(splits["test"])))
         table.add_row(item.part.label, str(item.dataset.n_classes), *sizes, resolved)
     return table
 

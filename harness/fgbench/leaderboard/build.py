@@ -93,7 +93,7 @@ def assemble(
     """
     primary = primary or Primary()
     ordered = sorted(entries, key=lambda entry: (*entry.order(), entry.id))
-    controls = Controls(ordered, primary.calibrator)
+    controls = Controls(ordered, primary)
     entries = [compared(entry, controls, evaluations_of) for entry in ordered]
     return Leaderboard(
         name=name,

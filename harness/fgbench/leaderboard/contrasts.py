@@ -9,8 +9,8 @@ An entry has up to six controls, all of its own setting, statistics and seeds:
     no-shift     synthetic inputs that were requested at the mean of their bin
     post-hoc     the arm `baseline` with the declared post-hoc calibrator
 
-Arms with synthetic inputs have all of them, controls and arms without a generator the first two.
-The contrasts with the four controls `real` to `no-shift` in one metric of one entry are a family:
+The arm of the primary contrast (`fgbench.primary.Primary`) has all of them, any other arm the first
+two. The contrasts with the four controls `real` to `no-shift` in one metric of one entry are a family:
 their p-values are adjusted together (Holm). The others are judged alone. No other entry, data set
 or calibrator of the board belongs to the family, so adding one changes no word. The family of the
 suite's primary contrast and metric is the primary one, and all others are exploratory.
@@ -27,6 +27,7 @@ from fgbench.digests import canonical_json
 from fgbench.inference import Contrast, compare_evaluations, judge
 from fgbench.inference.components import two_sided
 from fgbench.leaderboard.models import ContrastRecord, Contrasts, Entry
+from fgbench.primary import Primary
 
 if TYPE_CHECKING:
     from fgbench.inference import Evaluation
@@ -41,40 +42,41 @@ FAMILY = ("real", "resample", "other-bins", "no-shift")
 CONTROLS = (BASELINE, *FAMILY, POST_HOC)
 """All controls in the order in which they are shown."""
 
-_GENERATED = FAMILY[1:]
+_GENERATED = frozenset(FAMILY[1:])
 """The controls that share the generation of the entry."""
+
+_ARMS = frozenset((BASELINE, *FAMILY))
+_ARM_OF = {POST_HOC: BASELINE}
 
 
 class Controls:
     """Finds the controls of entries on a board.
 
-    `calibrator` is the label of the declared post-hoc calibrator. A control has the entry's setting
-    (`Coordinates.setting`) and statistics, and at least its seeds. Published figures neither have
-    nor are controls.
+    `primary` names the arm that has all controls, and the label of the post-hoc calibrator. A
+    control has the entry's setting (`Coordinates.setting`) and statistics, and at least its seeds.
+    Published figures neither have nor are controls.
     """
 
-    def __init__(self, entries: Iterable[Entry], calibrator: str | None = None) -> None:
-        self._calibrator = calibrator
+    def __init__(self, entries: Iterable[Entry], primary: Primary | None = None) -> None:
+        self._primary = primary or Primary()
         self._settings: dict[str, tuple[str, ...]] = {}
         self._alike: dict[tuple[object, ...], list[Entry]] = {}
         for entry in entries:
-            if entry.arm in (BASELINE, *FAMILY) and entry.published is None:
-                key = (entry.arm, *self._setting(entry), *self._generation(entry, entry.arm))
-                self._alike.setdefault(key, []).append(entry)
+            if entry.arm in _ARMS and entry.published is None:
+                self._alike.setdefault(self._key(entry, entry.arm), []).append(entry)
 
     def of(self, entry: Entry, kind: str) -> Entry | None:
         """Return the control of that kind, or None."""
-        if entry.published is not None or not _has(entry, kind):
+        if entry.published is not None or not self._has(entry, kind):
             return None
-        arm = BASELINE if kind == POST_HOC else kind
-        key = (arm, *self._setting(entry), *self._generation(entry, arm))
         alike = [
             other
-            for other in self._alike.get(key, ())
+            for other in self._alike.get(self._key(entry, _ARM_OF.get(kind, kind)), ())
             if other.id != entry.id and set(entry.seeds) <= set(other.seeds)
         ]
         if kind == POST_HOC:
-            chosen = [other for other in alike if other.calibrator.label == self._calibrator]
+            wanted = self._primary.calibrator
+            chosen = [other for other in alike if other.calibrator.label == wanted]
         else:
             chosen = [other for other in alike if other.calibrator == entry.calibrator]
             if kind == BASELINE:
@@ -82,33 +84,31 @@ class Controls:
         # Prefer the control of exactly these seeds over one of more.
         return min(chosen, key=lambda other: (len(other.seeds), other.id), default=None)
 
-    def _setting(self, entry: Entry) -> tuple[str, ...]:
+    def _has(self, entry: Entry, kind: str) -> bool:
+        """Return whether entries of this arm are compared with that control."""
+        if kind == BASELINE:
+            return entry.arm != BASELINE or "calibrator" not in entry.neutral
+        if kind == "real":
+            return entry.arm not in (BASELINE, "real")
+        return entry.arm == self._primary.contrast and entry.arm not in _ARMS
+
+    def _key(self, entry: Entry, arm: str) -> tuple[object, ...]:
+        """Return what an entry and its controls of that arm have in common."""
         if entry.id not in self._settings:
             self._settings[entry.id] = (entry.setting(), entry.statistics.model_dump_json())
-        return self._settings[entry.id]
-
-    @staticmethod
-    def _generation(entry: Entry, arm: str) -> tuple[object, ...]:
-        """Return what a control of that arm shares of the entry's generation."""
-        if arm not in _GENERATED:
-            return ()
-        axes = [getattr(entry, name) for name in GENERATION]
-        return (
-            *(axis.model_dump_json() if isinstance(axis, PartRecord) else axis for axis in axes),
-            entry.threshold,
-            entry.selector,
-            entry.alpha,
-            canonical_json(entry.settings),
-        )
+        key = (arm, *self._settings[entry.id])
+        return key if arm not in _GENERATED else (*key, *_generation(entry))
 
 
-def _has(entry: Entry, kind: str) -> bool:
-    """Return whether entries of this arm are compared with that control."""
-    if kind == BASELINE:
-        return entry.arm != BASELINE or "calibrator" not in entry.neutral
-    if kind == "real":
-        return entry.arm not in (BASELINE, "real")
-    return entry.generator is not None and entry.arm not in FAMILY
+def _generation(entry: Entry) -> tuple[object, ...]:
+    axes = [getattr(entry, name) for name in GENERATION]
+    return (
+        *(axis.model_dump_json() if isinstance(axis, PartRecord) else axis for axis in axes),
+        entry.threshold,
+        entry.selector,
+        entry.alpha,
+        canonical_json(entry.settings),
+    )
 
 
 def compared(entry: Entry, controls: Controls, evaluations_of: EvaluationsOf) -> Entry:
@@ -122,10 +122,10 @@ def compared(entry: Entry, controls: Controls, evaluations_of: EvaluationsOf) ->
         stored = entry.contrasts.get(kind)
         if stored is None or stored.entry != control.id or not stored.metrics:
             records = contrast_records(entry, control, evaluations_of)
-            is_new = is_new or bool(records)
             stored = Contrasts(entry=control.id, metrics=records)
+            is_new = True
         contrasts[kind] = stored
-    if contrasts == entry.contrasts:
+    if not is_new and len(contrasts) == len(entry.contrasts):
         return entry
     return entry.model_copy(update={"contrasts": judged(entry, contrasts)})
 

@@ -456,7 +456,7 @@ def _headline(answers: Sequence[Answer], overall: Overall | None) -> str:
 def counted(answers: Sequence[Answer], *, spelled: bool = False) -> str:
     """Return on how many comparisons each verdict is: "Yes on one data set of six, no on two."."""
     noun = "data set" if len({a.dataset for a in answers}) == len(answers) else "comparison"
-    parts = []
+    parts: list[str] = []
     for code in NAMES:
         n = sum(answer.code == code for answer in answers)
         if not n:

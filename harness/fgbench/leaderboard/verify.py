@@ -87,7 +87,7 @@ class _Verifier:
         self._recomputed = recomputed
         self._intervals = intervals
         self._by_id = {entry.id: entry for entry in board.entries}
-        self._controls = Controls(board.entries, board.primary.calibrator)
+        self._controls = Controls(board.entries, board.primary)
         self._result = Verification(entries=len(board.entries))
 
     def run(self) -> Verification:

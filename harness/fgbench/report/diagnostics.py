@@ -12,8 +12,8 @@ from fgbench.diagnostics.models import DIAGNOSTICS_FILE, Diagnostics, SetRecord
 from fgbench.diagnostics.shifts import Movement, movements
 from fgbench.errors import LeaderboardError
 from fgbench.loop.arms import ARMS
+from fgbench.numbers import signed
 from fgbench.report.diagnostic_measures import SECTIONS, Measure
-from fgbench.report.view import signed
 
 
 @dataclass(frozen=True)
