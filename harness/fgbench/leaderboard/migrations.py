@@ -22,9 +22,6 @@ _SHOWN = ("accuracy", "nll", "true_calibration_error")
 _NEUTRAL = {"loss": "cross-entropy", "calibrator": "none"}
 """The neutral parts that boards could hold before entries recorded them."""
 
-EARLIER_METHOD: Literal["percentile"] = "percentile"
-"""The inference of boards of version 1: percentiles of replicates that draw rows and seeds."""
-
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 """Converts the JSON value of a board to the next version, except for `schema`."""
 
@@ -32,7 +29,8 @@ Step = Callable[[dict[str, Any]], dict[str, Any]]
 def _contrasts(board: dict[str, Any]) -> dict[str, Any]:
     """Convert version 1: comparisons with two controls become contrasts with any number.
 
-    Their intervals and p-values are those of an earlier inference, which `statistics.method` says.
+    Their families and intervals are those of an earlier inference, so that `statistics.version` is
+    left at its default.
     """
     entries = board.get("entries")
     if not isinstance(entries, list):  # validation reports it
@@ -59,9 +57,9 @@ def with_contrasts(entry: Any) -> Any:
             }
     if contrasts:
         value["contrasts"] = contrasts
-    if entry.get("published") is None:
-        statistics = entry.get("statistics", {})
-        value["statistics"] = {**statistics, "method": EARLIER_METHOD}
+    statistics = entry.get("statistics")
+    if isinstance(statistics, dict):
+        value["statistics"] = {key: item for key, item in statistics.items() if key != "version"}
     return value
 
 

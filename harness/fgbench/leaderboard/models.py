@@ -67,9 +67,17 @@ class StatisticsRecord(Record):
     replicates: int = Field(default=1000, ge=0, le=100_000)
     confidence: float = 0.95
     seed: int = 0
-    method: Literal["t", "percentile"] = "t"
-    """`t`: over seeds and test rows, see `fgbench.inference`. `percentile`: of boards of version 1;
-    their intervals and p-values are shown, but neither verified nor used in a verdict."""
+    version: str = "1"
+    """Of the methods in `fgbench.inference`: STATISTICS_VERSION for what this fgbench computes. The
+    default is that of boards from before this field: percentiles of a nested bootstrap."""
+
+
+class RankRecord(Record):
+    """The 95 % interval of an entry's rank, `best` to `worst`, of `among` entries of its table."""
+
+    best: int = Field(ge=1)
+    worst: int = Field(ge=1)
+    among: int = Field(ge=1)
 
 
 class ContrastRecord(Record):
@@ -117,6 +125,9 @@ class Entry(Coordinates):
     """By metric, the largest difference that does not matter."""
     contrasts: dict[str, Contrasts] = Field(default_factory=dict)
     """By control (`fgbench.leaderboard.contrasts.CONTROLS`), the differences from it."""
+    ranks: dict[str, RankRecord] = Field(default_factory=dict)
+    """By metric, from paired comparisons with all entries of the same table (`Coordinates.table`):
+    data set, classifier, protocol and seeds."""
     synthetic: SyntheticRecord | None = None
     usage: Usage = Field(default_factory=Usage)
     provenance: Provenance

@@ -27,10 +27,9 @@ import numpy as np
 from pydantic import Field
 
 from fgbench.coordinates import NAMED
-from fgbench.inference import Contrast, Word, judge
+from fgbench.inference import STATISTICS_VERSION, Contrast, Word, judge
 from fgbench.inference.power import detectable, seeds_to_detect
 from fgbench.leaderboard.contrasts import BASELINE, FAMILY, POST_HOC
-from fgbench.leaderboard.migrations import EARLIER_METHOD
 from fgbench.numbers import count, in_words, margin_text, number, plural
 from fgbench.primary import Primary
 from fgbench.records import Interval, Record
@@ -329,7 +328,7 @@ def _problem(
     """Return why there is no verdict, and what would give one; None if there is one."""
     if problem := _generation_problem(entry):
         return problem
-    if entry.statistics.method == EARLIER_METHOD:
+    if entry.statistics.version != STATISTICS_VERSION:
         return (
             "The board is of an earlier version, whose intervals support no verdict.",
             "run its suite again",

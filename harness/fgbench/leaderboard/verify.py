@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from fgbench.coordinates import entry_id
 from fgbench.errors import FgbenchError
-from fgbench.leaderboard.build import build_entry
+from fgbench.inference import STATISTICS_VERSION
+from fgbench.leaderboard.build import build_entry, ranked
 from fgbench.leaderboard.checksums import board_checksum, entry_checksums
 from fgbench.leaderboard.contrasts import Controls, compared
 from fgbench.leaderboard.files import read_board
-from fgbench.leaderboard.migrations import EARLIER_METHOD
 from fgbench.leaderboard.recompute import Recomputed
 
 if TYPE_CHECKING:
+    from fgbench.inference import Evaluation
     from fgbench.leaderboard.models import Entry, Leaderboard
     from fgbench.plugins.registry import Registry
 
@@ -31,16 +32,16 @@ class Verification:
     """The counts of what was checked, and the problems, one sentence each.
 
     `published` counts the entries with figures of a publication, which cannot be recomputed;
-    `on_trust` those of older versions, which have no checksums; `earlier` those whose intervals and
-    p-values are of an earlier inference.
+    `earlier_statistics` those whose intervals, p-values and ranks are of an earlier version;
+    `on_trust` those of older versions, which have no checksums.
     """
 
     entries: int = 0
     files: int = 0
     numbers: int = 0
     published: int = 0
+    earlier_statistics: int = 0
     on_trust: int = 0
-    earlier: int = 0
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -53,13 +54,13 @@ class Verification:
         text = f"{self.entries} entries, {self.files} prediction files, {self.numbers} numbers"
         if self.published:
             text += f"; {self.published} entries are published figures, which cannot be recomputed"
+        if self.earlier_statistics:
+            text += (
+                f"; {self.earlier_statistics} entries have intervals and p-values of an earlier "
+                "version of fgbench, which are not recomputed"
+            )
         if self.on_trust:
             text += f"; {self.on_trust} entries without checksums: provenance and costs unverified"
-        if self.earlier:
-            text += (
-                f"; intervals and p-values of {self.earlier} entries are of an earlier version and "
-                "not checked"
-            )
         return text
 
 
@@ -91,18 +92,39 @@ class _Verifier:
         self._result = Verification(entries=len(board.entries))
 
     def run(self) -> Verification:
-        """Check the board and each entry."""
+        """Check the board and each entry, and the ranks over the board at the end."""
         self._check_board()
+        expected: list[Entry] = []
         for entry in self._board.entries:
             for problem in _problems(entry, self._recomputed):
                 self._report(entry, problem)
             self._result.published += entry.published is not None
             self._result.on_trust += not entry.checksums
-            self._result.earlier += _is_earlier(entry)
+            self._result.earlier_statistics += entry.published is None and _is_earlier(entry)
             rebuilt = None if entry.published is not None else self._rebuilt(entry)
-            if rebuilt is not None:
-                self._compare(entry, rebuilt)
+            expected.append(entry if rebuilt is None else rebuilt)
+        if self._numbers and self._intervals:
+            expected = self._ranked(expected)
+        for entry, computed in zip(self._board.entries, expected, strict=True):
+            if computed is not entry:
+                self._compare(entry, computed)
         return self._result
+
+    def _ranked(self, entries: list[Entry]) -> list[Entry]:
+        """Return the entries with recomputed ranks, where all predictions of a table are there."""
+        unknown = set()
+
+        def evaluations_of(entry: Entry) -> list[Evaluation] | None:
+            evaluations = self._recomputed.known_evaluations(entry)
+            if evaluations is None:
+                unknown.add(entry.table())
+            return evaluations
+
+        fresh = ranked([item.model_copy(update={"ranks": {}}) for item in entries], evaluations_of)
+        return [
+            item.model_copy(update={"ranks": stored.ranks}) if item.table() in unknown else item
+            for item, stored in zip(fresh, self._board.entries, strict=True)
+        ]
 
     def _report(self, entry: Entry, problem: str) -> None:
         self._result.problems.append(f"entry {entry.id} ({entry.label}): {problem}")
@@ -146,8 +168,7 @@ class _Verifier:
             replicates=entry.statistics.replicates,
         )
         # An earlier inference is no mistake: the summary says that it is not checked.
-        statistics = fresh.statistics.model_copy(update={"method": entry.statistics.method})
-        fresh = fresh.model_copy(update={"statistics": statistics})
+        fresh = fresh.model_copy(update={"statistics": entry.statistics})
         fresh = compared(fresh, self._controls, self._recomputed.known_evaluations)
         contrasts = dict(fresh.contrasts)
         for kind, against in fresh.contrasts.items():
@@ -161,11 +182,10 @@ class _Verifier:
         return fresh.model_copy(update={"id": entry.id, "contrasts": contrasts})
 
     def _compare(self, entry: Entry, computed: Entry) -> None:
-        has_intervals = self._intervals and not _is_earlier(entry)
         for place, stored, number in _differences(entry, computed, self._board.checksum is None):
-            if not has_intervals and any(step in place for step in _BOOTSTRAPPED):
+            if not self._intervals and any(step in place for step in _BOOTSTRAPPED):
                 continue
-            if _is_earlier(entry) and place.endswith(_LATER):
+            if _is_earlier(entry) and any(step in place for step in _BOOTSTRAPPED + _CORRECTED):
                 continue
             self._result.numbers += 1
             if not _same(stored, number):
@@ -185,14 +205,14 @@ _BOOTSTRAPPED = (
     ".degrees_of_freedom",
     ".reason",
     ".word",
+    "ranks",
 )
-_LATER = (".corrected", ".chance_limit")
-"""Numbers that version 1 does not have."""
+_CORRECTED = (".corrected", ".chance_limit")
 
 
 def _is_earlier(entry: Entry) -> bool:
-    """Return whether an entry's intervals and p-values are of an earlier inference."""
-    return entry.published is None and entry.statistics.method == EARLIER_METHOD
+    """Return whether an entry's intervals are of an earlier version, which is not here any more."""
+    return entry.statistics.version != STATISTICS_VERSION
 
 
 def _problems(entry: Entry, recomputed: Recomputed) -> Iterator[str]:
@@ -244,6 +264,7 @@ _COMPARED = (
     "undefined",
     "statistics",
     "contrasts",
+    "ranks",
 )
 
 

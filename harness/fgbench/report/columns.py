@@ -190,7 +190,7 @@ def _metric(name: str, groups: Sequence[Group], entries: Sequence[Entry]) -> dic
     for group in groups:
         ranked |= ranks(group.entries, name)
     for entry in entries:  # a value without an interval has no rank
-        if name in entry.metrics and entry.metrics[name].ci95 is None:
+        if name in entry.metrics and entry.metrics[name].ci95 is None and not entry.ranks:
             del ranked[entry.id]
     records = [entry.metrics.get(name) for entry in entries]
     texts = [
