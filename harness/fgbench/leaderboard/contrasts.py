@@ -10,10 +10,10 @@ An entry has up to six controls, all of its own setting, statistics and seeds:
     post-hoc     the arm `baseline` with the declared post-hoc calibrator
 
 The arm of the primary contrast (`fgbench.primary.Primary`) has all of them, any other arm the first
-two. The contrasts with the four controls `real` to `no-shift` in one metric of one entry are a family:
-their p-values are adjusted together (Holm). The others are judged alone. No other entry, data set
-or calibrator of the board belongs to the family, so adding one changes no word. The family of the
-suite's primary contrast and metric is the primary one, and all others are exploratory.
+two. The contrasts with the four controls `real` to `no-shift` in one metric of one entry are a
+family: their p-values are adjusted together (Holm). The others are judged alone. No other entry,
+data set or calibrator of the board belongs to the family, so adding one changes no word. The family
+of the suite's primary contrast and metric is the primary one, and all others are exploratory.
 """
 
 from __future__ import annotations
@@ -125,9 +125,12 @@ def compared(entry: Entry, controls: Controls, evaluations_of: EvaluationsOf) ->
             stored = Contrasts(entry=control.id, metrics=records)
             is_new = True
         contrasts[kind] = stored
-    if not is_new and len(contrasts) == len(entry.contrasts):
-        return entry
-    return entry.model_copy(update={"contrasts": judged(entry, contrasts)})
+    if not is_new:
+        gone = entry.contrasts.keys() - contrasts.keys()
+        if not gone:
+            return entry
+        is_new = not gone.isdisjoint(FAMILY)
+    return entry.model_copy(update={"contrasts": judged(entry, contrasts) if is_new else contrasts})
 
 
 def contrast_records(
