@@ -8,6 +8,9 @@ from .api import (
     evaluate as evaluate,
 )
 from .api import (
+    regenerate as regenerate,
+)
+from .api import (
     run as run,
 )
 from .cards import (
@@ -104,6 +107,9 @@ from .llm.chat import (
     TokenChoice as TokenChoice,
 )
 from .parts import (
+    Access as Access,
+)
+from .parts import (
     Calibrator as Calibrator,
 )
 from .parts import (
@@ -134,6 +140,12 @@ from .parts import (
     Head as Head,
 )
 from .parts import (
+    HostUrl as HostUrl,
+)
+from .parts import (
+    KeyVariable as KeyVariable,
+)
+from .parts import (
     Loss as Loss,
 )
 from .parts import (
@@ -157,8 +169,17 @@ from .parts import (
 from .parts import (
     WorkerSetup as WorkerSetup,
 )
+from .parts import (
+    host_of as host_of,
+)
+from .parts import (
+    local_path as local_path,
+)
 from .plugins.hookspecs import (
     hookimpl as hookimpl,
+)
+from .runs.consent import (
+    Allow as Allow,
 )
 from .usage import (
     Usage as Usage,

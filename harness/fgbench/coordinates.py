@@ -88,13 +88,22 @@ class Axis:
     sort_by: Literal["label", "name"] = "label"
     absent: str | int = ""
     """Its sort key where it is null."""
+    neutral: Any = None
+    """Of an axis that is younger than the first boards: the value of all that came before. It is
+    left out of ids, keys and labels."""
+
+
+def _unrecorded_dose(values: Mapping[str, Any]) -> float | None:
+    """Return the dose of an entry from before that axis; `values` has its validated fields."""
+    return None if values.get("generator") is None else AXES["dose"].neutral
 
 
 class Coordinates(Record):
     """What an entry is: one cell over all its seeds. Its id is the digest of this.
 
-    An arm without a generator (baseline, real) has no generator, bins, threshold, selector, alpha.
-    Published figures have no seeds, and null for whatever the publication does not say.
+    An arm without a generator (baseline, real) has no generator, bins, dose, threshold, selector,
+    alpha. `dose` is the number of synthetic inputs for each targeted point. Published figures have
+    no seeds, and null for whatever the publication does not say.
     """
 
     dataset: Annotated[DatasetRecord, Axis("datasets", is_part=True, sort_by="name")]
@@ -103,6 +112,9 @@ class Coordinates(Record):
     generator: Annotated[PartRecord | None, Axis("generators", "generation", is_part=True)] = None
     arm: Annotated[str, Axis("arms", "treatment")]
     bins: Annotated[int | None, Field(ge=1), Axis("bins", "generation", absent=0)] = None
+    dose: Annotated[
+        float | None, Field(gt=0), Axis("doses", "generation", absent=0, neutral=1.0)
+    ] = Field(default_factory=_unrecorded_dose)
     calibrator: Annotated[PartRecord, Axis("calibrators", "treatment", is_part=True)]
     protocol: Annotated[Literal["strict", "paper"], Axis("protocol", spans=False)] = "strict"
     seeds: Annotated[list[int], Axis("seeds", "seeds")]
@@ -134,7 +146,7 @@ class Coordinates(Record):
         value["seeds"] = sorted(self.seeds)
         if value["published"] is None:  # it is younger than the first ids
             del value["published"]
-        return value
+        return without_neutral(value)
 
     def without(self, *names: str) -> str:
         """Return a key that is equal for coordinates which differ in these fields at most."""
@@ -173,7 +185,7 @@ class Coordinates(Record):
         for name in NAMED:
             value = getattr(self, name)
             text = value.label if isinstance(value, PartRecord) else value
-            texts[name] = "" if text is None else str(text)
+            texts[name] = "" if text is None else value_text(text)
         return texts
 
     @property
@@ -185,11 +197,11 @@ class Coordinates(Record):
         """Return a sort key over these axes; by default over all, as boards are ordered."""
         return tuple(self._sort_key(name) for name in names or _ORDER)
 
-    def _sort_key(self, name: str) -> str | int:
+    def _sort_key(self, name: str) -> str | float:
         value, axis = getattr(self, name), AXES[name]
         if value is None:
             return axis.absent
-        key: str | int = getattr(value, axis.sort_by) if axis.is_part else value
+        key: str | float = getattr(value, axis.sort_by) if axis.is_part else value
         return key
 
 
@@ -198,12 +210,35 @@ def entry_id(coordinates: Coordinates) -> str:
     return digest(coordinates.identity(), is_json=True)[:ID_DIGITS]
 
 
+def without_neutral(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of axes without those that are neutral (`Axis.neutral`), or missing.
+
+    What is left is what identified an entry before these axes existed.
+    """
+    neutral = {name: axis.neutral for name, axis in AXES.items() if axis.neutral is not None}
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in neutral or value not in (None, neutral[name])
+    }
+
+
+def value_text(value: Any) -> str:
+    """Return the value of an axis as text; a whole number has no decimals."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def dose_text(dose: float | None) -> str:
+    """Return a dose for a label, after a comma; empty for one input per point."""
+    return "" if dose in (None, AXES["dose"].neutral) else f", dose {value_text(dose)}"
+
+
 def axes_label(names: Mapping[str, Any], *notes: str) -> str:
     """Return a line for people from the name of each axis, and notes."""
     parts = [names["dataset"], names["classifier"], names["arm"]]
     if names["generator"] is not None:
         bins = "?" if names["bins"] is None else names["bins"]
-        parts.append(f"{names['generator']}/{bins} bins")
+        parts.append(f"{names['generator']}/{bins} bins{dose_text(names['dose'])}")
     return " · ".join([*parts, names["calibrator"], *notes])
 
 

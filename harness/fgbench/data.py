@@ -13,8 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from fgbench.digests import digest, digest_bytes
+from fgbench.digests import digest, digest_bytes, seed_for
 from fgbench.errors import CorruptArtifactError, DataError
+from fgbench.texts import group_numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     """One input: a text, or the d features of a row."""
 
 SPLITS = ("train", "validation", "test")
+RESERVE = "reserve"
+"""The split of the rows that were set aside from the training split: see `Dataset.reserved`."""
 
 T = TypeVar("T")
 
@@ -85,7 +88,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A classification task with its three splits.
+    """A classification task with its three splits, and perhaps a reserve (`reserved`).
 
     `label_names` are K names; `label_descriptions` say what belongs to each class (generators put
     them in prompts); `task` says in a few words what one input is ("a tweet to a company").
@@ -99,6 +102,7 @@ class Dataset:
     _derived: dict[Callable[[Dataset], Any], Any] = field(
         default_factory=dict, init=False, repr=False
     )
+    _groups: dict[str, IntArray] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def n_classes(self) -> int:
@@ -144,6 +148,37 @@ class Dataset:
                 for name, split in self.splits.items()
             },
         )
+
+    def reserved(self, share: float) -> Dataset:
+        """Return the data set with a share of the training rows of each class set aside.
+
+        They form the split `RESERVE`, on which nothing is trained or selected; the draw is always
+        the same. A class keeps at least one training row.
+        """
+        import numpy as np
+
+        train = self.splits["train"]
+        rng = np.random.default_rng(seed_for("reserve"))
+        taken = np.zeros(len(train), dtype=bool)
+        for label in np.unique(train.labels):
+            rows = rng.permutation(np.flatnonzero(train.labels == label))
+            taken[rows[: min(round(share * len(rows)), len(rows) - 1)]] = True
+        kept, reserve = (train.take(np.flatnonzero(rows)) for rows in (~taken, taken))
+        return replace(self, splits={**self.splits, "train": kept, RESERVE: reserve})
+
+    def groups(self, split: str) -> IntArray:
+        """Return the group of each row of a split, (n,): rows with equal inputs are one group.
+
+        Texts are compared as `fgbench.texts.normalize` returns them. Groups are numbered from 0 in
+        the order of their first rows.
+        """
+        import numpy as np
+
+        if split not in self._groups:
+            inputs = self.splits[split].inputs
+            rows = inputs.tolist() if is_numeric(inputs) else inputs
+            self._groups[split] = np.array(group_numbers(rows), dtype=np.int64)
+        return self._groups[split]
 
     def validate(self) -> None:
         """Raise `DataError` for a data set on which no classifier can be trained and evaluated."""
@@ -215,8 +250,9 @@ class Predictions:
     `logits` float32 (n, K): unnormalized log-probabilities; `labels` int64 (n,): the true classes,
     −1 if withheld; `features` (n, d): the penultimate layer; `stochastic_logits` (s, n, K): s
     stochastic forward passes; `posterior` (n, K): the true P(y|x), if known; `head` (d + 1, K): the
-    weights of a linear head, which map features to logits, the bias last; `groups` int64 (n,):
-    rows of equal number are not independent, such as rows with equal texts (None: all are).
+    weights of a linear head, which map features to logits, the bias last. `groups` (n,): the group
+    of each row, where rows with equal inputs are one group (`Dataset.groups`); None if all differ
+    or it is not known.
     """
 
     logits: FloatArray
@@ -238,6 +274,11 @@ class Predictions:
             raise DataError(f"logits must have the shape (n, K), not {logits.shape}.")
         if labels.shape != (len(logits),):
             raise DataError(f"{len(logits)} rows of logits but labels of shape {labels.shape}.")
+        if self.groups is not None:
+            groups = np.asarray(self.groups, dtype=np.int64)
+            if groups.shape != labels.shape:
+                raise DataError(f"{len(logits)} rows of logits but groups of shape {groups.shape}.")
+            object.__setattr__(self, "groups", groups)
         if len(labels) and int(labels.max()) >= logits.shape[1]:
             raise DataError(
                 f"label {int(labels.max())} is outside the {logits.shape[1]} classes of the logits."
@@ -247,11 +288,6 @@ class Predictions:
             raise DataError("the logits contain NaN or +infinity.")
         if logits.size and np.isneginf(logits.max(axis=1)).any():
             raise DataError("a row of the logits is −infinity for every class.")
-        if self.groups is not None:
-            groups = np.asarray(self.groups, dtype=np.int64)
-            if groups.shape != labels.shape:
-                raise DataError(f"{len(labels)} rows but groups of shape {groups.shape}.")
-            object.__setattr__(self, "groups", groups)
         object.__setattr__(self, "logits", logits)
         object.__setattr__(self, "labels", labels)
 
@@ -262,6 +298,13 @@ class Predictions:
     def n_classes(self) -> int:
         """The number of classes, K."""
         return int(self.logits.shape[1])
+
+    @property
+    def n_groups(self) -> int:
+        """The number of rows with distinct inputs: n unless `groups` says otherwise."""
+        import numpy as np
+
+        return len(self) if self.groups is None else len(np.unique(self.groups))
 
     def probabilities(self) -> FloatArray:
         """Return `given`, or else the softmax of the logits, float64 (n, K)."""
@@ -350,19 +393,8 @@ def test_groups(dataset: Dataset) -> IntArray | None:
 
     None if all inputs differ.
     """
-    return dataset.derived(_test_groups)
-
-
-def _test_groups(dataset: Dataset) -> IntArray | None:
-    import numpy as np
-
-    inputs = dataset.splits["test"].inputs
-    rows = inputs.tolist() if is_numeric(inputs) else inputs
-    first: dict[Any, int] = {}
-    groups = [
-        first.setdefault(tuple(row) if isinstance(row, list) else row, len(first)) for row in rows
-    ]
-    return None if len(first) == len(groups) else np.array(groups, dtype=np.int64)
+    groups = dataset.groups("test")
+    return None if int(groups.max(initial=-1)) + 1 == len(groups) else groups
 
 
 def write_dataset(dataset: Dataset, stream: IO[bytes]) -> None:
@@ -399,6 +431,7 @@ def read_dataset(path: Path) -> Dataset:
 
     with np.load(path, allow_pickle=False) as stored:
         header = json.loads(stored["header"].tobytes())
+        names = [name for name in (*SPLITS, RESERVE) if f"{name}.labels" in stored.files]
         splits = {
             name: Split(
                 inputs=(
@@ -411,7 +444,7 @@ def read_dataset(path: Path) -> Dataset:
                     stored[f"{name}.posterior"] if f"{name}.posterior" in stored.files else None
                 ),
             )
-            for name in SPLITS
+            for name in names
         }
     for split in splits.values():
         for array in (split.inputs, split.labels, split.posterior):

@@ -26,6 +26,7 @@ from fgbench._version import __version__
 from fgbench.cards import Card, DataFolder, Source, record_path, recorded_digest
 from fgbench.digests import digest_file
 from fgbench.errors import DataError, StoreError
+from fgbench.store.atomic import replace, write_atomically
 
 _CHUNK = 1 << 16
 _RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -163,18 +164,16 @@ class _Part:
     def complete(self, sha256: str) -> None:
         """Write the record of the complete file, then rename the file."""
         record = record_path(self.path)
-        temporary = record.with_name(record.name + ".tmp")
         fetched = {
             "url": self.source.url,
             "sha256": sha256,
             "bytes": self.part.stat().st_size,
             "fetched": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
-        temporary.write_text(json.dumps(fetched, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(record)
+        write_atomically(record, json.dumps(fetched, indent=2) + "\n", public=True)
         with self.part.open("rb+") as stream:
             os.fsync(stream.fileno())
-        self.part.replace(self.path)
+        replace(self.part, self.path)
         self.note.unlink(missing_ok=True)
 
 

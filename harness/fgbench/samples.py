@@ -9,7 +9,7 @@ the record's fields with sorted keys.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,9 +21,15 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
 Verdict: TypeAlias = Literal["accepted", "surplus", "rejected"]
-Design: TypeAlias = Literal["targeted", "random"]
+Design: TypeAlias = Literal["targeted", "random", "other-bins", "no-shift", "reversed"]
+"""Which points synthetic inputs were requested for, and with which probabilities: those of targeted
+bins (FITG), of random bins, or those of the arm of that name."""
+
 Probabilities: TypeAlias = tuple[float | int, ...]
 """The probability of each class, (K,). Integers stay integers, so that lines stay as they are."""
+
+_YOUNGER: Mapping[str, Any] = {"dose": 1.0}
+"""Fields that are younger than the first files: at these values, lines do not have them."""
 
 _ENCODER = json.JSONEncoder(sort_keys=True)
 
@@ -79,7 +85,12 @@ class Sample:
 
     def to_line(self) -> str:
         """Return the record as one line of JSON, without a line break."""
-        return _ENCODER.encode(vars(self) | {"source": vars(self.source)})
+        values = {
+            name: value
+            for name, value in vars(self).items()
+            if name not in _YOUNGER or value != _YOUNGER[name]
+        }
+        return _ENCODER.encode(values | {"source": vars(self.source)})
 
     @classmethod
     def from_line(cls, line: str | bytes) -> Self:
@@ -107,11 +118,11 @@ class Sample:
 class RunSample(Sample):
     """A sample of a finished run.
 
-    `dataset`, `generator`, `seed`, `bins` and `design` say which run of the generator it belongs
-    to, `used_in` which arms were trained on it. `baseline_probabilities` (K,) is what the baseline
-    classifier predicts for it; `influence` and `source_influence` by how much it, or its source,
-    would change the baseline's loss on held-out rows (docs/diagnostics.md). All three are None
-    where the classifier cannot be asked.
+    `dataset`, `generator`, `seed`, `bins`, `dose` and `design` say which run of the generator it
+    belongs to, `used_in` which arms were trained on it. `baseline_probabilities` (K,) is what the
+    baseline classifier predicts for it; `influence` and `source_influence` by how much it, or its
+    source, would change the baseline's loss on held-out rows (docs/diagnostics.md). All three are
+    None where the classifier cannot be asked.
     """
 
     dataset: str
@@ -119,6 +130,7 @@ class RunSample(Sample):
     seed: int
     bins: int
     design: Design
+    dose: float = 1.0
     used_in: tuple[str, ...] = ()
     baseline_probabilities: Probabilities | None = None
     influence: float | None = None

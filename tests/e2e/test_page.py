@@ -77,7 +77,10 @@ def test_name_columns_sort_by_arm_and_alphabet(visit, quick_page):
     page.sort("arm")
     assert page.status.endswith("sorted by arm, controls first")
     arms = [text.split("\n")[0].strip("▸ ") for text in page.cells("#entries tr.entry th")]
-    order = ["baseline", "real", "resample", "random-bins", "synthesis", "synthesis+"]
+    order = [
+        "baseline", "real", "resample", "random-bins", "other-bins", "no-shift", "synthesis",
+        "synthesis+",
+    ]  # fmt: skip
     assert arms == sorted(arms, key=order.index)
 
 

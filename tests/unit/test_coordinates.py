@@ -35,9 +35,18 @@ BOARDS = {
     **bundled_boards(Registry.load()),
 }
 
+FIRST_ARMS = ["baseline", "real", "resample", "random-bins", "synthesis", "synthesis+"]
+"""The arms that suites had by default when these pins were made."""
+
 SUITES = {
-    "default": {},
-    "paper": {"dataset": "known-posterior", "protocol": "paper", "seeds": [3], "bins": [10, 15]},
+    "default": {"arms": FIRST_ARMS},
+    "paper": {
+        "dataset": "known-posterior",
+        "protocol": "paper",
+        "seeds": [3],
+        "bins": [10, 15],
+        "arms": FIRST_ARMS,
+    },
 }
 
 
@@ -115,6 +124,7 @@ OTHER = {
     "arm": "baseline",
     "generator": None,
     "bins": None,
+    "dose": 2,
     "calibrator": PartRecord(name="temperature"),
     "protocol": "paper",
     "seeds": [0],
@@ -133,6 +143,18 @@ def test_every_axis_is_part_of_the_id_and_can_be_left_out_of_a_key(name):
 def test_the_setting_is_what_an_entry_shares_with_its_controls(name):
     other = entry(**{name: OTHER[name]})
     assert (other.setting() != entry().setting()) == (AXES[name].role == "setting")
+
+
+def test_neutral_dose_is_left_out_of_ids_and_labels():
+    assert "dose" not in entry().identity()
+    assert entry_id(entry(dose=1)) == entry_id(entry(dose=None)) == entry_id(entry())
+    assert entry().dose == 1, "an entry from before the axis has one input per point"
+    assert entry(generator=None, bins=None, arm="real").dose is None
+    assert entry(dose=0.5).label == "d · c · synthesis · g/15 bins, dose 0.5 · none"
+    assert entry(dose=2).label == "d · c · synthesis · g/15 bins, dose 2 · none"
+    assert entry(dose=2).labels()["dose"] == "2"
+    with pytest.raises(ValueError, match="greater than 0"):
+        entry(dose=0)
 
 
 def test_the_order_of_seeds_changes_no_id_but_their_number_does():

@@ -111,7 +111,7 @@ def test_missing_nullable_fields_are_accepted():
         ({"verdict": "fine"}, r"verdict: Input should be 'accepted', 'surplus' or 'rejected'"),
         ({"source": {"index": 1, "label": 0}}, r"source\.input: Field required"),
         ({"asked_probabilities": [0.5, "half"]}, r"asked_probabilities\.1"),
-        ({"design": "other"}, r"design: Input should be 'targeted' or 'random'"),
+        ({"design": "other"}, r"design: Input should be 'targeted', 'random'"),
     ],
 )
 def test_malformed_line_names_file_line_and_field(tmp_path, change, problem):

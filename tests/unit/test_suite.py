@@ -6,7 +6,7 @@ import pytest
 
 from fgbench.cards import DataFolder
 from fgbench.errors import ConfigurationError
-from fgbench.loop.arms import ARMS
+from fgbench.loop.arms import DEFAULT_ARMS
 from fgbench.plan.resolve import resolve
 from fgbench.plan.suite import Suite
 from fgbench.plugins.registry import Registry
@@ -32,7 +32,8 @@ def test_suite_expands_to_matrix(tmp_path):
     assert suite.datasets[1] == {"name": "banking77", "intents": ["age_limit", "atm_support"]}
     assert suite.generators == [{"name": "ngram", "candidates": "2"}]
     assert suite.seeds == [7]
-    assert suite.arms == list(ARMS)
+    assert suite.arms == list(DEFAULT_ARMS)
+    assert (suite.doses, suite.reserve) == ([1.0], 0.0)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,9 @@ def test_suite_expands_to_matrix(tmp_path):
         ('arms = ["sinthesis"]', "arms[0] = 'sinthesis'"),
         ("bins = [1]", "bins[0] = 1"),
         ("bins = []", "bins is empty"),
+        ("dose = 0", "dose[0] = 0"),
+        ("doses = [1, 1.0]", "doses lists a value twice"),
+        ("reserve = 1", "reserve = 1"),
         ("seeds = [0, 0]", "seeds lists a value twice"),
         ("threshold = 2", "threshold = 2"),
         ('protocol = "loose"', "protocol = 'loose'"),

@@ -80,7 +80,8 @@ def bounds_sentences(n: int, bins: int, *, delta: float = 0.05) -> str:
         f"Bounds for {n:,} test points and {bins} fixed bins: with probability {share}, whatever "
         f"the distribution, the true ECE is within {number(held)} of the measured one "
         "(valid_bound: Hoeffding in each bin). The bound that Ba et al. 2024 print says "
-        f"{number(printed)} (paper_bound, confidences of the population as measured); its proof does not hold."
+        f"{number(printed)} (paper_bound, confidences of the population as measured); its proof "
+        "does not hold."
     )
 
 

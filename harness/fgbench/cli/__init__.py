@@ -6,6 +6,7 @@ Importing the module of `fgbench list` hides the built-in `list` in this one.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from fgbench.plugins.registry import Registration, Registry
 
 FAULT = 1
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 
 
 class LazyGroup(click.Group):
@@ -76,6 +77,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the code that DESIGN.md promises."""
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -96,7 +98,10 @@ def run_command(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
+        if isinstance(error, _Terminated) or isinstance(error.__cause__, _Terminated):
+            click.echo("Terminated. Run the same command to resume.", err=True)
+            return TERMINATED
         click.echo("Interrupted. Run the same command to resume.", err=True)
         return INTERRUPTED
     except BrokenPipeError:
@@ -113,6 +118,14 @@ def run_command(arguments: list[str]) -> int:
             err=True,
         )
         return FAULT
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise _Terminated
 
 
 def _registry(ctx: click.Context) -> Registry:

@@ -19,8 +19,9 @@ def print_board(
     sort: str | None = None,
     against: str | None = None,
     ascii_only: bool = False,
+    notes: Sequence[str] = (),
 ) -> None:
-    """Print the verdict of a board; with `table` all its numbers, and the notes on its entries.
+    """Print the verdict of a board and `notes`; with `table` all its numbers and their notes.
 
     Whatever standard output cannot encode is printed in ASCII.
     """
@@ -40,7 +41,8 @@ def print_board(
         soft_wrap=True,
         end="",
     )
-    notes = list(noted(board.entries))
+    for note in notes:
+        console.print(charset.text(f"  {note}"), markup=False)
     if table:
         shown = results_table(
             board,
@@ -52,7 +54,7 @@ def print_board(
         )
         console.print()
         console.print(shown, soft_wrap=True, end="")
-        for note in notes:
+        for note in noted(board.entries):
             console.print(charset.text(f"Note: {note}"), markup=False)
 
 

@@ -66,6 +66,7 @@ def build(
 @click.option("--metric", multiple=True, metavar="NAME", help="These metrics, in this order.")
 @click.option("--protocol", multiple=True, metavar="NAME", help="Only these protocols.")
 @click.option("--bins", multiple=True, metavar="M", help="Only these numbers of bins.")
+@click.option("--dose", multiple=True, metavar="D", help="Only these doses.")
 @click.option("--sort", metavar="METRIC", help="Best first in each group, with ranks.")
 @click.option("--table", is_flag=True, help="Also print all numbers: one line per entry.")
 @click.option("--against", metavar="CONTROL", help="Show differences from this control.")

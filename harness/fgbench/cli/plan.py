@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fgbench.cli.options import build_suite, load_registry, matrix_options, refusal_lines
+from fgbench.cli.consent import consent_options
+from fgbench.cli.options import (
+    build_suite,
+    load_registry,
+    matrix_options,
+    refusal_lines,
+    repeated_rows_lines,
+)
 from fgbench.numbers import number
 
 if TYPE_CHECKING:
@@ -19,11 +27,13 @@ if TYPE_CHECKING:
 
     from fgbench.plan.forecast import Forecast
     from fgbench.plan.plan import Plan
+    from fgbench.runs.consent import Consent
     from fgbench.usage import Usage
 
 
 @click.command("plan")
 @matrix_options
+@consent_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def plan(
     suite_file: str | None,
@@ -31,6 +41,7 @@ def plan(
     data_dir: str | None,
     store: str | None,
     plugins: tuple[str, ...],
+    consent: Consent,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -44,7 +55,7 @@ def plan(
     from fgbench.store import Store, default_store
 
     registry = load_registry(plugins)
-    suite = build_suite(suite_file, skip_incompatible, options)
+    suite = build_suite(suite_file, skip_incompatible, options, consent, registry)
     folder = DataFolder.from_environment(data_dir)
     planned = make_plan(suite, registry, folder)
     for warning in folder.warnings:
@@ -63,7 +74,12 @@ def plan(
         highlight=False,
     )
     console.print(_stage_table(outlook))
-    for line in [*_usage_lines(outlook), *refusal_lines(planned.refusals)]:
+    lines = (
+        repeated_rows_lines(planned),
+        _usage_lines(outlook),
+        refusal_lines(planned.refusals),
+    )
+    for line in chain(*lines):
         console.print(line, highlight=False)
 
 

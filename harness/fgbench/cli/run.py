@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fgbench.cli.boards import json_with_verdict, print_board
+from fgbench.cli.consent import consent_options
 from fgbench.cli.options import (
     build_suite,
     execution_options,
@@ -17,9 +18,11 @@ from fgbench.cli.options import (
     load_registry,
     matrix_options,
     refusal_lines,
+    repeated_rows_lines,
 )
 
 if TYPE_CHECKING:
+    from fgbench.runs.consent import Consent
     from fgbench.runs.execution import Execution
 
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 @matrix_options
 @click.option("--out", default="runs", metavar="DIR", help="Folder of run folders [default: runs].")
 @execution_options
+@consent_options
 @click.option("--table", is_flag=True, help="Also print all numbers: one line per entry.")
 @click.option("--ascii", "ascii_only", is_flag=True, help="Print ASCII characters only.")
 @click.option("--json", "as_json", is_flag=True, help="Print leaderboard and verdict as JSON.")
@@ -41,6 +45,7 @@ def run(
     execution: Execution,
     table: bool,
     ascii_only: bool,
+    consent: Consent,
     as_json: bool,
     quiet: bool,
     **options: Any,
@@ -52,12 +57,13 @@ def run(
     """
     registry = load_registry(plugins)
     n_reported = len(registry.failures)
-    suite = build_suite(suite_file, skip_incompatible, options)
+    suite = build_suite(suite_file, skip_incompatible, options, consent, registry)
 
     from fgbench.cards import DataFolder
     from fgbench.cli.progress import progress
     from fgbench.llm.answers import ANSWERS_FILE
     from fgbench.plan.plan import make_plan
+    from fgbench.runs.consent import SUITE_FILE, parts_of_suite
     from fgbench.runs.session import run_plan
     from fgbench.store import default_store, open_store
 
@@ -79,13 +85,23 @@ def run(
                 execution=execution,
                 observers=[observer],
             )
+    # The run folder is the user's own: regenerating it needs no further question.
+    resolved = plan.resolved.suite
+    named = parts_of_suite(resolved, resolved.model_fields_set, registry)
+    consent.remember(outcome.folder / SUITE_FILE, named, registry)
     for failure in registry.failures[n_reported:]:
         click.echo(f"Warning: plugin {failure.plugin}: {failure.reason}", err=True)
     if as_json:
         click.echo(json_with_verdict(outcome.leaderboard), nl=False)
     elif not quiet:
         page = f"{outcome.folder}/report.html"
-        print_board(outcome.leaderboard, page=page, table=table, ascii_only=ascii_only)
+        print_board(
+            outcome.leaderboard,
+            page=page,
+            table=table,
+            ascii_only=ascii_only,
+            notes=repeated_rows_lines(plan),
+        )
     if outcome.ok:
         return 0
     for line in failure_lines(outcome.failures, f"{outcome.folder}/events.jsonl"):

@@ -6,18 +6,21 @@ An undefined measure is null, and `undefined` next to it gives the reason.
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import AliasChoices, ConfigDict, Field
 
 from fgbench.coordinates import AXES, PARTS
 from fgbench.records import Record
+from fgbench.samples import Design
 
 SCHEMA: Literal["fgbench.diagnostics/1"] = "fgbench.diagnostics/1"
 DIAGNOSTICS_FILE = "diagnostics.json"
 
 SAMPLE_PARTS = tuple(name for name in PARTS if AXES[name].role != "treatment")
 """The parts that a set of synthetic inputs depends on."""
+
+_DESIGNS = get_args(Design)
 
 Judge = Literal["baseline", "posterior", "relabeler", "generator"]
 
@@ -131,6 +134,20 @@ class BinShiftRecord(Record):
     accuracy_after: float | None = None
 
 
+class BinLabelsRecord(Record):
+    """The labels of the n inputs that an arm added from one bin (`fgbench.loop.additions`).
+
+    All are rates of class 1 of two, else of the class that leads in the bin: `bin_rate` among the
+    bin's real points, `asked` as requested on average, `label_rate` in training.
+    """
+
+    bin: int
+    n: int
+    bin_rate: float
+    asked: float
+    label_rate: float
+
+
 class InfluencesRecord(Record):
     """Influences of n inputs: the change of the mean NLL of held-out selection rows.
 
@@ -170,7 +187,8 @@ class SetRecord(Record):
     loss: str
     generator: str
     bins: int
-    design: Literal["targeted", "random"]
+    dose: float = 1.0
+    design: Design
     seed: int
     samples: str
     """The file of the samples, relative to the run's folder."""
@@ -183,6 +201,8 @@ class SetRecord(Record):
     diversity: DiversityRecord | None = None
     shifts: dict[str, list[BinShiftRecord]] = Field(default_factory=dict)
     """By arm: the arms that use these inputs, and the controls that share their bins."""
+    labels: dict[str, list[BinLabelsRecord]] = Field(default_factory=dict)
+    """By arm: the labels of what it added, by bin."""
     influence: InfluenceRecord | None = None
     skipped: dict[str, str] = Field(default_factory=dict)
     """The fields above that are missing, with the reason."""
@@ -195,7 +215,7 @@ class SetRecord(Record):
     @property
     def order(self) -> tuple[Any, ...]:
         """The sort key of the file."""
-        return *self.parts, self.design != "targeted", self.bins, self.seed
+        return *self.parts, _DESIGNS.index(self.design), self.bins, self.dose, self.seed
 
 
 class Diagnostics(Record):

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fgbench.store.atomic import cannot_write
+from fgbench.store.atomic import cannot_write, open_private, require_replaceable
 
 
 def now() -> str:
@@ -51,7 +51,8 @@ class EventLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._stream = path.open("a+b", buffering=0)
+            require_replaceable(path)
+            self._stream = open_private(path, os.O_RDWR | os.O_APPEND, buffering=0)
             if self._stream.tell():
                 self._stream.seek(-1, os.SEEK_END)
                 if self._stream.read(1) != b"\n":

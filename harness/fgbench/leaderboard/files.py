@@ -51,10 +51,10 @@ def without_collections() -> Iterator[None]:
 
 
 def write_board(board: Leaderboard, path: Path) -> None:
-    """Write a board, atomically."""
+    """Write a board, atomically; it is made to be passed on, so the umask decides who reads it."""
     with without_collections():
         content = board.to_bytes()
-    write_atomically(path, content)
+    write_atomically(path, content, public=True)
 
 
 def read_board(path: Path) -> Leaderboard:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -11,13 +11,97 @@ from fgbench.coordinates import Coordinates
 from fgbench.inference import MetricSummary, Word
 from fgbench.leaderboard.migrations import SCHEMA, unrecorded_neutral
 from fgbench.leaderboard.serialize import sorted_json
+from fgbench.loop.additions import label_difference
 from fgbench.primary import Primary
 from fgbench.records import Interval, Record
 from fgbench.usage import Usage
 
+if TYPE_CHECKING:
+    from fgbench.loop.additions import Additions
+
+
+class AddedRecord(Record):
+    """What the arm added to the training set of `real` in one seed, and how that matches the plan.
+
+    `fgbench.loop.additions.Additions` defines the numbers; `asked` and `used` are by class. The
+    last two are the mean over the added inputs of |label rate − rate of the real points| and of
+    |label rate − requested probability| of their bins, null if they have no bin. All bins are in
+    `diagnostics.json`.
+    """
+
+    asked: list[int]
+    used: list[int]
+    targeted_bins: int = 0
+    targeted_points: int = 0
+    source_points: int = 0
+    shared_points: int = 0
+    requests: int = 0
+    wrong_way: int = 0
+    mean_shift: float = 0.0
+    labels_from_bins: float | None = None
+    labels_from_asked: float | None = None
+
+    @classmethod
+    def of(cls, added: Additions) -> Self:
+        """Return the record of what an arm added."""
+        return cls(
+            **{name: value for name, value in vars(added).items() if name != "bins"},
+            labels_from_bins=label_difference((b.n, b.label_rate, b.bin_rate) for b in added.bins),
+            labels_from_asked=label_difference((b.n, b.label_rate, b.asked) for b in added.bins),
+        )
+
+    @classmethod
+    def pooled(cls, records: Sequence[AddedRecord]) -> Self:
+        """Return one record for several seeds: counts are sums, means are weighted."""
+        numbers = [record.model_dump() for record in records]
+
+        def total(name: str) -> int:
+            return sum(number[name] for number in numbers)
+
+        def by_class(name: str) -> list[int]:
+            return [sum(column) for column in zip(*(item[name] for item in numbers), strict=True)]
+
+        def mean(name: str, weights: Sequence[int]) -> float | None:
+            values = [(item[name], n) for item, n in zip(numbers, weights, strict=True)]
+            known = [(value, n) for value, n in values if value is not None]
+            size = sum(n for _, n in known)
+            return sum(value * n for value, n in known) / size if size else None
+
+        used = [record.n_used for record in records]
+        counts = ("targeted_bins", "targeted_points", "source_points", "shared_points")
+        return cls(
+            asked=by_class("asked"),
+            used=by_class("used"),
+            **{name: total(name) for name in (*counts, "requests", "wrong_way")},
+            mean_shift=mean("mean_shift", [record.requests for record in records]) or 0.0,
+            labels_from_bins=mean("labels_from_bins", used),
+            labels_from_asked=mean("labels_from_asked", used),
+        )
+
+    @property
+    def n_asked(self) -> int:
+        """The number of inputs that were to be added."""
+        return sum(self.asked)
+
+    @property
+    def n_used(self) -> int:
+        """The number of inputs that were added: with `n_asked`, the yield."""
+        return sum(self.used)
+
+    @property
+    def overlap(self) -> float | None:
+        """The Jaccard index of the source points and the targeted points; None without either."""
+        union = self.source_points + self.targeted_points - self.shared_points
+        return self.shared_points / union if self.source_points and union else None
+
+    @property
+    def shared(self) -> float | None:
+        """The share of the source points that are targeted; None without source points."""
+        return self.shared_points / self.source_points if self.source_points else None
+
 
 class SyntheticRecord(Record):
-    """The requests and results of generation, summed over seeds."""
+    """The requests and results of generation, summed over seeds, and what the arm added."""
 
     requested: int = 0
     accepted: int = 0
@@ -27,6 +111,8 @@ class SyntheticRecord(Record):
     near_duplicates_of_training: int = 0
     notes: dict[str, int] = Field(default_factory=dict)
     """Deviations from the request ("no structured output"), and in how many replies."""
+    added: list[AddedRecord] = Field(default_factory=list)
+    """What the arm added, by seed, in the order of the entry's seeds. Empty on older boards."""
 
 
 class Provenance(Record):

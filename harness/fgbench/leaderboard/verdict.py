@@ -486,11 +486,16 @@ def _without_arm(board: Leaderboard) -> Answer:
 
 
 def _texts(synthetic: SyntheticRecord | None) -> Texts | None:
+    """Return what an arm was to add and what it added, or on older boards what was accepted."""
     if synthetic is None:
         return None
+    asked, used = synthetic.requested, synthetic.accepted
+    if synthetic.added:
+        asked = sum(record.n_asked for record in synthetic.added)
+        used = sum(record.n_used for record in synthetic.added)
     return Texts(
-        asked=synthetic.requested,
-        used=synthetic.accepted,
+        asked=asked,
+        used=used,
         written=synthetic.accepted + sum(synthetic.rejected_by.values()),
         rejected_by=dict(sorted(synthetic.rejected_by.items(), key=lambda item: -item[1])),
         notes=dict(synthetic.notes),

@@ -215,10 +215,16 @@ def _is_earlier(entry: Entry) -> bool:
     return entry.statistics.version != STATISTICS_VERSION
 
 
+def id_problems(entry: Entry) -> Iterator[str]:
+    """Yield the problem of an entry whose id is not that of its coordinates."""
+    expected = entry_id(entry)
+    if entry.id != expected:
+        yield f"id mismatch: its coordinates have the id {expected}."
+
+
 def _problems(entry: Entry, recomputed: Recomputed) -> Iterator[str]:
     """Yield the problems of an entry that can be found without its predictions."""
-    if entry.id != entry_id(entry):
-        yield f"id mismatch: its coordinates have the id {entry_id(entry)}."
+    yield from id_problems(entry)
     if entry.checksums:
         for name, checksum in (entry.checksums | entry_checksums(entry)).items():
             if entry.checksums.get(name) != checksum:

@@ -22,6 +22,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+from fgbench.digests import digest
 from fgbench.llm.chat import ChatAnswer
 from fgbench.llm.database import SIDE_FILES, connect, explain
 from fgbench.llm.encoding import clean, token_choices, token_values
@@ -149,6 +150,31 @@ class AnswerStore:
                 content = _unpacked(request, self._base_content(connection, base, bases))
                 yield Record(key, model, content.decode("utf-8", "surrogatepass"),
                              _answer(rest), rest[-1])  # fmt: skip
+
+    def check(self) -> Iterator[str]:
+        """Yield what is damaged: problems that SQLite finds, then rows that cannot be read.
+
+        Every row is decoded, and its key computed again from its model and its request.
+        """
+        with self.reading() as connection:
+            problems = [row[0] for row in connection.execute("PRAGMA integrity_check")]
+            yield from (problem for problem in problems if problem != "ok")
+            rows = connection.execute(
+                f"SELECT answers.id, key, identity, base, request, {_ANSWER} FROM answers "
+                "LEFT JOIN models ON models.id = model ORDER BY answers.id"
+            )
+            bases: dict[int, bytes] = {}
+            for number, key, model, base, request, *rest in rows:
+                try:
+                    content = _unpacked(request, self._base_content(connection, base, bases))
+                    _answer(rest)
+                    value = {"model": json.loads(model), **json.loads(content)}
+                    is_intact = key == bytes.fromhex(digest(value))
+                except _UNDECODABLE as error:
+                    yield f"row {number}: cannot be decoded ({type(error).__name__}: {error})"
+                else:
+                    if not is_intact:
+                        yield f"row {number}: its key does not match its request"
 
     def __len__(self) -> int:
         with self.reading() as connection:
@@ -286,6 +312,9 @@ class AnswerStore:
             yield
         except (sqlite3.Error, zlib.error) as error:
             raise explain(self.path, error) from error
+
+
+_UNDECODABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError, zlib.error)
 
 
 def _unpacked(packed: bytes, base: bytes | None) -> bytes:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 import time
 import zlib
 from pathlib import Path
 
 from fgbench.errors import StoreError
+from fgbench.store.atomic import open_private
+from fgbench.store.claims import PRIVATE_FOLDER
 
 SIDE_FILES = ("-wal", "-shm")
 """Suffixes of the files that SQLite creates next to the database while it is in use."""
@@ -48,7 +52,11 @@ def connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
     if read_only:
         return _connect_reading(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+        # SQLite gives its other files the permissions of this one. An existing file is not opened:
+        # closing it would release the locks that this process holds on it.
+        with contextlib.suppress(FileExistsError):
+            open_private(path, os.O_WRONLY | os.O_EXCL).close()
     except OSError as error:
         raise sqlite3.OperationalError(error.strerror) from error
     connection = _configured(str(path))
@@ -144,7 +152,17 @@ def explain(path: Path | None, error: Exception) -> StoreError:
             f"{where}: locked by another process for {_BUSY_SECONDS:.0f} seconds. Stop that "
             "process and rerun."
         )
+    remedy = _REMEDIES.get(code, "Choose another folder with --store")
     return StoreError(
-        f"{where} cannot be used: {error}. Free some space or choose another folder with --store, "
-        "then rerun to resume; stored answers are kept."
+        f"{where} cannot be used: {error}. {remedy}, then rerun to resume; stored answers are kept."
     )
+
+
+_NO_PERMISSION = "Check the permissions or choose another folder with --store"
+_REMEDIES = {
+    sqlite3.SQLITE_FULL: "Free some space or choose another folder with --store",
+    sqlite3.SQLITE_PERM: _NO_PERMISSION,
+    sqlite3.SQLITE_READONLY: _NO_PERMISSION,
+    sqlite3.SQLITE_CANTOPEN: _NO_PERMISSION,
+    sqlite3.SQLITE_IOERR: "Check the disk or choose another folder with --store",
+}

@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 from fgbench.errors import ConfigurationError, did_you_mean, validation_sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pydantic import TypeAdapter
 
     from fgbench.llm.asking import Answers
+    from fgbench.parts.access import Access
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False)
@@ -149,6 +150,24 @@ class Part:
         content = self.content_digest()
         optional = {"code": code, "content": content}
         return identity | {key: value for key, value in optional.items() if value is not None}
+
+    @classmethod
+    def accesses(cls, parameters: Mapping[str, Any]) -> Iterable[Access]:
+        """Return what a part with these parameters may use: hosts, key variables, local paths.
+
+        `parameters` are unvalidated and come from a file that somebody else may have written: its
+        reader is asked before a part is created. The default follows from the types and markers of
+        the parameters (`fgbench.HostUrl`, `fgbench.KeyVariable`) and from `paths`. A part that
+        uses more overrides it. It must neither read files nor contact anybody.
+        """
+        from fgbench.parts.access import declared_accesses
+
+        defaults = {
+            item.name: item.default_factory()
+            for item in fields(cls)  # type: ignore[arg-type]
+            if item.default_factory is not MISSING
+        }
+        return declared_accesses(cls._adapter(), cls.paths, defaults, parameters)
 
     def content_digest(self) -> str | None:
         """Return a digest of files that the results depend on, such as a local model.

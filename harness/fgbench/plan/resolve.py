@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fgbench.cards import DataFolder
     from fgbench.data import Dataset
     from fgbench.parts.base import Part
+    from fgbench.parts.dataset import DatasetLoader
     from fgbench.plan.suite import Suite
     from fgbench.plugins.registry import Registry
 
@@ -287,20 +288,28 @@ def _dataset(
     if suite.limit is not None:
         dataset = dataset.limited(suite.limit)
     dataset.validate()
-    card = loader.card()
-    if not classifiers:
-        named = (card and card.default_classifier) or loader.default_classifier
-        classifiers = _default(registry, "classifier", named, part.name)
-    if not generators:
-        generators = _default(registry, "generator", loader.default_generator, part.name)
+    if suite.reserve:
+        dataset = dataset.reserved(suite.reserve)
+    classifiers = classifiers or _default(registry, "classifier", type(loader), part.name)
+    generators = generators or _default(registry, "generator", type(loader), part.name)
     return ResolvedDataset(part, dataset, classifiers, generators)
 
 
+def default_names(registry: Registry, kind: str, loader: type[DatasetLoader]) -> list[str]:
+    """Return the classifiers or generators of a data set in a suite that names none."""
+    card = loader.card()
+    named = {
+        "classifier": (card and card.default_classifier) or loader.default_classifier,
+        "generator": loader.default_generator,
+    }[kind]
+    return registry.defaults(kind) if named is None else [named]
+
+
 def _default(
-    registry: Registry, kind: str, named: str | None, dataset: str
+    registry: Registry, kind: str, loader: type[DatasetLoader], dataset: str
 ) -> tuple[ResolvedPart, ...]:
     """Return the parts of that kind for a data set, which may name one, in a suite without any."""
-    names = registry.defaults(kind) if named is None else [named]
+    names = default_names(registry, kind, loader)
     try:
         return _parts(registry, kind, [PartReference.parse(name).to_table() for name in names])
     except FgbenchError as error:

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from fgbench.errors import ConfigurationError, validation_sentence
-from fgbench.loop.arms import ARMS, Arm
+from fgbench.loop.arms import DEFAULT_ARMS, Arm
 from fgbench.plugins.references import PartReference
 from fgbench.primary import Primary
 
@@ -43,7 +43,7 @@ def _also(singular: str, default: list[Any]) -> Any:
 
 
 _Parts = Annotated[list[dict[str, Any]], BeforeValidator(_as_references)]
-_NEVER_EMPTY = ("datasets", "losses", "calibrators", "arms", "bins", "seeds")
+_NEVER_EMPTY = ("datasets", "losses", "calibrators", "arms", "bins", "doses", "seeds")
 _Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -54,8 +54,11 @@ class Suite(BaseModel):
     hook `fgbench_defaults`; one without classifiers or generators has each data set's own.
     `threshold` and `alpha` select bins (METHODS §1). `retries` is the number of times that a source
     without an accepted text is asked for again, and after that the bin's other sources. `limit`
-    cuts each split to its first rows, for a quick look. `primary` declares what the verdict rests
-    on; null for the default, whose alternative is the first calibrator that changes anything.
+    cuts each split to its first rows, for a quick look. `doses` are numbers of synthetic inputs for
+    each targeted point. `reserve` is the share of the training rows that is set aside for the arm
+    `fresh-real`; all arms train without them. `primary` declares
+    what the verdict rests on; null for the default, whose alternative is the first calibrator that
+    changes anything.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -67,8 +70,11 @@ class Suite(BaseModel):
     generators: _Parts = _also("generator", [])
     calibrators: _Parts = _also("calibrator", [])
     metrics: _Parts = _also("metric", [])
-    arms: Annotated[list[Arm], BeforeValidator(_as_list)] = _also("arm", list(ARMS))
+    arms: Annotated[list[Arm], BeforeValidator(_as_list)] = _also("arm", list(DEFAULT_ARMS))
     bins: Annotated[list[Annotated[int, Field(ge=2, le=1000)]], BeforeValidator(_as_list)] = [15]
+    doses: Annotated[list[Annotated[float, Field(gt=0, le=100)]], BeforeValidator(_as_list)] = (
+        _also("dose", [1.0])
+    )
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_as_list)] = _also(
         "seed", [0, 1, 2]
     )
@@ -77,6 +83,7 @@ class Suite(BaseModel):
     threshold: _Unit = 0.03
     alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
     limit: Annotated[int, Field(ge=1)] | None = None
+    reserve: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     examples_per_class: Annotated[int, Field(ge=0, le=100)] = 3
     retries: Annotated[int, Field(ge=0, le=100)] = 3
     drop_near_duplicates: Literal["none", "test", "all"] = "test"

@@ -21,6 +21,7 @@ from fgbench.leaderboard.contrasts import CONTROLS
 from fgbench.leaderboard.ranking import ranks
 from fgbench.loop.arms import ARMS
 from fgbench.numbers import count, interval, number, signed
+from fgbench.report.additions import additions_text
 from fgbench.report.notes import notes_of
 from fgbench.report.reliability import DEFAULT_BINS, entry_diagrams
 from fgbench.report.view import (
@@ -29,8 +30,8 @@ from fgbench.report.view import (
     Group,
     comparisons,
     default_metrics,
+    metric_text,
     selection,
-    value_text,
 )
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def _entries(
         "parts": _parts,
         "selection": selection,
         "rejected": _rejected,
+        "added": lambda entry: additions_text(entry).sentence,
         "undefined": lambda entry: "; ".join(f"{k}: {v}" for k, v in entry.undefined.items()),
         "notes": lambda entry: "\n".join(notes_of(entry)),
         "source": _source,
@@ -112,6 +114,7 @@ def _entries(
     values: dict[str, Callable[[Entry], Any]] = {
         "id": lambda entry: entry.id,
         "bins": lambda entry: entry.bins,
+        "dose": lambda entry: entry.dose,
         "threshold": lambda entry: entry.threshold,
         "usd": lambda entry: _small(entry.usage.cost_usd),
         "tokens": lambda entry: entry.usage.prompt_tokens + entry.usage.completion_tokens,
@@ -194,7 +197,7 @@ def _metric(name: str, groups: Sequence[Group], entries: Sequence[Entry]) -> dic
             del ranked[entry.id]
     records = [entry.metrics.get(name) for entry in entries]
     texts = [
-        None if record is None else value_text(record, entry)
+        None if record is None else metric_text(record, entry)
         for entry, record in zip(entries, records, strict=True)
     ]
     columns: dict[str, Column] = {

@@ -6,15 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fgbench.diagnostics.models import (
+    BinLabelsRecord,
     DiversityRecord,
     InfluenceRecord,
     InfluencesRecord,
     Judge,
     SetRecord,
 )
+from fgbench.loop.additions import label_difference
+from fgbench.loop.arms import MATCHED_DESIGNS
 from fgbench.numbers import number, percent, signed
 
 Value = Callable[[SetRecord], float | None]
+
+_TRAINED_ON_ACCEPTED = ("synthesis+", "synthesis", *sorted(MATCHED_DESIGNS), "random-bins")
+"""The arms that are trained on all accepted texts of a set, which is that of their design."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,16 @@ def _copy_error(item: SetRecord) -> float | None:
 def _shift_slope(item: SetRecord) -> float | None:
     judgment = item.fidelity.get("baseline")
     return None if judgment is None else judgment.accepted.shift_slope
+
+
+def _labels_from(rates: Callable[[BinLabelsRecord], tuple[int, float, float]]) -> Value:
+    def difference(item: SetRecord) -> float | None:
+        for arm in _TRAINED_ON_ACCEPTED:
+            if bins := item.labels.get(arm):
+                return label_difference(rates(record) for record in bins)
+        return None
+
+    return difference
 
 
 def _texts(get: Callable[[DiversityRecord], float | None]) -> Value:
@@ -95,6 +111,14 @@ SECTIONS: tuple[tuple[str, tuple[Measure, ...]], ...] = (
                 lambda item: item.relabeling.share,
                 "baseline",
                 lambda item: item.relabeling.baseline_share,
+            ),
+            Measure(
+                "labels of the texts vs. their bins",
+                "mean difference of label rate and rate of the real points; below: from the target",
+                number,
+                _labels_from(lambda record: (record.n, record.label_rate, record.bin_rate)),
+                "target",
+                _labels_from(lambda record: (record.n, record.label_rate, record.asked)),
             ),
             Measure(
                 "agreement of relabeler and baseline",

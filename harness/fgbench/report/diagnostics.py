@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from fgbench.coordinates import dose_text
 from fgbench.diagnostics.models import DIAGNOSTICS_FILE, Diagnostics, SetRecord
 from fgbench.diagnostics.shifts import Movement, movements
 from fgbench.errors import LeaderboardError
@@ -82,11 +83,11 @@ def read_summaries(folder: Path) -> list[GeneratorSummary]:
 
 
 def _summary(items: Sequence[SetRecord]) -> GeneratorSummary:
-    sets: dict[tuple[str, int], list[SetRecord]] = {}
+    sets: dict[tuple[str, int, float], list[SetRecord]] = {}
     for item in items:
-        sets.setdefault((item.design, item.bins), []).append(item)
+        sets.setdefault((item.design, item.bins, item.dose), []).append(item)
     first = items[0]
-    names = [f"{bins} bins, {design}" for design, bins in sets]
+    names = [f"{bins} bins{dose_text(dose)}, {design}" for design, bins, dose in sets]
     sections = []
     for title, measures in SECTIONS:
         rows = [_row(measure, list(sets.values())) for measure in measures]

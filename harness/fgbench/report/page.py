@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fgbench._version import __version__
+from fgbench.coordinates import dose_text
+from fgbench.report.additions import additions_text
 from fgbench.report.columns import board_columns, controls_of, packed
 from fgbench.report.fidelity import fidelity_columns
 from fgbench.report.notes import noted
@@ -91,6 +93,7 @@ def render(
         omitted_sample_sets=samples.omitted,
         summaries=summaries,
         generations=generations[:MAX_GENERATIONS],
+        additions=additions_text,
         omitted_generations=max(0, len(generations) - MAX_GENERATIONS),
         failures=failures,
         provenances=provenances[:MAX_PROVENANCES],
@@ -143,7 +146,9 @@ def _generations(board: Leaderboard, names: Names) -> list[tuple[str, Entry]]:
 def _generation_title(entry: Entry, names: Names) -> str:
     parts = [names.dataset(entry.dataset), names.short("classifier", entry.classifier), entry.arm]
     if entry.generator is not None:
-        parts.append(f"{names.short('generator', entry.generator)}, {entry.bins} bins")
+        parts.append(
+            f"{names.short('generator', entry.generator)}, {entry.bins} bins{dose_text(entry.dose)}"
+        )
     return " · ".join(parts)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fgbench.coordinates import dose_text
 from fgbench.diagnostics.collect import SAMPLE_INDEX, SAMPLES_FOLDER
 from fgbench.diagnostics.fidelity import JUDGES, asked_class
 from fgbench.errors import LeaderboardError
@@ -83,13 +84,15 @@ class _Key:
     dataset: str
     generator: str
     bins: int
+    dose: float
     design: Design
     entries: frozenset[str]
 
-    def order(self) -> tuple[bool, str, str, int, list[str]]:
-        """Sort targeted bins before their control, random bins."""
-        random = self.design != "targeted"
-        return random, self.dataset, self.generator, self.bins, sorted(self.entries)
+    def order(self) -> tuple[bool, str, str, int, float, str, list[str]]:
+        """Sort targeted bins before their controls."""
+        control = self.design != "targeted"
+        shared = self.dataset, self.generator, self.bins, self.dose, self.design
+        return control, *shared, sorted(self.entries)
 
 
 @dataclass
@@ -113,7 +116,8 @@ def read_samples(runs: Iterable[Path]) -> Samples:
         for path in sorted((run / SAMPLES_FOLDER).glob("*.jsonl")):
             entries = frozenset(users.get(f"{SAMPLES_FOLDER}/{path.name}", ()))
             for sample in load_samples(path, RunSample):
-                key = _Key(sample.dataset, sample.generator, sample.bins, sample.design, entries)
+                made = sample.dataset, sample.generator, sample.bins, sample.dose, sample.design
+                key = _Key(*made, entries)
                 if key not in collected:
                     collected[key] = _Collected()
                 collected[key].add(sample)
@@ -189,7 +193,8 @@ class _Collected:
         for place, sources in self.sources.items():
             self.bins[place].sources = len(sources)
         return SampleSet(
-            title=f"{key.dataset} · {key.generator} · {key.bins} bins · {key.design}",
+            title=f"{key.dataset} · {key.generator} · {key.bins} bins{dose_text(key.dose)} · "
+            f"{key.design}",
             anchor=anchor,
             entries=key.entries,
             seeds=sorted(self.seeds),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from fgbench.coordinates import GENERATION, NAMED, PARTS
+from fgbench.coordinates import GENERATION, NAMED, PARTS, dose_text, value_text
 from fgbench.loop.arms import ARMS
 from fgbench.numbers import NOTHING, interval, number, signed
 
@@ -198,7 +198,7 @@ def cell_text(entry: Entry, metric: str, against: str = "baseline") -> CellText:
     record = entry.metrics.get(metric)
     if record is None:
         return CellText(NOTHING)
-    cell = value_text(record, entry)
+    cell = metric_text(record, entry)
     contrast = entry.contrast(against, metric)
     if contrast is None:
         return cell
@@ -212,7 +212,7 @@ def cell_text(entry: Entry, metric: str, against: str = "baseline") -> CellText:
     )
 
 
-def value_text(record: MetricSummary, entry: Entry) -> CellText:
+def metric_text(record: MetricSummary, entry: Entry) -> CellText:
     """Return a metric without any difference; published figures have a deviation instead."""
     value = number(record.estimate)
     if entry.published is not None and has_deviation(entry):
@@ -256,7 +256,7 @@ def filtered(board: Leaderboard, **wanted: Sequence[str]) -> Leaderboard:
         names = entry.names()
         return all(
             not values
-            or str(names[axis]) in values
+            or value_text(names[axis]) in values
             or (axis in GENERATION and entry.generator is None)
             for axis, values in wanted.items()
         )
@@ -274,14 +274,15 @@ def known_names(entries: Iterable[Entry]) -> dict[str, set[str]]:
         names["metric"] |= set(entry.metrics)
         for axis, name in entry.names().items():
             if name is not None:
-                names[axis].add(str(name))
+                names[axis].add(value_text(name))
     return names
 
 
 def _generation(entry: Entry, names: Names) -> str:
     assert entry.generator is not None
     generator = names.short("generator", entry.generator)
-    return f"{generator}, {entry.bins} bins ({selection(entry)})".replace(" ()", "")
+    dose = dose_text(entry.dose)
+    return f"{generator}, {entry.bins} bins{dose} ({selection(entry)})".replace(" ()", "")
 
 
 def selection(entry: Entry) -> str:
@@ -297,7 +298,8 @@ def selection(entry: Entry) -> str:
 def _settings(entry: Entry) -> dict[str, str]:
     """Return an entry's selection of bins and its other settings as text, by name."""
     others = {key: f"{key}={value}" for key, value in sorted(entry.settings.items())}
-    return {"selection": selection(entry), **others}
+    dose = "" if entry.dose is None else f"dose {value_text(entry.dose)}"
+    return {"selection": selection(entry), "dose": dose, **others}
 
 
 def _title(entry: Entry, generation: str, names: Names) -> str:

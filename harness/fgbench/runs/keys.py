@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fgbench.digests import is_digest
 from fgbench.engine.events import read_events
 from fgbench.errors import ConfigurationError
 
@@ -23,5 +24,12 @@ def keys_of_run(folder: Path) -> set[str]:
         raise ConfigurationError(
             f"{folder}: not a run folder ({log.name}: {error.strerror})."
         ) from None
-    stages = {event["key"] for event in events if isinstance(event.get("key"), str)}
-    return stages.union(*(event.get("datasets", ()) for event in events))
+    keys: set[str] = set()
+    for event in events:
+        datasets = event.get("datasets")
+        keys.update(
+            key
+            for key in (event.get("key"), *(datasets if isinstance(datasets, list) else ()))
+            if is_digest(key)
+        )
+    return keys

@@ -71,5 +71,5 @@ def _digests(folder: Path) -> dict[str, str]:
         path.relative_to(folder).as_posix(): digest_file(path)
         for pattern in _OUTPUTS
         for path in folder.glob(pattern)
-        if path.name not in _INPUTS
+        if path.name not in _INPUTS and path.is_file()
     }

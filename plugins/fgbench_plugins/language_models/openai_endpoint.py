@@ -64,7 +64,7 @@ class OpenAIChat(ChatModel):
             check_variable(api_key_env)
         self.model = model
         self.endpoint = normalized_url(base_url)
-        self._openai = _is_openai(self.endpoint)
+        self._openai = is_openai(self.endpoint)
         if self._openai:
             api_key_env = api_key_env or OPENAI_KEY
         self.price = price
@@ -216,9 +216,12 @@ def _same_but_draw(first: ChatRequest, second: ChatRequest) -> bool:
     )
 
 
-def _is_openai(endpoint: str) -> bool:
+def is_openai(endpoint: str) -> bool:
     """Return whether an endpoint is OpenAI's own, including its regional ones."""
-    parts = urlsplit(endpoint)
+    try:
+        parts = urlsplit(endpoint.strip())
+    except ValueError:
+        return False
     return parts.scheme == "https" and f".{parts.hostname}".endswith(".api.openai.com")
 
 

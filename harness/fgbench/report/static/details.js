@@ -44,6 +44,7 @@ function facts(board, i, act) {
     ["compared with", controls(board, i, act)],
     ["synthetic inputs", synthetic(board, i)],
     ["rejected", board.value("rejected", i)],
+    ["added", board.value("added", i)],
     ["cost", costText(board, i)],
     ["undefined metrics", board.value("undefined", i)],
     ["notes", lines(board.value("notes", i))],

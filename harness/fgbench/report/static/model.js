@@ -1,6 +1,6 @@
 /* The board as columns of values. An entry is an index into them. */
 
-const FACETS = ["dataset", "classifier", "loss", "generator", "bins", "arm", "calibrator", "protocol"];
+const FACETS = ["dataset", "classifier", "loss", "generator", "bins", "dose", "arm", "calibrator", "protocol"];
 const NOTHING = "–";
 const ON_SCREEN = 100;
 const ON_PAPER = 500;
@@ -215,9 +215,9 @@ class View {
     return matching;
   }
 
-  /** Whether an entry passes a filter. Entries without generator (and bins) always do: they are controls. */
+  /** Whether an entry passes a filter. Entries without generator (and bins and dose) always do: they are controls. */
   #passes(name, values, i) {
-    if ((name === "generator" || name === "bins") && this.board.value("generator", i) === null) {
+    if (["generator", "bins", "dose"].includes(name) && this.board.value("generator", i) === null) {
       return true;
     }
     return values.has(String(this.board.value(name, i)));
