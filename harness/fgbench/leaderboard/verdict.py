@@ -201,7 +201,9 @@ def over_datasets(
     ]
     detects = _detects(contrasts)
     code, reason = _decided(findings, primary.margin)
-    if code == "cannot_tell":
+    if untested := [finding for finding in findings if finding.word == "none"]:
+        code, reason = "none", f"No inference against {untested[0].control}: {untested[0].reason}."
+    elif code == "cannot_tell":
         reason = f"{in_words(n).capitalize()} data sets detect {number(detects)}."
     least = 0.5 ** (n - 1)
     limit = (
@@ -273,10 +275,9 @@ def _answer(entry: Entry, title: str, by_id: Mapping[str, Entry], primary: Prima
     problem = _problem(entry, controls, findings, primary)
     if problem is None:
         code, reason = _decided(findings, margin)
-        further = None
-        if code == "cannot_tell":
-            reason = f"{_size(entry)} detect {number(detects)}."
-            further = _would_do(contrasts, entry, margin)
+        further: str | None = None
+        if code == "cannot_tell" and detects is not None:
+            reason = f"{_size(entry)} detect {number(detects)}{_would_do(contrasts, margin)}."
     else:
         code, (reason, further) = "none", problem
     return Answer(
@@ -344,9 +345,10 @@ def _problem(
     for kind in FAMILY:
         filled = _texts(controls[kind].synthetic)
         if filled is not None and filled.used < _FEWEST * filled.asked:
+            higher = margin_text(2 * (entry.threshold or 0.03))
             return (
                 f"The control {kind} got only {count(filled.used)} of {count(filled.asked)} texts.",
-                None,
+                f"fgbench run … --threshold {higher}   (leaves more bins untargeted)",
             )
     if len(entry.seeds) == 1:
         seed = entry.seeds[0]
@@ -419,7 +421,7 @@ def _detects(contrasts: Iterable[Contrast]) -> float | None:
     return max(sizes, default=None)
 
 
-def _would_do(contrasts: Sequence[Contrast], entry: Entry, margin: float) -> str | None:
+def _would_do(contrasts: Sequence[Contrast], margin: float) -> str:
     """Return how many seeds would detect the margin, or that no number would."""
     needed = [
         seeds_to_detect(margin, item.standard_error, item.degrees_of_freedom, item.seeds, item.rows)
@@ -427,11 +429,9 @@ def _would_do(contrasts: Sequence[Contrast], entry: Entry, margin: float) -> str
         if item.standard_error is not None and item.degrees_of_freedom is not None
     ]
     known = [n for n in needed if n is not None]
-    if not needed or not entry.dataset.n_test:
-        return None
-    if len(known) == len(needed):
-        return f"about {in_words(max(known))} seeds would detect {margin_text(margin)}"
-    return f"no number of seeds detects {margin_text(margin)} on these test texts: add test texts"
+    if needed and len(known) == len(needed):
+        return f", {in_words(max(known))} seeds {margin_text(margin)}"
+    return f"; only more test texts detect {margin_text(margin)}"
 
 
 def _code(answers: Sequence[Answer], overall: Overall | None) -> Code:
@@ -443,11 +443,9 @@ def _code(answers: Sequence[Answer], overall: Overall | None) -> Code:
 
 def _headline(answers: Sequence[Answer], overall: Overall | None) -> str:
     """Return the answer as one line."""
-    if len({answer.reason for answer in answers}) == 1 and answers[0].code != "cannot_tell":
+    if overall is None and len({(answer.code, answer.reason) for answer in answers}) == 1:
         answer = answers[0]
         return f"{NAMES[answer.code]}: {answer.reason[0].lower()}{answer.reason[1:]}"
-    if len(answers) == 1:
-        return f"{NAMES[answers[0].code]}: {answers[0].reason}"
     start = "" if overall is None else f"On average, {NAMES[overall.code].lower()}. "
     return start + counted(answers, spelled=True)
 

@@ -28,10 +28,9 @@ def cut(text: str, width: int) -> str:
     """Return a text of at most that width; what is cut is replaced by an ellipsis."""
     if width_of(text) <= width:
         return text
-    end = "..." if text.isascii() else "…"
-    while text and width_of(text) + len(end) > width:
+    while text and width_of(text) + 3 > width:  # as wide as it is in ASCII
         text = text[:-1]
-    return text.rstrip() + end
+    return text.rstrip() + "…"
 
 
 def aligned(rows: Sequence[Sequence[str]], aligns: Sequence[Align], gap: str = "  ") -> list[str]:

@@ -12,6 +12,7 @@ from fgbench.numbers import NOTHING
 from fgbench.report.layout import Align, Charset, aligned, cut, width_of, wrapped
 from fgbench.report.view import (
     CAPTION,
+    CHANCE,
     MARKS,
     RANK_CAPTION,
     CellText,
@@ -106,21 +107,18 @@ def _lines(
         columns.append(("rank", "<", [str(ranked.get(entry.id, NOTHING)) for entry in entries]))
     cells = [cell_text(entry, first, against) for entry in entries]
     columns.append(("method", "<", [_method(group, entry) for entry in entries]))
-    columns.append((first, ">", [cell.value for cell in cells]))
+    columns.append((first, ">", _marked([cell.value for cell in cells])))
     required = len(columns)
     if any(cell.interval for cell in cells):
         columns.append(("95 % interval", "<", [cell.interval for cell in cells]))
-    if any(cell.delta for cell in cells):
-        shown = [
-            _difference(entry, cell, against, width)
-            for entry, cell in zip(entries, cells, strict=True)
-        ]
-        columns.append((f"− {against}", "<", shown))
-    optional: list[tuple[str, Align, list[str]]] = []
     if any(cell.measured for cell in cells):
-        optional.append(("measured", ">", [cell.measured for cell in cells]))
-    optional += [
-        (name, ">", [cell_text(entry, name).value for entry in entries]) for name in others
+        columns.append(("measured", ">", [cell.measured for cell in cells]))
+    if any(cell.delta for cell in cells):
+        pairs = zip(entries, cells, strict=True)
+        shown = [_difference(entry, cell, against, width) for entry, cell in pairs]
+        columns.append((f"− {against}", "<", shown))
+    optional: list[tuple[str, Align, list[str]]] = [
+        (name, ">", _marked([cell_text(entry, name).value for entry in entries])) for name in others
     ]
     ids: tuple[str, Align, list[str]] = ("id", "<", [entry.id[:ID_DIGITS] for entry in entries])
     gap = "  "
@@ -145,6 +143,13 @@ def _lines(
 def _width(columns: Sequence[tuple[str, Align, list[str]]], gap: str) -> int:
     widths = [max(map(width_of, (title, *cells))) for title, _, cells in columns]
     return sum(widths) + len(gap) * (len(columns) - 1)
+
+
+def _marked(values: list[str]) -> list[str]:
+    """Return values with their digits below each other, whether a mark follows or not."""
+    if not any(value.endswith(CHANCE) for value in values):
+        return values
+    return [value if value.endswith(CHANCE) else f"{value} " for value in values]
 
 
 def _method(group: Group, entry: Entry) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fgbench.leaderboard.contrasts import FAMILY, POST_HOC
 from fgbench.leaderboard.verdict import NAMES, counted
 from fgbench.numbers import count, interval, margin_text, number, percent, signed
-from fgbench.report.layout import Align, Charset, aligned, cut, padded, width_of, wrapped
+from fgbench.report.layout import Charset, aligned, cut, padded, width_of, wrapped
 from fgbench.report.view import MARKS
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ def _styled(lines: Sequence[str], place: int, code: Code) -> Text:
 
 def _one(verdict: Verdict, answer: Answer, width: int) -> tuple[list[str], int]:
     """Return the lines of one comparison, and the place of the verdict among them."""
-    lines = [cut(" · ".join(answer.facts), width), cut(verdict.question, width), ""]
+    lines = [*wrapped(" · ".join(answer.facts), width), *wrapped(verdict.question, width), ""]
     head = _sentence(answer.code, answer.reason, width)
     place = len(lines)
-    lines += [*head, ""]
+    lines += [*head, *[""] * (len(head) == 1 or answer.code == "none")]
     if answer.code == "none":
         return lines + _why(answer, width), place
     lines.append(_values(verdict, answer, width))
@@ -75,8 +75,6 @@ def _one(verdict: Verdict, answer: Answer, width: int) -> tuple[list[str], int]:
         facts.append(yield_text(answer.texts))
     if facts:
         lines.append(cut("  " + " · ".join(facts), width))
-    if answer.next:
-        lines.append(cut(f"  Next: {answer.next}", width))
     return lines, place
 
 
@@ -88,7 +86,7 @@ def _sentence(code: Code, reason: str, width: int) -> list[str]:
 def _why(answer: Answer, width: int) -> list[str]:
     """Return the facts behind a missing verdict, and what would give one."""
     lines = []
-    if answer.texts is not None and answer.texts.used < answer.texts.asked:
+    if answer.texts is not None and 2 * answer.texts.used < answer.texts.asked:
         reasons = ", ".join(list(answer.texts.rejected_by)[:3])
         if reasons:
             lines += wrapped(f"Rejected for: {reasons}", width, "  ", "    ")
@@ -206,7 +204,7 @@ def _several(verdict: Verdict, width: int) -> tuple[list[str], int]:
     legend = _legend(verdict, shown, width)
     fixed = 1 + len(head) + len(rows) + len(more) + len(legend) + 1
     gaps = max(0, min(3, _MOST_LINES - fixed))
-    lines = [cut(verdict.question, width), *[""] * (gaps > 1)]
+    lines = [*wrapped(verdict.question, width), *[""] * (gaps > 1)]
     place = len(lines)
     lines += [*head, *[""] * (gaps > 0), *rows, *more, *[""] * (gaps > 2), *legend]
     return lines, place
@@ -231,16 +229,16 @@ def _rows(verdict: Verdict, answers: Sequence[Answer], width: int) -> list[str]:
     lead = f"  {metric_title(verdict.metric)}, {verdict.arm} minus"
     names = [f"  {VERDICT_MARKS[answer.code]} {answer.title}" for answer in answers]
     words = [NAMES[answer.code] for answer in answers]
-    aligns: list[Align] = ["<"] * (1 + len(titles))
-    for room in (width, *range(30, 9, -1)):
-        start = aligned(
-            [[cut(name, room), word] for name, word in zip(names, words, strict=True)],
-            ["<", "<"],
-            gap=" ",
-        )
+    for signs_only, room in ((False, width), (False, 24), (False, 16), (True, 24), (True, 12)):
+        pairs = [[cut(name, room), word] for name, word in zip(names, words, strict=True)]
+        shown = [[cell.split(" ")[-1] for cell in row] for row in cells] if signs_only else cells
+        starts = aligned(pairs, ["<", "<"], gap=" ")
         lines = aligned(
-            [[lead, *titles], *([name, *row] for name, row in zip(start, cells, strict=True))],
-            aligns,
+            [
+                [cut(lead, max(map(width_of, starts))) if room < width else lead, *titles],
+                *([start, *row] for start, row in zip(starts, shown, strict=True)),
+            ],
+            ["<"] * (1 + len(titles)),
             gap=" ",
         )
         if max(map(width_of, lines)) <= width:

@@ -31,8 +31,9 @@ CHANCE = "°"
 CAPTION = (
     "● better, ■ worse (5 %, Holm over an entry's four controls), ◆ within the margin, ◇ cannot "
     "tell: of the difference from a control, with the interval that decides. Exploratory: only the "
-    "verdict's contrasts are declared. A single seed gets no mark. ° within what chance gives a "
-    "perfectly calibrated classifier."
+    "verdict's contrasts are declared. A single seed gets no mark. Calibration errors are without "
+    "what chance contributes, with their interval; differences are of the measured ones. ° within "
+    "what chance gives a perfectly calibrated classifier."
 )
 RANK_CAPTION = (
     "Rank: 95 % interval of the rank in {} among the entries of the same data set, classifier and "
