@@ -63,11 +63,14 @@ def results_table(
     if sort is not None:
         names = [sort, *(name for name in names if name != sort)]
     lines: list[str] = []
+    digits = _id_digits([entry.id for entry in board.entries])
     for group in groups(board):
         rank = None if sort is None else ranks(group.entries, sort)
         ordered = group if sort is None else replace(group, entries=by_metric(group.entries, sort))
         lines += [*wrapped(charset.text(group.title), width), ""]
-        lines += [charset.text(line) for line in _lines(ordered, names, width, against, rank)]
+        lines += [
+            charset.text(line) for line in _lines(ordered, names, width, against, rank, digits)
+        ]
         lines.append("")
     caption = CAPTION if sort is None else f"{CAPTION} {RANK_CAPTION.format(sort)}"
     lines += wrapped(charset.text(caption), width)
@@ -98,6 +101,7 @@ def _lines(
     width: int,
     against: str,
     ranked: Mapping[str, Rank] | None,
+    digits: int,
 ) -> list[str]:
     """Return a group's table; columns that do not fit are left out, the last metrics first."""
     first, *others = metrics
@@ -120,7 +124,7 @@ def _lines(
     optional: list[tuple[str, Align, list[str]]] = [
         (name, ">", _marked([cell_text(entry, name).value for entry in entries])) for name in others
     ]
-    ids: tuple[str, Align, list[str]] = ("id", "<", [entry.id[:ID_DIGITS] for entry in entries])
+    ids: tuple[str, Align, list[str]] = ("id", "<", [entry.id[:digits] for entry in entries])
     gap = "  "
     kept = [*columns, ids]
     for column in optional:
@@ -143,6 +147,15 @@ def _lines(
 def _width(columns: Sequence[tuple[str, Align, list[str]]], gap: str) -> int:
     widths = [max(map(width_of, (title, *cells))) for title, _, cells in columns]
     return sum(widths) + len(gap) * (len(columns) - 1)
+
+
+def _id_digits(ids: Sequence[str]) -> int:
+    """Return the number of first digits, six or more, that tell all ids apart."""
+    most = max(map(len, ids))
+    distinct = len(set(ids))
+    return next(
+        (n for n in range(ID_DIGITS, most) if len({name[:n] for name in ids}) == distinct), most
+    )
 
 
 def _marked(values: list[str]) -> list[str]:
