@@ -24,7 +24,6 @@ from fgbench.leaderboard.models import (
     Entry,
     Leaderboard,
     Provenance,
-    RankRecord,
     StatisticsRecord,
     SyntheticRecord,
 )
@@ -34,6 +33,8 @@ from fgbench.usage import Usage
 if TYPE_CHECKING:
     from fgbench.inference import Evaluation
     from fgbench.leaderboard.contrasts import EvaluationsOf
+
+Ranks = dict[str, tuple[int, int]]
 
 _MOST_RANKED = 300
 
@@ -105,7 +106,7 @@ def assemble(
     ordered = sorted(entries, key=lambda entry: (*entry.order(), entry.id))
     controls = Controls(ordered, primary)
     entries = [compared(entry, controls, evaluations_of) for entry in ordered]
-    entries = ranked(entries, evaluations_of)
+    entries = ranked(entries, controls, evaluations_of)
     return Leaderboard(
         name=name,
         created=created,
@@ -116,20 +117,21 @@ def assemble(
     )
 
 
-def ranked(entries: Sequence[Entry], evaluations_of: EvaluationsOf) -> list[Entry]:
-    """Fill in the ranks of the entries of each table.
+def ranked(
+    entries: Sequence[Entry], controls: Controls, evaluations_of: EvaluationsOf
+) -> list[Entry]:
+    """Fill in the ranks of the entries of each table: those of one setting and the same seeds.
 
     Ranks are kept where all entries of a table have them and none joined, and computed where
     `evaluations_of` has all; else there are none. Tables of more than 300 entries have none.
     """
     tables: dict[tuple[object, ...], list[Entry]] = {}
     for entry in entries:
-        if entry.published is None:
-            tables.setdefault((*entry.table(), entry.statistics), []).append(entry)
-    ranks: dict[str, dict[str, RankRecord]] = {}
+        if entry.published is None and len(entry.seeds) > 1:
+            tables.setdefault((controls.setting(entry), *entry.seeds), []).append(entry)
+    ranks: dict[str, Ranks] = {}
     for members in tables.values():
-        sizes = {rank.among for entry in members for rank in entry.ranks.values()}
-        if sizes == {len(members)} and all(entry.ranks for entry in members):
+        if all(entry.ranks and entry.ranked_among == len(members) for entry in members):
             continue
         ranks |= {entry.id: {} for entry in members}
         if len(members) <= _MOST_RANKED:
@@ -137,21 +139,27 @@ def ranked(entries: Sequence[Entry], evaluations_of: EvaluationsOf) -> list[Entr
             known = [item for item in evaluations if item is not None]
             if len(known) == len(members):
                 ranks |= _ranks(members, known)
+    among = {entry.id: len(members) for members in tables.values() for entry in members}
     return [
         entry
         if ranks.get(entry.id, entry.ranks) == entry.ranks
-        else entry.model_copy(update={"ranks": ranks[entry.id]})
+        else entry.model_copy(
+            update={
+                "ranks": ranks[entry.id],
+                "ranked_among": among[entry.id] if ranks[entry.id] else 0,
+            }
+        )
         for entry in entries
     ]
 
 
 def _ranks(
     members: Sequence[Entry], evaluations: Sequence[Sequence[Evaluation]]
-) -> dict[str, dict[str, RankRecord]]:
+) -> dict[str, Ranks]:
     """Return the ranks of the entries of one table, by id and metric."""
-    ranks: dict[str, dict[str, RankRecord]] = {entry.id: {} for entry in members}
+    ranks: dict[str, Ranks] = {entry.id: {} for entry in members}
     units = {item.units for seeds in evaluations for item in seeds}
-    if len(units) > 1 or len(members[0].seeds) < 2:
+    if len(units) > 1:
         return ranks
     for name in members[0].metrics:
         if not all(name in entry.metrics for entry in members):
@@ -163,5 +171,5 @@ def _ranks(
             higher_is_better=name in members[0].higher_is_better,
         )
         for entry, (best, worst) in zip(members, intervals.tolist(), strict=True):
-            ranks[entry.id][name] = RankRecord(best=best, worst=worst, among=len(members))
+            ranks[entry.id][name] = (best, worst)
     return ranks

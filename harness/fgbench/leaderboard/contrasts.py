@@ -84,6 +84,12 @@ class Controls:
         # Prefer the control of exactly these seeds over one of more.
         return min(chosen, key=lambda other: (len(other.seeds), other.id), default=None)
 
+    def setting(self, entry: Entry) -> tuple[str, ...]:
+        """Return what an entry and all its controls have in common."""
+        if entry.id not in self._settings:
+            self._settings[entry.id] = (entry.setting(), entry.statistics.model_dump_json())
+        return self._settings[entry.id]
+
     def _has(self, entry: Entry, kind: str) -> bool:
         """Return whether entries of this arm are compared with that control."""
         if kind == BASELINE:
@@ -94,9 +100,7 @@ class Controls:
 
     def _key(self, entry: Entry, arm: str) -> tuple[object, ...]:
         """Return what an entry and its controls of that arm have in common."""
-        if entry.id not in self._settings:
-            self._settings[entry.id] = (entry.setting(), entry.statistics.model_dump_json())
-        key = (arm, *self._settings[entry.id])
+        key = (arm, *self.setting(entry))
         return key if arm not in _GENERATED else (*key, *_generation(entry))
 
 

@@ -158,14 +158,6 @@ class StatisticsRecord(Record):
     default is that of boards from before this field: percentiles of a nested bootstrap."""
 
 
-class RankRecord(Record):
-    """The 95 % interval of an entry's rank, `best` to `worst`, of `among` entries of its table."""
-
-    best: int = Field(ge=1)
-    worst: int = Field(ge=1)
-    among: int = Field(ge=1)
-
-
 class ContrastRecord(Record):
     """The paired difference of an entry from a control in one metric: entry − control.
 
@@ -211,9 +203,10 @@ class Entry(Coordinates):
     """By metric, the largest difference that does not matter."""
     contrasts: dict[str, Contrasts] = Field(default_factory=dict)
     """By control (`fgbench.leaderboard.contrasts.CONTROLS`), the differences from it."""
-    ranks: dict[str, RankRecord] = Field(default_factory=dict)
-    """By metric, from paired comparisons with all entries of the same table (`Coordinates.table`):
-    data set, classifier, protocol and seeds."""
+    ranks: dict[str, tuple[int, int]] = Field(default_factory=dict)
+    """By metric, the 95 % interval of the rank, best and worst, from paired comparisons of the
+    `ranked_among` entries of the same data set, classifier, loss, protocol and seeds."""
+    ranked_among: int = 0
     synthetic: SyntheticRecord | None = None
     usage: Usage = Field(default_factory=Usage)
     provenance: Provenance
@@ -236,12 +229,12 @@ class Entry(Coordinates):
 
         These are left as models: a large board has a million, and their fields are in file order.
         """
-        value = self.model_dump(exclude={"metrics", "contrasts"})
+        value = self.model_dump(exclude={"metrics", "contrasts", "ranks"})
         contrasts = {
             kind: {"entry": against.entry, "metrics": against.metrics}
             for kind, against in self.contrasts.items()
         }
-        return {**value, "metrics": self.metrics, "contrasts": contrasts}
+        return {**value, "metrics": self.metrics, "contrasts": contrasts, "ranks": self.ranks}
 
     def contrast(self, control: str, metric: str) -> ContrastRecord | None:
         """Return the contrast with a control in a metric, or None."""

@@ -117,12 +117,15 @@ class _Verifier:
         def evaluations_of(entry: Entry) -> list[Evaluation] | None:
             evaluations = self._recomputed.known_evaluations(entry)
             if evaluations is None:
-                unknown.add(entry.table())
+                unknown.add(self._controls.setting(entry))
             return evaluations
 
-        fresh = ranked([item.model_copy(update={"ranks": {}}) for item in entries], evaluations_of)
+        without = [item.model_copy(update={"ranks": {}, "ranked_among": 0}) for item in entries]
+        fresh = ranked(without, self._controls, evaluations_of)
         return [
-            item.model_copy(update={"ranks": stored.ranks}) if item.table() in unknown else item
+            item.model_copy(update={"ranks": stored.ranks, "ranked_among": stored.ranked_among})
+            if self._controls.setting(item) in unknown
+            else item
             for item, stored in zip(fresh, self._board.entries, strict=True)
         ]
 
@@ -205,7 +208,7 @@ _BOOTSTRAPPED = (
     ".degrees_of_freedom",
     ".reason",
     ".word",
-    "ranks",
+    "rank",
 )
 _CORRECTED = (".corrected", ".chance_limit")
 
@@ -271,6 +274,7 @@ _COMPARED = (
     "statistics",
     "contrasts",
     "ranks",
+    "ranked_among",
 )
 
 
