@@ -232,7 +232,7 @@ def test_only_published_entries_may_omit_seeds_digest_and_sizes(run, lacking):
 def test_published_figures_have_no_baseline_comparison(tmp_path):
     entry, _ = make_entry(tmp_path, coordinates("baseline"))
     board = assemble("both", "", [figures(), entry], lambda entry: None)
-    assert all(each.baseline is None for each in board.entries)
+    assert all(each.contrasts == {} for each in board.entries)
 
 
 def test_linked_or_non_file_predictions_are_refused(tmp_path):

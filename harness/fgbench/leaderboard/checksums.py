@@ -24,6 +24,8 @@ _DIGITS = 16
 ON_TRUST = ("provenance", "synthetic", "usage")
 PUBLISHED = ("metrics", "metric_versions", "higher_is_better", "undefined", "statistics")
 """Further fields of published figures that cannot be recomputed."""
+FIRST_VERSION, SINCE_VERSION_2 = "1", ("margins", "statistics")
+"""The first `statistics.version`, and the fields with a checksum since the next one."""
 
 
 def entry_checksums(entry: Entry) -> dict[str, str]:
@@ -32,6 +34,8 @@ def entry_checksums(entry: Entry) -> dict[str, str]:
     Default values are left out, so that a field added later changes no checksum.
     """
     fields = ON_TRUST if entry.published is None else ON_TRUST + PUBLISHED
+    if entry.published is None and entry.statistics.version != FIRST_VERSION:
+        fields += SINCE_VERSION_2
     value = entry.model_dump(mode="json", include=set(fields), exclude_defaults=True)
     return {name: digest(value.get(name))[:_DIGITS] for name in sorted(fields)}
 

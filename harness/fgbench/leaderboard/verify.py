@@ -148,6 +148,16 @@ class _Verifier:
                 "its entries or one of their checksums was changed."
             )
 
+        for name in dict.fromkeys(n for entry in board.entries for n in entry.metrics):
+            try:
+                is_shown = self._recomputed.metric(name).shown_by_default
+            except FgbenchError:
+                continue  # its plugin is not installed here
+            if (name in board.shown) != is_shown and any(
+                e.published is None for e in board.entries
+            ):
+                self._result.problems.append(f"shown is wrong about the metric {name}.")
+
     def _rebuilt(self, entry: Entry) -> Entry | None:
         """Return the entry rebuilt from its predictions; None without them."""
         try:
@@ -229,8 +239,9 @@ def _problems(entry: Entry, recomputed: Recomputed) -> Iterator[str]:
     """Yield the problems of an entry that can be found without its predictions."""
     yield from id_problems(entry)
     if entry.checksums:
-        for name, checksum in (entry.checksums | entry_checksums(entry)).items():
-            if entry.checksums.get(name) != checksum:
+        computed = entry_checksums(entry)
+        for name in sorted(entry.checksums.keys() | computed.keys()):
+            if entry.checksums.get(name) != computed.get(name):
                 yield f"checksum mismatch: {name} was changed."
     if entry.published is not None:
         if entry.artifacts.predictions or entry.contrasts:
