@@ -148,7 +148,14 @@ def test_adding_calibrators_and_data_sets_changes_no_contrast(tmp_path):
 
 def test_board_does_not_depend_on_entry_order(run):
     _, board = run
-    again = assemble(board.name, board.created, reversed(board.entries), lambda entry: None)
+    again = assemble(
+        board.name,
+        board.created,
+        reversed(board.entries),
+        lambda entry: None,
+        board.primary,
+        board.shown,
+    )
     assert again == board
 
 
@@ -159,10 +166,10 @@ def test_board_does_not_depend_on_entry_order(run):
         (lambda text: "[1]", "expected a JSON object"),
         (lambda text: "[" * 100_000, "not"),
         (
-            lambda text: text.replace("leaderboard/1", "leaderboard/2"),
+            lambda text: text.replace("leaderboard/2", "leaderboard/3"),
             "newer than fgbench.leaderboard/2",
         ),
-        (lambda text: text.replace("fgbench.leaderboard/1", "other"), "schema"),
+        (lambda text: text.replace("fgbench.leaderboard/2", "other"), "schema"),
         (lambda text: text.replace('"std": ', '"std": NaN, "x": ', 1), "NaN"),
         (lambda text: text.replace('"std": ', '"std": 1e999, "x": ', 1), "entries"),
         (
@@ -252,10 +259,10 @@ _OF_BASELINE = ("contrasts", "baseline", "metrics")
         (("metrics", "nll", "std"), "metrics.nll.std"),
         (("metrics", "auroc", "ci95", 1), "metrics.auroc.ci95[high]"),
         (("metrics", "brier", "per_seed", 1), "metrics.brier.per_seed[seed 1]"),
-        (_OF_BASELINE + ("ece", "difference"), "contrasts.baseline.metrics.ece.difference"),
-        (_OF_BASELINE + ("ece", "interval", 0), "contrasts.baseline.metrics.ece.interval[low]"),
-        (_OF_BASELINE + ("nll", "p_value"), "contrasts.baseline.metrics.nll.p_value"),
-        (_OF_BASELINE + ("nll", "p_adjusted"), "contrasts.baseline.metrics.nll.p_adjusted"),
+        ((*_OF_BASELINE, "ece", "difference"), "contrasts.baseline.metrics.ece.difference"),
+        ((*_OF_BASELINE, "ece", "interval", 0), "contrasts.baseline.metrics.ece.interval[low]"),
+        ((*_OF_BASELINE, "nll", "p_value"), "contrasts.baseline.metrics.nll.p_value"),
+        ((*_OF_BASELINE, "nll", "p_adjusted"), "contrasts.baseline.metrics.nll.p_adjusted"),
         (
             ("contrasts", "real", "metrics", "ece", "standard_error"),
             "contrasts.real.metrics.ece.standard_error",

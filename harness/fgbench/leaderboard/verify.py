@@ -148,14 +148,13 @@ class _Verifier:
                 "its entries or one of their checksums was changed."
             )
 
-        for name in dict.fromkeys(n for entry in board.entries for n in entry.metrics):
+        has_runs = any(entry.published is None for entry in board.entries)
+        for name in dict.fromkeys(name for entry in board.entries for name in entry.metrics):
             try:
                 is_shown = self._recomputed.metric(name).shown_by_default
             except FgbenchError:
                 continue  # its plugin is not installed here
-            if (name in board.shown) != is_shown and any(
-                e.published is None for e in board.entries
-            ):
+            if has_runs and (name in board.shown) != is_shown:
                 self._result.problems.append(f"shown is wrong about the metric {name}.")
 
     def _rebuilt(self, entry: Entry) -> Entry | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,9 @@ def verdict_text(
         lines, place = _several(verdict, width)
     if page or verdict.code != "none":
         lines += _last(page, width, len(verdict.answers) > 1)
-    return _styled([charset.text(line) for line in lines], place, verdict.code)
+    shown = [charset.text(line) for line in lines]  # which may be longer in ASCII
+    shown = [line if page and page in line else charset.text(cut(line, width)) for line in shown]
+    return _styled(shown, place, verdict.code)
 
 
 def _styled(lines: Sequence[str], place: int, code: Code) -> Text:
@@ -147,7 +150,7 @@ def _contrasts(verdict: Verdict, findings: Sequence[Finding], width: int) -> lis
 def reach_of(findings: Sequence[Finding]) -> float:
     """Return the end of the axis: the largest end of an interval, rounded up to a hundredth."""
     ends = [abs(end) for finding in findings for end in finding.interval or (finding.difference,)]
-    return max(0.01, -(-round(max(ends) * 100, 6) // 1) / 100)
+    return max(0.01, math.ceil(round(100 * max(ends, default=0.0), 6)) / 100)
 
 
 def _axis(reach: float, width: int) -> str:
