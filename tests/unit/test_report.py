@@ -325,7 +325,13 @@ def test_report_shows_diagnostics(run, tmp_path):
     assert not page.open
     assert page.tags.count("script") == 4
     assert "diagnostics" in page.ids
-    for text in ("copy .250", "+.500", "75\N{NO-BREAK SPACE}%", "baseline 50\N{NO-BREAK SPACE}%", f"classifier {EVIL} keeps"):
+    for text in (
+        "copy .250",
+        "+.500",
+        "75\N{NO-BREAK SPACE}%",
+        "baseline 50\N{NO-BREAK SPACE}%",
+        f"classifier {EVIL} keeps",
+    ):
         assert text in page.text
     # After .58 and .59, from .65: on average −.065, and −.045 more than the control.
     for text in ("2 of 2", "80", "−.065", "−.045", "−.050 … −.040"):

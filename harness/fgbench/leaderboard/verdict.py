@@ -338,8 +338,7 @@ def _problem(
     if missing:
         arms = " ".join(f"--arm {arm}" for arm in (BASELINE, *FAMILY, primary.contrast))
         return (
-            f"{_listed(missing)} {'is' if len(missing) == 1 else 'are'} missing: no result to "
-            "compare with.",
+            f"{_listed(missing)} {'is' if len(missing) == 1 else 'are'} missing.",
             f"fgbench run … {arms}",
         )
     for kind in FAMILY:
