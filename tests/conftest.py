@@ -6,9 +6,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from support.llm_server import LlmServer
 from support.runs import ENTRY, PROBE
+
+settings.register_profile("fuzz", max_examples=5000)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests run side by side: more threads than cores would only wait for each other. It is early

@@ -64,6 +64,15 @@ from .errors import (
 from .errors import (
     UnansweredError as UnansweredError,
 )
+from .foreign import (
+    open_file as open_file,
+)
+from .foreign import (
+    parse_json as parse_json,
+)
+from .foreign import (
+    parse_toml as parse_toml,
+)
 from .leaderboard.contrasts import (
     Controls as Controls,
 )
@@ -180,6 +189,9 @@ from .plugins.hookspecs import (
 )
 from .runs.consent import (
     Allow as Allow,
+)
+from .terminal import (
+    csv_cell as csv_cell,
 )
 from .usage import (
     Usage as Usage,

@@ -45,6 +45,8 @@ class Run:
     failures: tuple[FailedCell, ...] = ()
     warnings: tuple[str, ...] = ()
     """Warnings about data and plugins, such as files that differ from their card."""
+    notes: tuple[str, ...] = ()
+    """What loaders guessed or left out, such as columns and invalid rows."""
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -122,6 +124,7 @@ def run(
         outcome.leaderboard,
         tuple(outcome.failures),
         (*folder.warnings, *plugin_warnings),
+        tuple(folder.notes),
     )
 
 

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from fgbench.digests import digest, digest_bytes, seed_for
 from fgbench.errors import CorruptArtifactError, DataError
+from fgbench.foreign import PREDICTIONS, parse_arrays
 from fgbench.texts import group_numbers
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     Inputs: TypeAlias = Sequence[str] | FloatArray
     """n texts, or a float array (n, d) for tasks that are not text."""
+
+    Column: TypeAlias = NDArray[Any]
 
     Input: TypeAlias = str | tuple[float, ...]
     """One input: a text, or the d features of a row."""
@@ -57,16 +60,20 @@ class Split:
     """One part of a data set.
 
     `inputs` are n texts or a float array (n, d), `labels` the n class indices, and `posterior` is
-    the true P(y|x) as an array (n, K), for data sets that know it.
+    the true P(y|x) as an array (n, K), for data sets that know it. `columns` are further facts
+    about the rows by name, such as a group: arrays (n, …) of numbers or texts.
     """
 
     inputs: Inputs
     labels: IntArray
     posterior: FloatArray | None = None
+    columns: Mapping[str, Column] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         import numpy as np
 
+        columns = {name: np.asarray(values) for name, values in self.columns.items()}
+        object.__setattr__(self, "columns", columns)
         object.__setattr__(self, "labels", np.asarray(self.labels, dtype=np.int64))
         if is_numeric(self.inputs):
             array = np.asarray(self.inputs, dtype=np.float64)
@@ -83,7 +90,8 @@ class Split:
 
         rows = np.asarray(indices, dtype=np.int64)
         posterior = None if self.posterior is None else self.posterior[rows]
-        return Split(take_inputs(self.inputs, rows), self.labels[rows], posterior)
+        columns = {name: values[rows] for name, values in self.columns.items()}
+        return Split(take_inputs(self.inputs, rows), self.labels[rows], posterior, columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,6 +197,18 @@ class Dataset:
                 f"dataset {self.name}: it must have the splits {', '.join(SPLITS)}, "
                 f"but has {', '.join(sorted(self.splits)) or 'none'}."
             )
+        for what, texts in {
+            "name": [self.name],
+            "label name": self.label_names,
+            "label description": self.label_descriptions,
+            "task": [self.task],
+        }.items():
+            for text in texts:
+                if any("\ud800" <= char <= "\udfff" for char in text):
+                    raise DataError(
+                        f"dataset {self.name!r}: the {what} {text!r} contains half of a surrogate "
+                        "pair, which is not a character."
+                    )
         if self.label_descriptions and len(self.label_descriptions) != self.n_classes:
             raise DataError(
                 f"dataset {self.name}: {len(self.label_descriptions)} label descriptions for "
@@ -200,6 +220,12 @@ class Dataset:
                 raise DataError(f"{where}: empty.")
             if len(split.inputs) != len(split):
                 raise DataError(f"{where}: {len(split.inputs)} inputs but {len(split)} labels.")
+            for column, values in split.columns.items():
+                if values.dtype.kind not in "biufU" or values.shape[:1] != (len(split),):
+                    raise DataError(
+                        f"{where}, column {column!r}: {values.dtype} of shape {values.shape}, not "
+                        f"{len(split)} numbers or texts."
+                    )
             wrong = np.flatnonzero((split.labels < 0) | (split.labels >= self.n_classes))
             if len(wrong):
                 raise DataError(
@@ -237,7 +263,17 @@ def _split_digest(split: Split) -> str:
     else:
         inputs = digest(list(split.inputs))
     posterior = None if split.posterior is None else digest_bytes(split.posterior.tobytes())
-    return digest([inputs, digest_bytes(split.labels.astype("<i8").tobytes()), posterior])
+    values: list[Any] = [inputs, digest_bytes(split.labels.astype("<i8").tobytes()), posterior]
+    if split.columns:  # digests of splits without columns are older
+        values.append({name: _column_digest(split.columns[name]) for name in split.columns})
+    return digest(values)
+
+
+def _column_digest(values: Column) -> str:
+    if values.dtype.kind == "U":  # padded to the longest text, so its bytes depend on other rows
+        return digest(values.tolist())
+    little_endian = values.astype(values.dtype.newbyteorder("<"))
+    return digest([list(values.shape), values.dtype.name, digest_bytes(little_endian.tobytes())])
 
 
 _ARRAYS = ("logits", "labels", "features", "stochastic_logits", "posterior", "head", "groups")
@@ -368,15 +404,7 @@ class Predictions:
     @classmethod
     def read(cls, stream: IO[bytes], where: str) -> Predictions:
         """Read a stream of `write`; errors name it as `where`."""
-        import zipfile
-
-        import numpy as np
-
-        try:
-            with np.load(stream, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-        except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise CorruptArtifactError(f"{where}: not a predictions file ({error}).") from error
+        arrays = parse_arrays(stream, where, PREDICTIONS)
         if not {"logits", "labels"} <= set(arrays) <= set(_ARRAYS):
             raise CorruptArtifactError(
                 f"{where}: a predictions file holds logits and labels, this one holds "
@@ -384,7 +412,7 @@ class Predictions:
             )
         try:
             return cls(**arrays)
-        except (ValueError, TypeError) as error:
+        except (DataError, ValueError, TypeError, OverflowError) as error:
             raise CorruptArtifactError(f"{where}: not predictions ({error}).") from error
 
 
@@ -417,6 +445,8 @@ def write_dataset(dataset: Dataset, stream: IO[bytes]) -> None:
             header["texts"][name] = list(split.inputs)
         if split.posterior is not None:
             arrays[f"{name}.posterior"] = split.posterior
+        for column, values in split.columns.items():
+            arrays[f"{name}.column.{column}"] = values
     # Unpaired surrogates are valid in Python strings and escaped JSON, but not in UTF-8.
     arrays["header"] = np.frombuffer(json.dumps(header).encode("ascii"), dtype=np.uint8)
     np.savez(stream, allow_pickle=False, **arrays)
@@ -443,11 +473,16 @@ def read_dataset(path: Path) -> Dataset:
                 posterior=(
                     stored[f"{name}.posterior"] if f"{name}.posterior" in stored.files else None
                 ),
+                columns={
+                    key.removeprefix(f"{name}.column."): stored[key]
+                    for key in stored.files
+                    if key.startswith(f"{name}.column.")
+                },
             )
             for name in names
         }
     for split in splits.values():
-        for array in (split.inputs, split.labels, split.posterior):
+        for array in (split.inputs, split.labels, split.posterior, *split.columns.values()):
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False
     return Dataset(

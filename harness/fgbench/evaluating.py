@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import zipfile
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from fgbench.calibration.grid import measure
 from fgbench.calibration.inputs import predictions_from_probabilities
 from fgbench.data import Predictions
 from fgbench.errors import DataError
+from fgbench.foreign import ARRAYS, TABLE, open_file, read_arrays
 from fgbench.inference import (
     Evaluation,
     MetricSummary,
@@ -102,8 +103,6 @@ def read_predictions(path: Path) -> Predictions:
     column `label` (a class index or name), and one column of probabilities per class in the order
     of the classes; a single column is P(y=1). Raises `DataError` that names file and line.
     """
-    if not path.exists():
-        raise DataError(f"{path}: no such file.")
     if path.suffix.casefold() == ".csv":
         return _read_csv(path)
     if path.suffix.casefold() == ".npz":
@@ -112,11 +111,7 @@ def read_predictions(path: Path) -> Predictions:
 
 
 def _read_npz(path: Path) -> Predictions:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not an .npz file of plain arrays ({error}).") from None
+    arrays = read_arrays(path, ARRAYS)
     labels, posterior = arrays.get("labels"), arrays.get("posterior")
     if labels is None or not {"logits", "probabilities"} & arrays.keys():
         raise DataError(
@@ -129,21 +124,25 @@ def _read_npz(path: Path) -> Predictions:
                 arrays["probabilities"], labels, posterior=posterior
             )
         return Predictions(arrays["logits"], labels, posterior=posterior)
-    except (DataError, ValueError, TypeError) as error:
+    except (DataError, ValueError, TypeError, OverflowError) as error:
         raise DataError(f"{path}: {error}") from None
 
 
 def _read_csv(path: Path) -> Predictions:
     rows: list[list[float]] = []
     labels: list[int] = []
-    with path.open(encoding="utf-8-sig", newline="") as stream:
+    with (
+        open_file(path, TABLE) as binary,
+        TextIOWrapper(binary, encoding="utf-8-sig", newline="") as stream,
+    ):
         reader = csv.reader(stream)
         try:
             header = [name.strip() for name in next(reader, [])]
             if header.count(_LABEL) != 1 or len(header) < 2:
                 raise DataError(
                     f"{path} line 1: the header must have one column `{_LABEL}` and one column of "
-                    f"probabilities per class; it is {', '.join(header) or 'empty'}."
+                    f"probabilities per class; it has {_columns(len(header))}, "
+                    f"{header.count(_LABEL) or 'none'} of them `{_LABEL}`."
                 )
             label_column = header.index(_LABEL)
             classes = header[:label_column] + header[label_column + 1 :]
@@ -183,3 +182,7 @@ def _numbers(path: Path, line: int, row: list[str], label_column: int, columns: 
         return [float(field) for field in fields]
     except ValueError:
         raise DataError(f"{path} line {line}: {fields!r} are not numbers.") from None
+
+
+def _columns(count: int) -> str:
+    return f"{count} column{'' if count == 1 else 's'}"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from fgbench.records import Record
+from fgbench.records import Name, Record
 
 
 class Primary(Record):
@@ -17,7 +17,7 @@ class Primary(Record):
     that is shown as the alternative; null where none is declared.
     """
 
-    metric: str = "ece"
-    contrast: str = "synthesis+"
+    metric: Name = "ece"
+    contrast: Name = "synthesis+"
     margin: Annotated[float, Field(gt=0.0)] = 0.01
-    calibrator: str | None = None
+    calibrator: Name | None = None

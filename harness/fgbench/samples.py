@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar
 
 from fgbench.errors import DataError
+from fgbench.foreign import MAX_INTEGER_DIGITS, SAMPLES, parse_json, read_lines
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -31,6 +32,7 @@ Probabilities: TypeAlias = tuple[float | int, ...]
 _YOUNGER: Mapping[str, Any] = {"dose": 1.0}
 """Fields that are younger than the first files: at these values, lines do not have them."""
 
+_INTEGERS = 10**MAX_INTEGER_DIGITS
 _ENCODER = json.JSONEncoder(sort_keys=True)
 
 
@@ -102,12 +104,12 @@ class Sample:
 
         adapter: TypeAdapter[Self] = _adapter(cls)  # type: ignore[arg-type]  # a class is hashable
         try:
-            return adapter.validate_json(line, strict=True)
+            return _in_range(adapter.validate_json(line, strict=True))
         except ValidationError as error:
             if error.errors()[0]["type"] != "json_invalid":
                 raise _not_a_sample(error) from None
-        try:  # json reads the unpaired surrogates that Python strings and escaped JSON may hold
-            return adapter.validate_python(json.loads(line))
+        try:  # the unpaired surrogates that Python strings and escaped JSON may hold
+            return _in_range(adapter.validate_python(parse_json(line, lone_surrogates=True)))
         except ValidationError as error:
             raise _not_a_sample(error) from None
         except ValueError as error:
@@ -150,12 +152,8 @@ def load_samples(path: Path, record: type[AnySample]) -> list[AnySample]:
 
     Raises `DataError` with the file and the line number for a line that is not a `record`.
     """
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise DataError(f"{path}: cannot read the samples ({error.strerror}).") from error
     samples = []
-    for number, line in enumerate(lines, 1):
+    for number, line in read_lines(path, SAMPLES):
         try:
             samples.append(record.from_line(line))
         except DataError as error:
@@ -168,6 +166,15 @@ def _adapter(record: type[Sample]) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(record)
+
+
+def _in_range(sample: AnySample) -> AnySample:
+    """Return the sample; raise `DataError` for an integer beyond the range of floats."""
+    for value in (*vars(sample).values(), *vars(sample.source).values()):
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int) and not -_INTEGERS <= number < _INTEGERS:
+                raise DataError("not a sample (an integer is out of range).")
+    return sample
 
 
 def _not_a_sample(error: ValidationError) -> DataError:

@@ -60,7 +60,7 @@ def with_own_numbers(entry, folder, number, rng):
             "artifacts": entry.artifacts.model_copy(update={"predictions": records}),
             **{
                 field: shifted(getattr(entry, field), rng)
-                for field in ("metrics", "versus_baseline", "versus_real")
+                for field in ("metrics",)
             },
         }
     )

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from fgbench.numbers import number
 from fgbench.report import write_board_page, write_report
 from fgbench.report.view import comparisons
 from support.boards import make_run
@@ -61,12 +62,11 @@ def test_gain_is_error_reduction_from_control(visit, quick_page, quick, control)
         assert text.startswith(f"requests against the gain in nll over {control} of 1")
         expected = []
         for entry in group.entries:
-            record = getattr(entry, f"versus_{control}").get("nll")
-            if record is not None and record.p_adjusted < 0.05:
-                low, high = record.ci95
-                expected.append((entry.usage.requests, -record.delta, -high, -low))
+            record = entry.contrast(control, "nll")
+            if record is not None and record.word in ("better", "worse"):
+                expected.append((entry.usage.requests, record.difference, *record.interval))
         sure = text.partition("zero: ")[2].rstrip(".")
-        found = re.findall(r"\(([\d,]+) requests, gain (\S+) \[(\S+), (\S+)\]\)", sure)
+        found = re.findall(r"\(([\d,]+) requests, difference (\S+) \[(\S+),\s(\S+)\]\)", sure)
         assert len(found) == len(expected)
         for (cost, *numbers), (requests, *values) in zip(found, expected, strict=True):
             assert int(cost.replace(",", "")) == requests

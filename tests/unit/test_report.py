@@ -381,7 +381,7 @@ def test_samples_are_linked_only_from_their_entries(run, tmp_path):
 def test_corrupt_samples_index_is_an_error(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run" / "samples.json").write_text("{", encoding="utf-8")
-    with pytest.raises(LeaderboardError, match=r"samples\.json: cannot be read"):
+    with pytest.raises(LeaderboardError, match=r"samples\.json: not JSON"):
         page_of(tmp_path / "run")
 
 

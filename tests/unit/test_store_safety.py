@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from fgbench.digests import digest
 from fgbench.errors import PluginError, StoreError
 from fgbench.llm.answers import AnswerStore
 from fgbench.llm.chat import ChatAnswer, ChatRequest, Message, Sampling
@@ -295,7 +296,7 @@ def test_store_answers_and_exports_are_private(tmp_path, umask):
             (scratch / "weights.bin").write_bytes(b"w")
             put(store, files={"a": b"a", "model/weights.bin": scratch / "weights.bin"})
         answers = AnswerStore(store.root / "answers.sqlite")
-        answers.put(b"k" * 32, "{}", "{}", ChatAnswer(text="secret"))
+        answers.put(bytes.fromhex(digest({"model": {}})), "{}", "{}", ChatAnswer(text="secret"))
         with store.lease("run"), store.lock(OTHER), store.scratch():
             assert {path.name for path in store.root.glob("answers*")} == {
                 "answers.sqlite", "answers.sqlite-wal", "answers.sqlite-shm",

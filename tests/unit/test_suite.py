@@ -56,6 +56,12 @@ def test_suite_expands_to_matrix(tmp_path):
         ("datasets = [3]", "mine.toml: a part must be a name or a table"),
         ("datasets = [{intents = []}]", "needs a name"),
         ("datasets = [", "not valid TOML"),
+        (f"seeds = {[*range(1001)]}", "seeds: List should have at most 1000 items"),
+        ("replicates = 10001", "replicates = 10001"),
+        (
+            f"seeds = {[*range(1000)]}\nbins = {[*range(2, 203)]}",
+            "the matrix has 1,407,000 combinations, at most 100,000 are run at once",
+        ),
     ],
 )
 def test_invalid_suite_error_names_file_and_key(tmp_path, text, message):

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ import click
 
 from fgbench._version import __version__
 from fgbench.cli.commands import COMMANDS
+from fgbench.cli.console import guarded
 from fgbench.errors import FgbenchError
 from fgbench.numbers import ascii_text
 
@@ -82,13 +84,27 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the code that DESIGN.md promises."""
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
+    try:
+        code = run_command(sys.argv[1:] if arguments is None else arguments)
+    except Exception:  # noqa: BLE001 - of --debug, whose traceback is filtered, too
+        with guarded():
+            traceback.print_exc()
+        code = FAULT
+    sys.exit(code)
 
 
 def run_command(arguments: list[str]) -> int:
     """Run one command line and return its exit code; errors are one sentence on standard error."""
-    debug = "--debug" in arguments
     _print_what_can_be_encoded()
+    with guarded():
+        return _run_command(arguments)
+
+
+def _run_command(arguments: list[str]) -> int:
+    debug = "--debug" in arguments
+    if any("\0" in argument for argument in arguments):
+        click.echo("Error: an argument contains a NUL character.", err=True)
+        return 2
     try:
         code = cli.main(arguments, prog_name="fgbench", standalone_mode=False)
         return code if isinstance(code, int) else 0

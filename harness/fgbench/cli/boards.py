@@ -6,6 +6,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fgbench.cli.console import console
+from fgbench.terminal import plain_json
+
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Leaderboard
 
@@ -25,37 +28,35 @@ def print_board(
 
     Whatever standard output cannot encode is printed in ASCII.
     """
-    from rich.console import Console
-
     from fgbench.leaderboard.verdict import verdict_of
     from fgbench.report.layout import Charset
     from fgbench.report.notes import noted
     from fgbench.report.table import AGAINST, results_table
     from fgbench.report.verdict_text import verdict_text
 
-    console = Console(highlight=False, emoji=False)
+    output = console(highlight=False, emoji=False)
     charset = Charset.of(sys.stdout.encoding, ascii_only=ascii_only)
     verdict = verdict_of(board)
-    console.print(
-        verdict_text(verdict, console.width, charset=charset, page=page),
+    output.print(
+        verdict_text(verdict, output.width, charset=charset, page=page),
         soft_wrap=True,
         end="",
     )
     for note in notes:
-        console.print(charset.text(f"  {note}"), markup=False)
+        output.print(charset.text(f"  {note}"), markup=False)
     if table:
         shown = results_table(
             board,
             metrics or None,
-            console.width,
+            output.width,
             sort,
             against=against or AGAINST,
             charset=charset,
         )
-        console.print()
-        console.print(shown, soft_wrap=True, end="")
+        output.print()
+        output.print(shown, soft_wrap=True, end="")
         for note in noted(board.entries):
-            console.print(charset.text(f"Note: {note}"), markup=False)
+            output.print(charset.text(f"Note: {note}"), markup=False)
 
 
 def json_with_verdict(board: Leaderboard) -> str:
@@ -67,4 +68,5 @@ def json_with_verdict(board: Leaderboard) -> str:
     text = board.to_json().rstrip()
     verdict = json.dumps(verdict_of(board).model_dump(mode="json"), ensure_ascii=False, indent=1)
     indented = verdict.replace("\n", "\n ")
-    return f'{text.removesuffix("}").rstrip()},\n "verdict": {indented}\n}}\n'
+    whole = f'{text.removesuffix("}").rstrip()},\n "verdict": {indented}\n}}\n'
+    return plain_json(whole)

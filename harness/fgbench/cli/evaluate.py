@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
+from fgbench.cli.console import console, json_text
 from fgbench.cli.options import load_registry, plugin_option
 
 
@@ -32,14 +32,13 @@ def evaluate(
     registry = load_registry(plugins)
     assessment = assess(read_predictions(predictions), registry, replicates=replicates, full=full)
     if as_json:
-        click.echo(json.dumps(assessment.to_value(), indent=1, sort_keys=True))
+        click.echo(json_text(assessment.to_value(), indent=1, sort_keys=True))
     else:
         _print(assessment)
 
 
 def _print(assessment: Any) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from fgbench.calibration import bounds_sentences
@@ -47,7 +46,7 @@ def _print(assessment: Any) -> None:
     from fgbench.evaluating import BOUND_BINS, BOUND_DELTA
     from fgbench.numbers import interval, number
 
-    console = Console()
+    output = console()
     table = Table(
         box=box.SIMPLE_HEAD, title=f"{assessment.n:,} predictions, {assessment.classes} classes"
     )
@@ -60,10 +59,10 @@ def _print(assessment: Any) -> None:
         measured = "" if summary.corrected is None else number(summary.mean)
         value = number(summary.estimate) + mark
         table.add_row(name, value, interval(summary.ci95), measured, floor)
-    console.print(table)
+    output.print(table)
     for name, reason in assessment.undefined.items():
-        console.print(f"{name}: undefined: {reason}.", highlight=False)
-    console.print(
+        output.print(f"{name}: undefined: {reason}.", highlight=False)
+    output.print(
         "Intervals: percentile bootstrap over the points. Noise floor: what chance alone gives a "
         "perfectly calibrated classifier with these predictions; °: at or below it. "
         + bounds_sentences(assessment.n, BOUND_BINS, delta=BOUND_DELTA),
@@ -79,6 +78,6 @@ def _print(assessment: Any) -> None:
         grid.add_row(
             str(bins), *(number(assessment.grid[f"{name}:bins={bins}"]) for name in FAMILIES)
         )
-    console.print(grid)
+    output.print(grid)
     for name in OTHERS:
-        console.print(f"{name:18}{number(assessment.grid[name])}", highlight=False)
+        output.print(f"{name:18}{number(assessment.grid[name])}", highlight=False)

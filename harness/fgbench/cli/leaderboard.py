@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fgbench.cli.boards import json_with_verdict, print_board
+from fgbench.cli.console import json_text
 from fgbench.cli.leaderboard_compare import compare
 from fgbench.cli.leaderboard_html import html
 from fgbench.cli.leaderboard_regenerate import regenerate
@@ -163,8 +164,6 @@ def verify(
 
 
 def _ranked_json(board: Leaderboard, metric: str) -> str:
-    import json
-
     from fgbench.leaderboard.ranking import ranks
     from fgbench.report.view import by_metric, groups
 
@@ -183,7 +182,7 @@ def _ranked_json(board: Leaderboard, metric: str) -> str:
             if entry.id in ranked
         ]
         value.append({"group": group.title, "metric": metric, "entries": entries})
-    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    return json_text(value, indent=1) + "\n"
 
 
 def _check_names(board: Leaderboard, wanted: dict[str, tuple[str, ...]]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fgbench.cli.consent import consent_options
+from fgbench.cli.console import json_text
 from fgbench.cli.options import (
     data_dir_option,
     execution_options,
@@ -102,8 +103,6 @@ def _observed(plan: Plan, store: Store, account: str, quiet: bool) -> Iterator[L
 
 
 def _report(regeneration: Regeneration, as_json: bool) -> None:
-    import json
-
     from fgbench.compare import drift, rendering
 
     if as_json:
@@ -111,7 +110,7 @@ def _report(regeneration: Regeneration, as_json: bool) -> None:
         value["failures"] = [
             {"cell": failure.label, "error": failure.error} for failure in regeneration.failures
         ]
-        click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+        click.echo(json_text(value, indent=1))
     else:
         click.echo(drift.as_text(regeneration.comparison), nl=False)
         click.echo(f"Runs: {', '.join(map(str, regeneration.folders))}")

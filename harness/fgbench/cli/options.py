@@ -13,6 +13,7 @@ from fgbench.cli.commands import COMMANDS
 from fgbench.plugins.registry import Registry
 
 if TYPE_CHECKING:
+    from fgbench.cards import DataFolder
     from fgbench.plan.cells import Refusal
     from fgbench.plan.plan import Plan
     from fgbench.plan.suite import Suite
@@ -184,6 +185,14 @@ def build_suite(
     suite = Suite.build(keys | values, where=f"suite {suite_file}, options")
     consent.require(file, parts_of_suite(suite, keys.keys() - values.keys(), registry), registry)
     return suite
+
+
+def folder_lines(folder: DataFolder) -> list[str]:
+    """Return a line for each note and warning about the files of data sets."""
+    return [
+        *(f"Note: {note}" for note in folder.notes),
+        *(f"Warning: {warning}" for warning in folder.warnings),
+    ]
 
 
 def refusal_lines(refusals: list[Refusal]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from itertools import islice
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fgbench.cli.consent import consent_options
+from fgbench.cli.console import json_text
 from fgbench.cli.options import load_registry, plugin_option, store_option
 
 if TYPE_CHECKING:
@@ -58,4 +58,4 @@ def predict(
                 "label": predictor.label_names[best],
                 "probabilities": dict(zip(predictor.label_names, row, strict=True)),
             }
-            click.echo(json.dumps(prediction, ensure_ascii=False))
+            click.echo(json_text(prediction))

@@ -15,6 +15,7 @@ from fgbench.cli.options import (
     build_suite,
     execution_options,
     failure_lines,
+    folder_lines,
     load_registry,
     matrix_options,
     refusal_lines,
@@ -71,8 +72,8 @@ def run(
     with contextlib.redirect_stdout(sys.stderr):
         folder = DataFolder.from_environment(data_dir)
         plan = make_plan(suite, registry, folder)
-        for warning in folder.warnings:
-            click.echo(f"Warning: {warning}", err=True)
+        for line in folder_lines(folder):
+            click.echo(line, err=True)
         for line in refusal_lines(plan.refusals):
             click.echo(line, err=True)
         opened = open_store(Path(store) if store else default_store())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fgbench.cli.console import json_text
 from fgbench.cli.options import store_option
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def info(store: str | None, as_json: bool) -> None:
                 for stage, items in sorted(stages.items())
             },
         }
-        click.echo(json.dumps(value, indent=2))
+        click.echo(json_text(value, indent=2))
         return
     everything = [item for items in stages.values() for item in items]
     click.echo(f"{opened.root}: {_count(everything)}, {_size(_bytes(everything))}")
@@ -192,8 +192,8 @@ def check(store: str | None) -> int:
         click.echo(problem)
     if problems:
         click.echo(
-            "Move the file of answers aside and rerun, or import an earlier export: fgbench cache "
-            "import FILE."
+            "Save the intact answers with `fgbench cache export --skip-corrupt FILE`, move the "
+            "file of answers aside, and import FILE."
         )
     found = n_damaged + len(problems)
     damage = f"{found:,} damaged" if found else "no damage"

@@ -6,12 +6,12 @@ An undefined measure is null, and `undefined` next to it gives the reason.
 from __future__ import annotations
 
 import json
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AliasChoices, ConfigDict, Field
+from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
 from fgbench.coordinates import AXES, PARTS
-from fgbench.records import Record
+from fgbench.records import Count, Record
 from fgbench.samples import Design
 
 SCHEMA: Literal["fgbench.diagnostics/1"] = "fgbench.diagnostics/1"
@@ -35,7 +35,7 @@ class FitRecord(Record):
     one that follows them.
     """
 
-    n: int
+    n: Count
     error: float | None = None
     """Mean absolute difference between request and estimate."""
     bias: float | None = None
@@ -58,7 +58,7 @@ class FidelityRecord(Record):
 class ShareRecord(Record):
     """The share of n candidates that were labeled like their source."""
 
-    n: int
+    n: Count
     share: float
 
 
@@ -70,7 +70,7 @@ class RelabelingRecord(Record):
     candidates.
     """
 
-    n: int
+    n: Count
     share: float | None = None
     """Of the candidates with a label, those with their source's."""
     unreadable: int = 0
@@ -85,7 +85,7 @@ class RelabelingRecord(Record):
 class TextsRecord(Record):
     """The diversity of n texts; `distinct_1` and `distinct_2` use as many n-grams in both sets."""
 
-    n: int
+    n: Count
     words: float
     """Mean number of words."""
     distinct_1: float | None = None
@@ -110,6 +110,14 @@ class DiversityRecord(Record):
     undefined: dict[str, str] = Field(default_factory=dict)
 
 
+_Share = Annotated[float, Field(ge=-2, le=2)]
+"""A probability or a difference of two, with room for rounding."""
+_OF_POINTS = (
+    *("before", "after", "outcome"),
+    *("confidence_before", "confidence_after", "accuracy_before", "accuracy_after"),
+)
+
+
 class BinShiftRecord(Record):
     """One targeted bin: how retraining changed the n test points that the baseline put there.
 
@@ -120,18 +128,25 @@ class BinShiftRecord(Record):
     class predicted at the time. All but `n` and `asked_shift` are null without test points.
     """
 
-    bin: int
-    n: int
-    asked_shift: float
-    before: float | None = None
-    after: float | None = None
-    stderr: float | None = None
+    bin: Count
+    n: Count
+    asked_shift: _Share
+    before: _Share | None = None
+    after: _Share | None = None
+    stderr: _Share | None = None
     """Standard error of `after − before` over paired test points; null with fewer than two."""
-    outcome: float | None = None
-    confidence_before: float | None = None
-    confidence_after: float | None = None
-    accuracy_before: float | None = None
-    accuracy_after: float | None = None
+    outcome: _Share | None = None
+    confidence_before: _Share | None = None
+    confidence_after: _Share | None = None
+    accuracy_before: _Share | None = None
+    accuracy_after: _Share | None = None
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        for name in _OF_POINTS if self.n else ():
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} is missing: only bins without test points may lack it")
+        return self
 
 
 class BinLabelsRecord(Record):
@@ -155,7 +170,7 @@ class InfluencesRecord(Record):
     signs and order hold, but a surprising input under a weak penalty would change far less.
     """
 
-    n: int
+    n: Count
     mean: float | None = None
     total: float | None = None
     helpful: float | None = None

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fgbench.foreign import EVENTS, parse_json, read_lines
 from fgbench.store.atomic import cannot_write, open_private, require_replaceable
 
 
@@ -74,12 +75,15 @@ class EventLog:
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
-    """Return the events of a log, except lines that a killed process left incomplete."""
+    """Return the events of a log, except lines that a killed process left incomplete.
+
+    Raises `DataError` for a file that cannot be read.
+    """
     events = []
-    for line in path.read_bytes().splitlines():
+    for _, line in read_lines(path, EVENTS):
         try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
+            event = parse_json(line, lone_surrogates=True)
+        except ValueError:
             continue
         if isinstance(event, dict):
             events.append(event)

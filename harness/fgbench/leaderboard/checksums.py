@@ -33,7 +33,7 @@ def entry_checksums(entry: Entry) -> dict[str, str]:
 
     Default values are left out, so that a field added later changes no checksum.
     """
-    fields = ON_TRUST if entry.published is None else ON_TRUST + PUBLISHED
+    fields: tuple[str, ...] = ON_TRUST if entry.published is None else ON_TRUST + PUBLISHED
     if entry.published is None and entry.statistics.version != FIRST_VERSION:
         fields += SINCE_VERSION_2
     value = entry.model_dump(mode="json", include=set(fields), exclude_defaults=True)

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from fgbench.coordinates import Coordinates
-from fgbench.inference import MetricSummary, Word
+from fgbench.coordinates import MAX_REPLICATES, Coordinates
+from fgbench.inference import REPLICATES, MetricSummary, Word
 from fgbench.leaderboard.migrations import SCHEMA, unrecorded_neutral
 from fgbench.leaderboard.serialize import sorted_json
 from fgbench.loop.additions import label_difference
 from fgbench.primary import Primary
-from fgbench.records import Interval, Record
+from fgbench.records import Count, Interval, Name, Record
 from fgbench.usage import Usage
 
 if TYPE_CHECKING:
     from fgbench.loop.additions import Additions
+
+MAX_ENTRIES, MAX_PATH = 200_000, 1000
 
 
 class AddedRecord(Record):
@@ -29,14 +31,14 @@ class AddedRecord(Record):
     `diagnostics.json`.
     """
 
-    asked: list[int]
-    used: list[int]
-    targeted_bins: int = 0
-    targeted_points: int = 0
-    source_points: int = 0
-    shared_points: int = 0
-    requests: int = 0
-    wrong_way: int = 0
+    asked: list[Count]
+    used: list[Count]
+    targeted_bins: Count = 0
+    targeted_points: Count = 0
+    source_points: Count = 0
+    shared_points: Count = 0
+    requests: Count = 0
+    wrong_way: Count = 0
     mean_shift: float = 0.0
     labels_from_bins: float | None = None
     labels_from_asked: float | None = None
@@ -103,13 +105,13 @@ class AddedRecord(Record):
 class SyntheticRecord(Record):
     """The requests and results of generation, summed over seeds, and what the arm added."""
 
-    requested: int = 0
-    accepted: int = 0
-    shortage: int = 0
-    rejected_by: dict[str, int] = Field(default_factory=dict)
-    near_duplicates_of_test: int = 0
-    near_duplicates_of_training: int = 0
-    notes: dict[str, int] = Field(default_factory=dict)
+    requested: Count = 0
+    accepted: Count = 0
+    shortage: Count = 0
+    rejected_by: dict[str, Count] = Field(default_factory=dict)
+    near_duplicates_of_test: Count = 0
+    near_duplicates_of_training: Count = 0
+    notes: dict[str, Count] = Field(default_factory=dict)
     """Deviations from the request ("no structured output"), and in how many replies."""
     added: list[AddedRecord] = Field(default_factory=list)
     """What the arm added, by seed, in the order of the entry's seeds. Empty on older boards."""
@@ -137,7 +139,7 @@ class PredictionsFile(Record):
     """The file with the test predictions of one seed, relative to the board's folder."""
 
     seed: int
-    path: str
+    path: str = Field(max_length=MAX_PATH)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
@@ -150,7 +152,7 @@ class Artifacts(Record):
 class StatisticsRecord(Record):
     """How the uncertainty was computed."""
 
-    replicates: int = Field(default=1000, ge=0, le=100_000)
+    replicates: int = Field(default=REPLICATES, ge=0, le=MAX_REPLICATES)
     confidence: float = 0.95
     seed: int = 0
     version: str = "1"
@@ -180,30 +182,30 @@ class ContrastRecord(Record):
 class Contrasts(Record):
     """The contrasts of an entry with one control, by metric; none without predictions."""
 
-    entry: str
+    entry: Name
     """Id of the control."""
-    metrics: dict[str, ContrastRecord] = Field(default_factory=dict)
+    metrics: dict[Name, ContrastRecord] = Field(default_factory=dict)
 
 
 class Entry(Coordinates):
     """One line of a board."""
 
-    id: str
-    metrics: dict[str, MetricSummary]
-    undefined: dict[str, str] = Field(default_factory=dict)
+    id: Name
+    metrics: dict[Name, MetricSummary]
+    undefined: dict[Name, str] = Field(default_factory=dict)
     """Metrics without a value, and why."""
-    metric_versions: dict[str, str] = Field(default_factory=dict)
-    higher_is_better: list[str] = Field(default_factory=list)
+    metric_versions: dict[Name, Name] = Field(default_factory=dict)
+    higher_is_better: list[Name] = Field(default_factory=list)
     """The metrics for which larger is better; all others are errors or losses."""
     statistics: StatisticsRecord = Field(default_factory=StatisticsRecord)
     neutral: list[str] = Field(default_factory=unrecorded_neutral)
     """The axes on which the entry has a neutral part: a calibrator that leaves predictions as they
     are, the loss that a classifier minimizes by itself."""
-    margins: dict[str, float] = Field(default_factory=dict)
+    margins: dict[Name, float] = Field(default_factory=dict)
     """By metric, the largest difference that does not matter."""
-    contrasts: dict[str, Contrasts] = Field(default_factory=dict)
+    contrasts: dict[Name, Contrasts] = Field(default_factory=dict)
     """By control (`fgbench.leaderboard.contrasts.CONTROLS`), the differences from it."""
-    ranks: dict[str, tuple[int, int]] = Field(default_factory=dict)
+    ranks: dict[Name, tuple[int, int]] = Field(default_factory=dict)
     """By metric, the 95 % interval of the rank, best and worst, from paired comparisons of the
     `ranked_among` entries of the same data set, classifier, loss, protocol and seeds."""
     ranked_among: int = 0
@@ -211,7 +213,7 @@ class Entry(Coordinates):
     usage: Usage = Field(default_factory=Usage)
     provenance: Provenance
     artifacts: Artifacts = Field(default_factory=Artifacts)
-    checksums: dict[str, str] = Field(default_factory=dict)
+    checksums: dict[Name, Name] = Field(default_factory=dict)
     """By field, a checksum of what cannot be recomputed: see `fgbench.leaderboard.checksums`."""
 
     @model_validator(mode="after")
@@ -246,14 +248,14 @@ class Leaderboard(Record):
     """A board: its name, its date, and its entries, sorted."""
 
     schema_: Literal["fgbench.leaderboard/2"] = Field(default=SCHEMA, alias="schema")
-    name: str
-    created: str
-    entries: list[Entry]
+    name: Name
+    created: Name
+    entries: list[Entry] = Field(max_length=MAX_ENTRIES)
     primary: Primary = Field(default_factory=Primary)
     """What the verdict rests on; the default where no suite declared it."""
-    shown: list[str] = Field(default_factory=list)
+    shown: list[Name] = Field(default_factory=list)
     """The metrics that tables show beside the primary one: those that declare it."""
-    checksum: str | None = None
+    checksum: Name | None = None
     """A checksum of name, date and entry ids: see `fgbench.leaderboard.checksums`. Null on boards
     of older versions, and on a selection of a board's entries."""
 
@@ -294,7 +296,7 @@ def _flat_rows(board: Leaderboard) -> Iterator[dict[str, Any]]:
             low, high = metric.ci95 or (None, None)
             yield {
                 "id": entry.id,
-                **entry.names(),
+                **entry.titles(),
                 "metric": name,
                 "mean": metric.mean,
                 "std": metric.std,

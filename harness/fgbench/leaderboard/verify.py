@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from fgbench.coordinates import entry_id
@@ -88,6 +89,7 @@ class _Verifier:
         self._recomputed = recomputed
         self._intervals = intervals
         self._by_id = {entry.id: entry for entry in board.entries}
+        self._uses = Counter(path for entry in board.entries for path in _paths(entry))
         self._controls = Controls(board.entries, board.primary)
         self._result = Verification(entries=len(board.entries))
 
@@ -159,6 +161,10 @@ class _Verifier:
 
     def _rebuilt(self, entry: Entry) -> Entry | None:
         """Return the entry rebuilt from its predictions; None without them."""
+        for path in _paths(entry):
+            if self._uses[path] > 1:  # a small board could ask for any number of evaluations
+                self._report(entry, f"predictions {path} are listed more than once.")
+                return None
         try:
             if not self._numbers:
                 self._result.files += self._recomputed.check_digests(entry)
@@ -206,6 +212,10 @@ class _Verifier:
                     f"{place} is {_value_text(stored)} on the board, {_value_text(number)} "
                     "recomputed.",
                 )
+
+
+def _paths(entry: Entry) -> list[PurePosixPath]:
+    return [PurePosixPath(record.path) for record in entry.artifacts.predictions]
 
 
 _BOOTSTRAPPED = (

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from fgbench.llm.asking import Answers
     from fgbench.parts.access import Access
 
+UNNAMED = ""
+"""The key of a value that a reference gives without its key."""
+
 
 @dataclass_transform(kw_only_default=True, eq_default=False)
 class Part:
@@ -41,6 +44,11 @@ class Part:
     """Capabilities that the other parts of a cell must provide."""
     provides: ClassVar[frozenset[str]] = frozenset()
     """Capabilities that this part adds to its cell."""
+    unnamed: ClassVar[str | None] = None
+    """The parameter whose name a reference may leave out: `csv:reviews.csv,text=review`."""
+    younger: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that are published only where they differ from their default: those added after
+    a release, so that ids of entries from before stay the same."""
     paths: ClassVar[frozenset[str]] = frozenset()
     """Parameters that are paths on this machine; keys and boards contain only the file name."""
     operational: ClassVar[frozenset[str]] = frozenset()
@@ -102,6 +110,7 @@ class Part:
 
         where = where or f"{cls.kind} {name!r}"
         names = cls.parameter_names()
+        parameters = cls._named(parameters, where)
         for key in parameters:
             if key not in names:
                 raise ConfigurationError(
@@ -127,10 +136,15 @@ class Part:
     def published_parameters(self) -> dict[str, Any]:
         """Return the parameters that are part of keys and boards: the same on every machine.
 
-        Operational parameters are left out, and paths are reduced to file names.
+        Operational parameters and `younger` ones with their default are left out, and paths are
+        reduced to file names.
         """
+        defaults = {item.name: item.default for item in fields(self)}  # type: ignore[arg-type]
         published = {
-            name: value for name, value in self.parameters().items() if name not in self.operational
+            name: value
+            for name, value in self.parameters().items()
+            if name not in self.operational
+            and not (name in self.younger and getattr(self, name) == defaults[name])
         }
         for name in self.paths & published.keys():
             if published[name] is not None:
@@ -183,6 +197,21 @@ class Part:
         not in a replay, which uses no model. Raises `ConfigurationError` or `PluginError` that says
         how to fix the problem.
         """
+
+    @classmethod
+    def _named(cls, parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Return the parameters, the one without a key under its name."""
+        named = {key: value for key, value in parameters.items() if key != UNNAMED}
+        if len(named) == len(parameters):
+            return named
+        value = parameters[UNNAMED]
+        if cls.unnamed is None:
+            raise ConfigurationError(
+                f"{where}: {value!r} is not key=value (quote values that contain commas)."
+            )
+        if cls.unnamed in named:
+            raise ConfigurationError(f"{where}: {cls.unnamed!r} given twice.")
+        return {cls.unnamed: value} | named
 
     @classmethod
     def _adapter(cls) -> TypeAdapter[Self]:

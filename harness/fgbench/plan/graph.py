@@ -205,7 +205,7 @@ class _Training:
         self._suite = suite
         self._cell = cell
         self._data = {DATASET_ROLE: graph.add_dataset(cell.dataset)}
-        self._where = f"{cell.dataset.part.label} · {cell.classifier.label}"
+        self._where = f"{cell.dataset.label} · {cell.classifier.label}"
         self._split = {"protocol": cell.protocol, "seed": cell.seed}
         requested = needed & cell.classifier.provides
         self._outputs = [

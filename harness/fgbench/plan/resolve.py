@@ -81,8 +81,9 @@ class ResolvedDataset:
 
     @property
     def label(self) -> str:
-        """The loader's name, and those parameters that differ from their defaults."""
-        return self.part.label
+        """What people call it: the file that it was read from, or the part's label."""
+        title = self.record().title
+        return self.part.label if title == self.part.name else title
 
     @property
     def identity(self) -> Mapping[str, Any]:

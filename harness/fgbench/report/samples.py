@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from pathlib import Path
 from fgbench.coordinates import dose_text
 from fgbench.diagnostics.collect import SAMPLE_INDEX, SAMPLES_FOLDER
 from fgbench.diagnostics.fidelity import JUDGES, asked_class
-from fgbench.errors import LeaderboardError
+from fgbench.foreign import INDEX, read_json
 from fgbench.numbers import number
 from fgbench.report.fidelity import Fidelity, TenthMean, fidelity, tenth_rows
 from fgbench.report.reliability import POSITIVE
@@ -131,12 +130,9 @@ def read_samples(runs: Iterable[Path]) -> Samples:
 
 def _users(run: Path) -> dict[str, list[str]]:
     """Return the ids of the entries trained on each file of samples; empty without an index."""
-    try:
-        index = json.loads((run / SAMPLE_INDEX).read_bytes())
-    except FileNotFoundError:
+    if not (run / SAMPLE_INDEX).exists():
         return {}
-    except (OSError, ValueError) as error:
-        raise LeaderboardError(f"{run / SAMPLE_INDEX}: cannot be read: {error}.") from None
+    index = read_json(run / SAMPLE_INDEX, INDEX)
     users: dict[str, list[str]] = {}
     for entry, paths in index.items() if isinstance(index, dict) else ():
         for path in paths if isinstance(paths, list) else ():

@@ -103,29 +103,32 @@ class Names:
     """
 
     def __init__(self, entries: Iterable[Entry]) -> None:
-        self._values: dict[tuple[str, str], dict[str, set[str]]] = {}
+        self._values: dict[tuple[str, str, str], dict[str, set[str]]] = {}
+        self._sharing: dict[tuple[str, str], set[str]] = {}
         self._digests: dict[str, set[str | None]] = {}
         for entry in entries:
             self._digests.setdefault(entry.dataset.label, set()).add(entry.dataset.digest)
             for kind, part in entry.parts().items():
-                values = self._values.setdefault((kind, part.name), {})
+                self._sharing.setdefault((kind, part.title), set()).add(part.name)
+                values = self._values.setdefault((kind, part.name, part.title), {})
                 for key, value in part.params.items():
                     values.setdefault(key, set()).add(str(value))
 
     def short(self, kind: str, part: PartRecord) -> str:
-        """Return the part's name, with the parameters in which others of that name differ."""
-        values = self._values.get((kind, part.name), {})
+        """Return the part's title, with what distinguishes it from others of that title."""
+        values = self._values.get((kind, part.name, part.title), {})
         distinguishing = [
             f"{key}={value}"
             for key, value in sorted(part.params.items())
             if len(values.get(key, ())) > 1
         ]
-        if not distinguishing:
-            return part.name
-        return f"{part.name}:{','.join(distinguishing)}"
+        name = part.title
+        if name != part.name and len(self._sharing.get((kind, name), ())) > 1:
+            name, distinguishing = part.name, [part.title, *distinguishing]
+        return f"{name}:{','.join(distinguishing)}" if distinguishing else name
 
     def dataset(self, record: DatasetRecord) -> str:
-        """Return a data set's name, with what distinguishes it from others of that name."""
+        """Return a data set's title, with what distinguishes it from others of that title."""
         name = self.short("dataset", record)
         several = len(self._digests.get(record.label, ())) > 1
         return f"{name}@{record.digest[:8]}" if several and record.digest else name
@@ -249,15 +252,15 @@ def against_control(group: Group, control: str) -> tuple[Entry, ...]:
 def filtered(board: Leaderboard, **wanted: Sequence[str]) -> Leaderboard:
     """Return the board with the entries that have one of the wanted names on each axis.
 
-    An axis without wanted names is not filtered. An entry without generator, and so without bins,
-    stays, so that each comparison keeps its control.
+    A title counts as a name. An axis without wanted names is not filtered. An entry without
+    generator, and so without bins, stays, so that each comparison keeps its control.
     """
 
     def keep(entry: Entry) -> bool:
-        names = entry.names()
+        names, titles = entry.names(), entry.titles()
         return all(
             not values
-            or value_text(names[axis]) in values
+            or {value_text(names[axis]), str(titles[axis])} & set(values)
             or (axis in GENERATION and entry.generator is None)
             for axis, values in wanted.items()
         )
@@ -273,7 +276,7 @@ def known_names(entries: Iterable[Entry]) -> dict[str, set[str]]:
     names: dict[str, set[str]] = {axis: set() for axis in (*NAMED, "metric")}
     for entry in entries:
         names["metric"] |= set(entry.metrics)
-        for axis, name in entry.names().items():
+        for axis, name in [*entry.names().items(), *entry.titles().items()]:
             if name is not None:
                 names[axis].add(value_text(name))
     return names

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fgbench.digests import is_digest
 from fgbench.engine.events import read_events
-from fgbench.errors import ConfigurationError
+from fgbench.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,10 +20,8 @@ def keys_of_run(folder: Path) -> set[str]:
     log = folder / "events.jsonl"
     try:
         events = read_events(log)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{folder}: not a run folder ({log.name}: {error.strerror})."
-        ) from None
+    except DataError as error:
+        raise ConfigurationError(f"{folder}: not a run folder ({error})") from None
     keys: set[str] = set()
     for event in events:
         datasets = event.get("datasets")

@@ -51,7 +51,7 @@ def open_atomically(path: Path, *, public: bool = False) -> Iterator[BinaryIO]:
     only. What killed processes left in the folder is removed first. Raises `StoreError` if the
     file cannot be written (no space, no permission) or is not a regular file.
     """
-    temporary = path.with_name(f".{path.name}{_MARK}{uuid.uuid4().hex[:16]}.tmp")
+    temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         require_replaceable(path)
@@ -66,6 +66,26 @@ def open_atomically(path: Path, *, public: bool = False) -> Iterator[BinaryIO]:
         sync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def create(path: Path, content: bytes) -> None:
+    """Create a private file, complete or not at all; `FileExistsError` if `path` exists.
+
+    Raises `OSError` if the file cannot be written.
+    """
+    _remove_leftovers_once(path.parent.absolute())
+    temporary = _temporary(path)
+    with claimed(temporary) as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+        try:
+            os.link(temporary, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            with open_private(path, os.O_WRONLY | os.O_EXCL) as final:
+                final.write(content)
 
 
 def replace(temporary: Path, path: Path) -> None:
@@ -158,11 +178,17 @@ def cannot_read(path: Path, error: OSError) -> StoreError:
     )
 
 
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}{_MARK}{uuid.uuid4().hex[:16]}.tmp")
+
+
 def _remedy(error: OSError) -> str:
     """Return what to do about an error of the system, as a sentence without its period."""
     return _REMEDIES.get(error.errno or 0, "Fix this or choose another folder")
 
 
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+"""Errors of file systems without hard links."""
 _NO_SPACE = "Free some space or choose another folder"
 _NO_PERMISSION = "Check the permissions or choose another folder"
 _TOO_MANY_FILES = "Raise the limit on open files (ulimit -n)"

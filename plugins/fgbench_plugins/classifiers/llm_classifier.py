@@ -57,7 +57,7 @@ ENGINE_OPTIONS = (
     *("revision", "dtype", "quantization", "max_model_len", "tensor_parallel_size"),
     *("gpu_memory_utilization", "enforce_eager", "block_size", "device", "batch_size", "threads"),
     *("base_url", "api_key_env", "price_prompt", "price_completion", "concurrency", "timeout"),
-    *("retries", "backoff", "extra_body"),
+    *("retries", "backoff", "max_reply_bytes", "extra_body"),
 )
 """Parameters of the engines; None is the default of the engine."""
 
@@ -114,13 +114,14 @@ class LanguageModelClassifier(Classifier):
     timeout: float | None = None
     retries: int | None = None
     backoff: float | None = None
+    max_reply_bytes: int | None = None
     extra_body: JsonObject | None = None
 
     needs = frozenset({"text"})
     learns = False
     operational = frozenset(
         {
-            *("api_key_env", "concurrency", "timeout", "retries", "backoff"),
+            *("api_key_env", "concurrency", "timeout", "retries", "backoff", "max_reply_bytes"),
             *("device", "batch_size", "threads", "tensor_parallel_size"),
             *("gpu_memory_utilization", "enforce_eager", "block_size"),
         }

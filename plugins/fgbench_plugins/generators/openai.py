@@ -12,6 +12,7 @@ from fgbench import Access, ConfigurationError, HostUrl, KeyVariable, Price
 from fgbench_plugins.generators.llm_generator import LanguageModelGenerator
 from fgbench_plugins.language_models.json_object import JsonObject  # noqa: TC001 - read by pydantic
 from fgbench_plugins.language_models.openai_endpoint import (
+    MAX_REPLY_BYTES,
     OPENAI_KEY,
     OPENAI_URL,
     OpenAIChat,
@@ -29,8 +30,9 @@ class OpenAIGenerator(LanguageModelGenerator):
 
     At most `concurrency` requests are in flight. A request that takes longer than `timeout` seconds
     or fails with a transient error is repeated up to `retries` times, after the server's
-    Retry-After or after `backoff` seconds, doubled each time. `extra_body`, a JSON object, is added
-    to each request, for parameters that the server supports beyond the protocol.
+    Retry-After or after `backoff` seconds, doubled each time. A reply of more than
+    `max_reply_bytes` bytes, compressed or unpacked, is discarded. `extra_body`, a JSON object, is
+    added to each request, for parameters that the server supports beyond the protocol.
     """
 
     model: Annotated[str, Field(min_length=1)]
@@ -42,9 +44,12 @@ class OpenAIGenerator(LanguageModelGenerator):
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 300.0
     retries: Annotated[int, Field(ge=0, le=100)] = 6
     backoff: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    max_reply_bytes: Annotated[int, Field(ge=1000)] = MAX_REPLY_BYTES
     extra_body: JsonObject = {}  # noqa: RUF012 - each part gets its own copy
 
-    operational = frozenset({"api_key_env", "concurrency", "timeout", "retries", "backoff"})
+    operational = frozenset(
+        {"api_key_env", "concurrency", "timeout", "retries", "backoff", "max_reply_bytes"}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,6 +84,7 @@ class OpenAIGenerator(LanguageModelGenerator):
             timeout=self.timeout,
             retries=self.retries,
             backoff=self.backoff,
+            max_reply_bytes=self.max_reply_bytes,
             structured=structured,
             price=self.price(),
             extra_body=self.extra_body,
