@@ -192,7 +192,8 @@ def by_metric(entries: Iterable[Entry], metric: str) -> tuple[Entry, ...]:
         record = entry.metrics.get(metric)
         if record is None:
             return True, 0.0
-        return False, -record.mean if metric in entry.higher_is_better else record.mean
+        value = record.estimate
+        return False, -value if metric in entry.higher_is_better else value
 
     return tuple(sorted(entries, key=cost))
 
