@@ -11,6 +11,7 @@ import fgbench
 from fgbench.numbers import (
     ascii_text,
     count,
+    date,
     in_words,
     interval,
     margin_text,
@@ -85,6 +86,8 @@ def test_ascii_substitutes():
 def test_counts_margins_and_words():
     assert [margin_text(x) for x in (0.01, 0.005, 0.1, 1.0)] == [".01", ".005", ".1", "1"]
     assert count(1415) == "1,415"
+    assert date("2026-11-21T04:05:05.445Z") == "21 Nov 2026"
+    assert [date(text) for text in ("", "some day")] == ["", "some day"]
     assert percent(0.2971) == "30\N{NO-BREAK SPACE}%"
     assert [in_words(n) for n in (0, 2, 12, 13)] == ["no", "two", "twelve", "13"]
     assert [plural(n, "seed") for n in (1, 3)] == ["1 seed", "3 seeds"]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fgbench._version import __version__
 from fgbench.coordinates import dose_text
+from fgbench.numbers import date
 from fgbench.report.additions import additions_text
 from fgbench.report.columns import board_columns, controls_of, packed
 from fgbench.report.fidelity import fidelity_columns
@@ -77,6 +78,7 @@ def render(
     html = environment.get_template("page.html").render(
         board=board,
         kind=kind,
+        created=date(board.created),
         version=__version__,
         policy=_policy(scripts),
         style=_static("page.css"),
