@@ -36,7 +36,7 @@ def test_run_folder_contents(tmp_path):
         "models.json", "samples.json", "diagnostics.json", "report.html",
     }  # fmt: skip
     board = json.loads((folder / "leaderboard.json").read_text())
-    assert board["schema"] == "fgbench.leaderboard/1"
+    assert board["schema"] == "fgbench.leaderboard/2"
     arms = [entry["arm"] for entry in board["entries"]]
     assert sorted(set(arms)) == [
         "baseline", "no-shift", "other-bins", "real", "resample", "synthesis", "synthesis+",

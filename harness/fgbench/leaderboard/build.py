@@ -112,7 +112,7 @@ def assemble(
         created=created,
         entries=entries,
         primary=primary,
-        shown=list(dict.fromkeys(shown)),
+        shown=sorted(set(shown)),
         checksum=board_checksum(name, created, entries, primary),
     )
 

@@ -131,8 +131,8 @@ def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSui
     metrics = tuple(resolved for resolved, _ in measured)
     higher = frozenset(resolved.label for resolved, part in measured if not part.lower_is_better)
     margins = {item.label: part.margin for item, part in measured if part.margin is not None}
-    shown = tuple(item.label for item, part in measured if part.shown_by_default)
-    primary = _primary(suite, calibrators, metrics)
+    shown = tuple(sorted(item.label for item, part in measured if part.shown_by_default))
+    primary = _primary(suite, registry, calibrators, metrics)
     margins[primary.metric] = primary.margin
     classifiers = _parts(registry, "classifier", suite.classifiers)
     generators = _parts(registry, "generator", suite.generators)
@@ -156,7 +156,10 @@ def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSui
 
 
 def _primary(
-    suite: Suite, calibrators: Sequence[ResolvedPart], metrics: Sequence[ResolvedPart]
+    suite: Suite,
+    registry: Registry,
+    calibrators: Sequence[ResolvedPart],
+    metrics: Sequence[ResolvedPart],
 ) -> Primary:
     """Return the primary contrast of a suite, checked if it is declared."""
     primary = suite.primary or Primary()
@@ -179,6 +182,9 @@ def _primary(
                 f"primary.calibrator: the suite does not run the calibrator {wanted!r}. Add it to "
                 "calibrators."
             )
+    # The order of a suite's lists affects nothing: the usual one comes first, then by name.
+    usual = registry.defaults("calibrator")
+    changing.sort(key=lambda part: (part.label not in usual, part.label))
     label = changing[0].record().label if changing else None
     return primary.model_copy(update={"calibrator": label})
 

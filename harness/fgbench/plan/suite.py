@@ -63,8 +63,7 @@ class Suite(BaseModel):
     cuts each split to its first rows, for a quick look. `doses` are numbers of synthetic inputs for
     each targeted point. `reserve` is the share of the training rows that is set aside for the arm
     `fresh-real`; all arms train without them. `primary` declares
-    what the verdict rests on; null for the default, whose alternative is the first calibrator that
-    changes anything.
+    what the verdict rests on; null for the default, whose alternative is the usual calibrator.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
