@@ -76,7 +76,7 @@ from .foreign import (
 from .foreign import (
     parse_toml as parse_toml,
 )
-from .leaderboard.build import (
+from .leaderboard.contrasts import (
     Controls as Controls,
 )
 from .leaderboard.files import (

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgbench.cards import DataFolder
 from fgbench.leaderboard.bundled import board_path
+from fgbench.leaderboard.verdict import verdict_of
 from fgbench.llm.budget import Caps
 from fgbench.plan.plan import make_plan
 from fgbench.plan.suite import Suite
@@ -24,11 +27,12 @@ from fgbench.store import default_store, open_store
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-    from rich.console import RenderableType
+    from rich.text import Text
 
-    from fgbench.calibration.statistics import MetricSummary
     from fgbench.engine.events import Event, Listener
+    from fgbench.inference import MetricSummary
     from fgbench.leaderboard.models import Leaderboard
+    from fgbench.leaderboard.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -37,19 +41,24 @@ class Run:
 
     id: str
     folder: Path
-    leaderboard: Leaderboard
+    leaderboard: Leaderboard = field(repr=False)
     failures: tuple[FailedCell, ...] = ()
     warnings: tuple[str, ...] = ()
     """Warnings about data and plugins, such as files that differ from their card."""
     notes: tuple[str, ...] = ()
     """What loaders guessed or left out, such as columns and invalid rows."""
 
-    def table(self) -> RenderableType:
-        """Return the results as a rich table."""
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether targeted synthesis helps beyond its controls, and what that rests on."""
+        return verdict_of(self.leaderboard)
+
+    def table(self) -> Text:
+        """Return all results as text, one line per entry."""
         return results_table(self.leaderboard)
 
     def _repr_html_(self) -> str:
-        return results_html(self.leaderboard)
+        return f"<p><b>{escape(self.verdict.headline)}</b></p>{results_html(self.leaderboard)}"
 
 
 def run(
@@ -197,7 +206,7 @@ def evaluate(
     indices. `posterior` (n, K) is the true P(y|x), if it is known. Raises `DataError` for invalid
     probabilities or labels.
     """
-    from fgbench.calibration.statistics import predictions_from_probabilities
+    from fgbench.calibration import predictions_from_probabilities
     from fgbench.evaluating import assess
 
     predictions = predictions_from_probabilities(probabilities, labels, posterior=posterior)

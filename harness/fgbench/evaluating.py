@@ -12,17 +12,17 @@ import numpy as np
 
 from fgbench.calibration.bounds import valid_bound
 from fgbench.calibration.grid import measure
-from fgbench.calibration.statistics import (
+from fgbench.calibration.inputs import predictions_from_probabilities
+from fgbench.data import Predictions
+from fgbench.errors import DataError
+from fgbench.foreign import ARRAYS, TABLE, open_file, read_arrays
+from fgbench.inference import (
     Evaluation,
     MetricSummary,
     applicable,
     evaluate_metrics,
-    predictions_from_probabilities,
     summarize,
 )
-from fgbench.data import Predictions
-from fgbench.errors import DataError
-from fgbench.foreign import ARRAYS, TABLE, open_file, read_arrays
 from fgbench.plan.resolve import all_metrics
 
 if TYPE_CHECKING:
@@ -52,8 +52,10 @@ class Assessment:
             "metrics": {
                 name: {
                     "value": summary.mean,
+                    "corrected": summary.corrected,
                     "ci95": summary.ci95,
                     "noise_floor": summary.noise_floor,
+                    "chance_limit": summary.chance_limit,
                 }
                 for name, summary in self.metrics.items()
             },

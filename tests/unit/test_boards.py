@@ -76,7 +76,7 @@ def test_published_figures_cite_source_only(paper):
         assert entry.seeds == []
         assert entry.dataset.digest is None
         assert entry.artifacts.predictions == []
-        assert entry.versus_baseline == {}
+        assert entry.contrasts == {}
         for record in entry.metrics.values():
             assert record.ci95 is None
             assert record.per_seed == []
@@ -334,7 +334,9 @@ def test_bundled_boards_have_suite_and_matching_name():
     for name, path in boards.items():
         board = read_board(path)
         assert board.name == name
-        assert board.checksum == board_checksum(board.name, board.created, board.entries)
+        assert board.checksum == board_checksum(
+            board.name, board.created, board.entries, board.primary
+        )
         assert Suite.read(bundled_suite(name))["name"] == name
 
 

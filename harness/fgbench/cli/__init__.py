@@ -5,6 +5,9 @@ Importing the module of `fgbench list` hides the built-in `list` in this one.
 
 from __future__ import annotations
 
+import codecs
+import io
+import json
 import os
 import signal
 import sys
@@ -18,6 +21,7 @@ from fgbench._version import __version__
 from fgbench.cli.commands import COMMANDS
 from fgbench.cli.console import guarded
 from fgbench.errors import FgbenchError
+from fgbench.numbers import ascii_text
 
 if TYPE_CHECKING:
     from fgbench.plugins.registry import Registration, Registry
@@ -91,6 +95,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run_command(arguments: list[str]) -> int:
     """Run one command line and return its exit code; errors are one sentence on standard error."""
+    _print_what_can_be_encoded()
     with guarded():
         return _run_command(arguments)
 
@@ -142,6 +147,25 @@ class _Terminated(KeyboardInterrupt):
 
 def _terminate(number: int, frame: object) -> None:
     raise _Terminated
+
+
+def _print_what_can_be_encoded() -> None:
+    """Let standard output and error replace what they cannot encode, instead of failing."""
+    codecs.register_error("fgbench", _replaced)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="fgbench")
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    """Return signs by their ASCII substitutes, and any other character as JSON escapes it."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = "".join(
+        json.dumps(char)[1:-1] if (plain := ascii_text(char)) == "?" else plain
+        for char in error.object[error.start : error.end]
+    )
+    return text, error.end
 
 
 def _registry(ctx: click.Context) -> Registry:

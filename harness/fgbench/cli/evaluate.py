@@ -44,24 +44,21 @@ def _print(assessment: Any) -> None:
     from fgbench.calibration import bounds_sentences
     from fgbench.calibration.grid import BIN_COUNTS, FAMILIES, OTHERS
     from fgbench.evaluating import BOUND_BINS, BOUND_DELTA
-    from fgbench.report.view import number
+    from fgbench.numbers import interval, number
 
     output = console()
     table = Table(
         box=box.SIMPLE_HEAD, title=f"{assessment.n:,} predictions, {assessment.classes} classes"
     )
     table.add_column("metric")
-    for column in ("value", "95 % interval", "noise floor"):
+    for column in ("value", "95 % interval", "measured", "noise floor"):
         table.add_column(column, justify="right")
     for name, summary in assessment.metrics.items():
-        interval = (
-            f"{number(summary.ci95[0])} to {number(summary.ci95[1])}" if summary.ci95 else "—"
-        )
         floor = "" if summary.noise_floor is None else number(summary.noise_floor)
-        mark = (
-            "°" if summary.noise_floor is not None and summary.mean <= summary.noise_floor else ""
-        )
-        table.add_row(name, number(summary.mean) + mark, interval, floor)
+        mark = "°" if summary.is_chance else ""
+        measured = "" if summary.corrected is None else number(summary.mean)
+        value = number(summary.estimate) + mark
+        table.add_row(name, value, interval(summary.ci95), measured, floor)
     output.print(table)
     for name, reason in assessment.undefined.items():
         output.print(f"{name}: undefined: {reason}.", highlight=False)

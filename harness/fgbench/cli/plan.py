@@ -19,6 +19,7 @@ from fgbench.cli.options import (
     refusal_lines,
     repeated_rows_lines,
 )
+from fgbench.numbers import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +124,7 @@ def _data_table(planned: Plan) -> Table:
     for item in planned.resolved.datasets:
         splits = item.dataset.splits
         sizes = [f"{len(splits[name]):,}" for name in ("train", "validation", "test")]
-        resolved = f"{resolvable_difference(len(splits['test'])):.3f}"
+        resolved = number(resolvable_difference(len(splits["test"])))
         label = Text(item.label, overflow="fold")  # it may contain brackets, which are no markup
         table.add_row(label, str(item.dataset.n_classes), *sizes, resolved)
     return table

@@ -8,15 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from fgbench.calibration.statistics import SIGNIFICANCE, compare, holm
 from fgbench.compare.matching import changes, match
+from fgbench.inference import SIGNIFICANCE, compare_evaluations, holm
 from fgbench.leaderboard.files import read_board, without_collections
 from fgbench.leaderboard.ranking import unpaired
 from fgbench.leaderboard.recompute import Recomputed
 
 if TYPE_CHECKING:
-    from fgbench.calibration.statistics import Evaluation, MetricSummary
     from fgbench.compare.matching import Change
+    from fgbench.inference import Evaluation, MetricSummary
     from fgbench.leaderboard.models import Entry, Leaderboard
     from fgbench.plugins.registry import Registry
 
@@ -235,11 +235,11 @@ class _Pair:
     def _paired(
         self, name: str, old: Sequence[Evaluation], new: Sequence[Evaluation]
     ) -> Difference:
-        paired = compare(_only(name, new), _only(name, old))[name]
+        paired = compare_evaluations(_only(name, new), _only(name, old))[name]
         mean = partial(_mean, name)
         return Difference(
-            name, mean(old), mean(new), paired.delta, paired.ci95, paired.p_value, "paired",
-            name in self._higher,
+            name, mean(old), mean(new), paired.difference, paired.interval, paired.p_value,
+            "paired", name in self._higher,
         )  # fmt: skip
 
     def _unpaired(self, name: str) -> Difference:
@@ -271,10 +271,11 @@ def _same_files(old: Entry, new: Entry) -> bool:
 
 
 def _only(name: str, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    from fgbench.calibration.statistics import Evaluation
+    from fgbench.inference import Evaluation
 
     return [
-        Evaluation({name: item.values[name]}, {name: item.replicates[name]}) for item in evaluations
+        Evaluation({name: item.values[name]}, {name: item.replicates[name]}, units=item.units)
+        for item in evaluations
     ]
 
 

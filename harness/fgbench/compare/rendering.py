@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fgbench.coordinates import NAMED
-from fgbench.report.view import number, signed
+from fgbench.numbers import number, signed
 from fgbench.terminal import csv_cell
 
 if TYPE_CHECKING:

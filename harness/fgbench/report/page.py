@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Literal
 
 from fgbench._version import __version__
 from fgbench.coordinates import dose_text
+from fgbench.numbers import date
 from fgbench.report.additions import additions_text
-from fgbench.report.columns import board_columns, packed
+from fgbench.report.columns import board_columns, controls_of, packed
 from fgbench.report.fidelity import fidelity_columns
 from fgbench.report.notes import noted
 from fgbench.report.plain_tables import static_columns, static_sections
 from fgbench.report.reliability import NOTHING_STORED
-from fgbench.report.view import CAPTION, REAL_TITLE, SYMBOLS, Names
+from fgbench.report.verdict_panel import verdict_panel
+from fgbench.report.view import CAPTION, Names
 
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Entry, Leaderboard, Provenance
@@ -76,6 +78,7 @@ def render(
     html = environment.get_template("page.html").render(
         board=board,
         kind=kind,
+        created=date(board.created),
         version=__version__,
         policy=_policy(scripts),
         style=_static("page.css"),
@@ -83,8 +86,8 @@ def render(
         data=base64.b64encode(packed(columns)).decode("ascii"),
         columns=static_columns(board),
         caption=CAPTION,
-        real_title=REAL_TITLE,
-        symbols=SYMBOLS,
+        verdict=verdict_panel(board),
+        controls=controls_of(board.entries),
         sections=static_sections(board),
         notes=notes[:MAX_NOTES],
         omitted_notes=max(0, len(notes) - MAX_NOTES),

@@ -112,7 +112,14 @@ def regenerate(
     if store is None and not failures:
         shutil.rmtree(own_store)
     old = board.model_copy(update={"entries": selected, "checksum": None})
-    reproduced = assemble(board.name, boards[0].created, _distinct(boards), lambda entry: None)
+    reproduced = assemble(
+        board.name,
+        boards[0].created,
+        _distinct(boards),
+        lambda entry: None,
+        board.primary,
+        board.shown,
+    )
     comparison = compare_boards(
         old, reproduced, (Recomputed(registry, folder), _OfRuns(registry, boards, folders))
     )
