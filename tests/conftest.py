@@ -6,9 +6,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from support.llm_server import LlmServer
 from support.runs import ENTRY, PROBE
+
+settings.register_profile("fuzz", max_examples=5000)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests run side by side: more threads than cores would only wait for each other. It is early
@@ -18,9 +21,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path, monkeypatch):
-    """Keep the store and the cache of each test apart from the user's."""
+    """Keep the store, the cache and the consents of each test apart from the user's."""
     monkeypatch.setenv("FGBENCH_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("FGBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("FGBENCH_STATE", str(tmp_path / "state"))
     monkeypatch.delenv("FGBENCH_DATA", raising=False)
     monkeypatch.delenv("FGBENCH_PLUGINS", raising=False)
 

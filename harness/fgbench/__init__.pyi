@@ -11,7 +11,13 @@ from .api import (
     evaluate as evaluate,
 )
 from .api import (
+    regenerate as regenerate,
+)
+from .api import (
     run as run,
+)
+from .api import (
+    trust as trust,
 )
 from .cards import (
     Card as Card,
@@ -73,10 +79,19 @@ from .evaluation.comparison import (
 from .evaluation.comparison import (
     PredictionComparison as PredictionComparison,
 )
+from .foreign import (
+    open_file as open_file,
+)
+from .foreign import (
+    parse_json as parse_json,
+)
+from .foreign import (
+    parse_toml as parse_toml,
+)
 from .inference.summaries import (
     MetricSummary as MetricSummary,
 )
-from .leaderboard.build import (
+from .leaderboard.contrasts import (
     Controls as Controls,
 )
 from .leaderboard.files import (
@@ -119,6 +134,9 @@ from .llm.chat import (
     TokenChoice as TokenChoice,
 )
 from .parts import (
+    Access as Access,
+)
+from .parts import (
     Calibrator as Calibrator,
 )
 from .parts import (
@@ -149,6 +167,12 @@ from .parts import (
     Head as Head,
 )
 from .parts import (
+    HostUrl as HostUrl,
+)
+from .parts import (
+    KeyVariable as KeyVariable,
+)
+from .parts import (
     Loss as Loss,
 )
 from .parts import (
@@ -172,8 +196,20 @@ from .parts import (
 from .parts import (
     WorkerSetup as WorkerSetup,
 )
+from .parts import (
+    host_of as host_of,
+)
+from .parts import (
+    local_path as local_path,
+)
 from .plugins.hookspecs import (
     hookimpl as hookimpl,
+)
+from .runs.consent import (
+    Allow as Allow,
+)
+from .terminal import (
+    csv_cell as csv_cell,
 )
 from .usage import (
     Usage as Usage,

@@ -1,31 +1,40 @@
-"""The Python interface: `run` for a matrix, `evaluate` and `compare` for anyone's predictions."""
+"""The Python interface: run a matrix, regenerate a board, evaluate or compare any predictions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgbench.cards import DataFolder
 from fgbench.inference import REPLICATES
+from fgbench.leaderboard.bundled import board_path
+from fgbench.leaderboard.verdict import verdict_of
 from fgbench.llm.budget import Caps
 from fgbench.plan.plan import make_plan
 from fgbench.plan.suite import Suite
 from fgbench.plugins.registry import Registry
 from fgbench.report.table import results_html, results_table
+from fgbench.runs.consent import Allow, Consent, ConsentFile, parts_of_suite
 from fgbench.runs.execution import Execution
+from fgbench.runs.regenerate import Regeneration
+from fgbench.runs.regenerate import regenerate as regenerate_board
 from fgbench.runs.session import FailedCell, run_plan
 from fgbench.store import default_store, open_store
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-    from rich.console import RenderableType
+    from rich.text import Text
 
-    from fgbench.engine.events import Listener
+    from fgbench.engine.events import Event, Listener
     from fgbench.evaluation.assessment import Assessment
     from fgbench.evaluation.comparison import PredictionComparison
     from fgbench.leaderboard.models import Leaderboard
+    from fgbench.leaderboard.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -34,17 +43,24 @@ class Run:
 
     id: str
     folder: Path
-    leaderboard: Leaderboard
+    leaderboard: Leaderboard = field(repr=False)
     failures: tuple[FailedCell, ...] = ()
     warnings: tuple[str, ...] = ()
     """Warnings about data and plugins, such as files that differ from their card."""
+    notes: tuple[str, ...] = ()
+    """What loaders guessed or left out, such as columns and invalid rows."""
 
-    def table(self) -> RenderableType:
-        """Return the results as a rich table."""
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether targeted synthesis helps beyond its controls, and what that rests on."""
+        return verdict_of(self.leaderboard)
+
+    def table(self) -> Text:
+        """Return all results as text, one line per entry."""
         return results_table(self.leaderboard)
 
     def _repr_html_(self) -> str:
-        return results_html(self.leaderboard)
+        return f"<p><b>{escape(self.verdict.headline)}</b></p>{results_html(self.leaderboard)}"
 
 
 def run(
@@ -61,6 +77,7 @@ def run(
     max_requests: int | None = None,
     max_tokens: int | None = None,
     replay: str | Path | None = None,
+    allow: Allow | None = None,
     **matrix: Any,
 ) -> Run:
     """Run a matrix and return its results.
@@ -74,6 +91,9 @@ def run(
     answers are read from the file. A script that uses more than one job needs the guard
     `if __name__ == "__main__":`.
 
+    A suite file can only use the hosts, key variables, local paths and plugins that `allow` names,
+    or that were allowed on a terminal before; `ConfigurationError` otherwise.
+
     Raises `FgbenchError`. Cells that fail are listed in `failures`; all other results are kept.
     """
     execution = Execution(
@@ -86,7 +106,11 @@ def run(
     values = {} if suite is None else Suite.read(Path(suite))
     overrides = Suite.keys(matrix, where="run()")
     folder = DataFolder.from_environment(data_dir)
-    plan = make_plan(Suite.build(values | overrides, where="run()"), registry, folder)
+    built = Suite.build(values | overrides, where="run()")
+    if suite is not None:
+        named = parts_of_suite(built, values.keys() - overrides.keys(), registry)
+        Consent(allow or Allow()).require(Path(suite), named, registry)
+    plan = make_plan(built, registry, folder)
     outcome = run_plan(
         plan,
         registry,
@@ -102,7 +126,72 @@ def run(
         outcome.leaderboard,
         tuple(outcome.failures),
         (*folder.warnings, *plugin_warnings),
+        tuple(folder.notes),
     )
+
+
+def regenerate(
+    board: str | Path,
+    *,
+    entries: Iterable[str] = (),
+    out: str | Path = "regenerated",
+    store: str | Path | None = None,
+    jobs: int = 1,
+    executor: str | None = None,
+    data_dir: str | Path | None = None,
+    plugins: Iterable[str] = (),
+    observers: Iterable[Listener] = (),
+    max_cost: float | None = None,
+    max_requests: int | None = None,
+    max_tokens: int | None = None,
+    replay: str | Path | None = None,
+    allow: Allow | None = None,
+) -> Regeneration:
+    """Run what produced the entries of a board again, and compare.
+
+    `board` is a run folder, a board, or the name of a board that comes with fgbench; `entries` are
+    ids or their beginnings (default: all). Nothing that earlier runs stored is reused unless
+    `store` is given. The board can only use the hosts, key variables, local paths and plugins that
+    `allow` names, or that were allowed on a terminal before. For the other parameters see `run`.
+
+    Raises `FgbenchError`. Differences are in the result.
+    """
+    execution = Execution(
+        executor,
+        jobs,
+        Caps(max_requests, max_tokens, max_cost),
+        Path(replay) if replay is not None else None,
+    )
+    registry = Registry.load(plugins)
+    listeners = tuple(observers)
+
+    def notify(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return regenerate_board(
+        board_path(Path(board), registry),
+        registry,
+        DataFolder.from_environment(data_dir),
+        out=Path(out).absolute(),
+        execution=execution,
+        consent=Consent(allow or Allow()),
+        entry_prefixes=tuple(entries),
+        store=open_store(Path(store)) if store is not None else None,
+        observe=lambda plan, chosen, account: nullcontext(notify),
+    )
+
+
+def trust(suite: str | Path, *, plugins: Iterable[str] = ()) -> None:
+    """Remember that a suite file may use what it names: hosts, key variables, paths and plugins.
+
+    For files that a program writes for its user. It is forgotten when the file changes. Raises
+    `FgbenchError` if the file is no suite or the record cannot be written.
+    """
+    file, registry = Path(suite), Registry.load(plugins)
+    values = Suite.read(file)
+    named = parts_of_suite(Suite.build(values, where=str(file)), values.keys(), registry)
+    Consent(memory=ConsentFile.of_user()).remember(file, named, registry)
 
 
 def evaluate(

@@ -6,24 +6,28 @@ and how the loader reads them. `Card.read` reads the cards of the registry and o
 
 from __future__ import annotations
 
-import json
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fgbench.digests import digest_file
 from fgbench.errors import DataError, did_you_mean, validation_sentence
+from fgbench.foreign import CARD, NOTE, read_json, read_toml
 
 DATA_VARIABLE = "FGBENCH_DATA"
 CACHE_VARIABLE = "FGBENCH_CACHE"
 
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 """A name that is also a safe file or folder name: no separator, no leading dot."""
+
+_Folder = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$")
+]
+"""A relative path of such names."""
 
 
 class _Model(BaseModel):
@@ -48,6 +52,19 @@ class Source(_Model):
     def pinned(self) -> str | None:
         """The digest that a download must have, if the card has a confirmed one."""
         return self.sha256 if self.confirmed else None
+
+
+class Hub(_Model):
+    """Where the Hugging Face hub has the data set, and the columns of its texts and labels.
+
+    `revision` is a commit, or a branch if no commit is known.
+    """
+
+    path: str
+    config: str | None = None
+    revision: str = "main"
+    text: str
+    label: str
 
 
 class Citation(_Model):
@@ -84,8 +101,9 @@ class Card(_Model):
     task: str
     splits: str
     labels: Annotated[tuple[Label, ...], Field(min_length=2)]
-    folder: _Name | None = None
+    folder: _Folder | None = None
     sources: dict[str, Source] = Field(default_factory=dict)
+    hub: Hub | None = None
     columns: dict[str, str] = Field(default_factory=dict)
     encoding: str = "utf-8"
     errors: Literal["strict", "replace"] = "strict"
@@ -99,11 +117,9 @@ class Card(_Model):
     @field_validator("encoding")
     @classmethod
     def _check_encoding(cls, value: str) -> str:
-        import codecs
-
         try:
-            codecs.lookup(value)
-        except LookupError:
+            "a".encode(value)  # `codecs.lookup` also finds codecs that are not of texts
+        except (LookupError, ValueError):
             raise ValueError(f"{value!r} is not an encoding supported by Python") from None
         return value
 
@@ -125,12 +141,7 @@ class Card(_Model):
         Raises `DataError` that names the file and the invalid key.
         """
         path = Path(path)
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise DataError(f"card {path}: no such file.") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise DataError(f"card {path}: cannot be read as TOML ({error}).") from error
+        table = read_toml(path, CARD)
         try:
             return cls.model_validate(table)
         except ValidationError as error:
@@ -181,12 +192,14 @@ class DataFolder:
     """The folders in which files of data sets are searched: the user's data folder, then the cache.
 
     A user's file that differs from its card adds to `warnings`. A downloaded file that differs is
-    corrupt, which is an error.
+    corrupt, which is an error. Loaders add to `notes` what they guessed or left out, and to
+    `warnings` what makes results doubtful.
     """
 
     data_dir: Path | None
     cache_dir: Path
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def from_environment(cls, data_dir: str | Path | None = None) -> DataFolder:
@@ -275,8 +288,8 @@ def record_path(path: Path) -> Path:
 def recorded_digest(path: Path) -> str | None:
     """Return the digest recorded when a file was downloaded; None without a readable record."""
     try:
-        record: Any = json.loads(record_path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = read_json(record_path(path), NOTE)
+    except DataError:
         return None
     value = record.get("sha256") if isinstance(record, Mapping) else None
     return value if isinstance(value, str) else None

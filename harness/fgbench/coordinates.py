@@ -9,25 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from fgbench.digests import canonical_json, digest
-from fgbench.records import JsonObject, Record
+from fgbench.records import Count, JsonObject, Name, Record
 
 ID_DIGITS = 16
+MAX_BINS, MAX_SEEDS, MAX_CLASSES, MAX_REPLICATES = 1000, 1000, 10_000, 10_000
+"""What a suite or a board may ask for."""
 
 
 class PartRecord(Record):
     """A part as it was used: its name, its resolved parameters, its version."""
 
-    name: str
+    name: Name
     params: JsonObject = Field(default_factory=dict)
-    version: str = "1"
-    code: str | None = None
+    version: Name = "1"
+    code: Name | None = None
     """SHA-256 of a local plugin's file."""
-    content: str | None = None
+    content: Name | None = None
     """Digest of the files that the part's results depend on, for example a local model's."""
 
     @classmethod
@@ -37,6 +40,11 @@ class PartRecord(Record):
         if "parameters" in values:
             values["params"] = values.pop("parameters")
         return cls.model_validate(values | facts)
+
+    @property
+    def title(self) -> str:
+        """What tables call the part."""
+        return self.name
 
     @property
     def label(self) -> str:
@@ -51,11 +59,24 @@ class DatasetRecord(PartRecord):
     Only published figures may leave them out.
     """
 
-    digest: str | None = None
-    n_train: int | None = Field(default=None, ge=0)
-    n_validation: int | None = Field(default=None, ge=0)
-    n_test: int | None = Field(default=None, ge=0)
-    label_names: list[str] = Field(default_factory=list)
+    digest: Name | None = None
+    n_train: Count | None = None
+    n_validation: Count | None = None
+    n_test: Count | None = None
+    label_names: list[Name] = Field(default_factory=list, max_length=MAX_CLASSES)
+
+    @property
+    def title(self) -> str:
+        """What tables call the data set: the file or folder that it was read from, or its name.
+
+        A loader of anybody's data has the parameter `path`: a file, whose ending is left out, or
+        an id such as `me/reviews`. It follows from the parameters, which the entry's id covers.
+        """
+        path = self.params.get("path")
+        if not isinstance(path, str):
+            return self.name
+        title = PurePosixPath(path).name if "/" in path else PurePosixPath(path).stem
+        return title or self.name
 
 
 class PublishedRecord(Record):
@@ -88,24 +109,38 @@ class Axis:
     sort_by: Literal["label", "name"] = "label"
     absent: str | int = ""
     """Its sort key where it is null."""
+    neutral: Any = None
+    """Of an axis that is younger than the first boards: the value of all that came before. It is
+    left out of ids, keys and labels."""
+
+
+def _unrecorded_dose(values: Mapping[str, Any]) -> float | None:
+    """Return the dose of an entry from before that axis; `values` has its validated fields."""
+    return None if values.get("generator") is None else AXES["dose"].neutral
 
 
 class Coordinates(Record):
     """What an entry is: one cell over all its seeds. Its id is the digest of this.
 
-    An arm without a generator (baseline, real) has no generator, bins, threshold, selector, alpha.
-    Published figures have no seeds, and null for whatever the publication does not say.
+    An arm without a generator (baseline, real) has no generator, bins, dose, threshold, selector,
+    alpha. `dose` is the number of synthetic inputs for each targeted point. Published figures have
+    no seeds, and null for whatever the publication does not say.
     """
 
     dataset: Annotated[DatasetRecord, Axis("datasets", is_part=True, sort_by="name")]
     classifier: Annotated[PartRecord, Axis("classifiers", is_part=True)]
     loss: Annotated[PartRecord, Axis("losses", is_part=True)]
     generator: Annotated[PartRecord | None, Axis("generators", "generation", is_part=True)] = None
-    arm: Annotated[str, Axis("arms", "treatment")]
-    bins: Annotated[int | None, Field(ge=1), Axis("bins", "generation", absent=0)] = None
+    arm: Annotated[Name, Axis("arms", "treatment")]
+    bins: Annotated[int | None, Field(ge=1, le=MAX_BINS), Axis("bins", "generation", absent=0)] = (
+        None
+    )
+    dose: Annotated[
+        float | None, Field(gt=0), Axis("doses", "generation", absent=0, neutral=1.0)
+    ] = Field(default_factory=_unrecorded_dose)
     calibrator: Annotated[PartRecord, Axis("calibrators", "treatment", is_part=True)]
     protocol: Annotated[Literal["strict", "paper"], Axis("protocol", spans=False)] = "strict"
-    seeds: Annotated[list[int], Axis("seeds", "seeds")]
+    seeds: Annotated[list[int], Field(max_length=MAX_SEEDS), Axis("seeds", "seeds")]
     threshold: float | None = None
     selector: Literal["threshold", "significant"] | None = None
     alpha: float | None = None
@@ -134,7 +169,7 @@ class Coordinates(Record):
         value["seeds"] = sorted(self.seeds)
         if value["published"] is None:  # it is younger than the first ids
             del value["published"]
-        return value
+        return without_neutral(value)
 
     def without(self, *names: str) -> str:
         """Return a key that is equal for coordinates which differ in these fields at most."""
@@ -167,29 +202,33 @@ class Coordinates(Record):
             for name in NAMED
         }
 
+    def titles(self) -> dict[str, Any]:
+        """Return each axis but the seeds, as tables show it: of a part, its title."""
+        return self.names() | {name: part.title for name, part in self.parts().items()}
+
     def labels(self) -> dict[str, str]:
         """Return each axis but the seeds as text: of a part, its label; empty where it is null."""
         texts = {}
         for name in NAMED:
             value = getattr(self, name)
             text = value.label if isinstance(value, PartRecord) else value
-            texts[name] = "" if text is None else str(text)
+            texts[name] = "" if text is None else value_text(text)
         return texts
 
     @property
     def label(self) -> str:
         """The coordinates for people, in one line."""
-        return axes_label(self.names(), *(() if self.published is None else ("as published",)))
+        return axes_label(self.titles(), *(() if self.published is None else ("as published",)))
 
     def order(self, *names: str) -> tuple[Any, ...]:
         """Return a sort key over these axes; by default over all, as boards are ordered."""
         return tuple(self._sort_key(name) for name in names or _ORDER)
 
-    def _sort_key(self, name: str) -> str | int:
+    def _sort_key(self, name: str) -> str | float:
         value, axis = getattr(self, name), AXES[name]
         if value is None:
             return axis.absent
-        key: str | int = getattr(value, axis.sort_by) if axis.is_part else value
+        key: str | float = getattr(value, axis.sort_by) if axis.is_part else value
         return key
 
 
@@ -198,12 +237,35 @@ def entry_id(coordinates: Coordinates) -> str:
     return digest(coordinates.identity(), is_json=True)[:ID_DIGITS]
 
 
+def without_neutral(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of axes without those that are neutral (`Axis.neutral`), or missing.
+
+    What is left is what identified an entry before these axes existed.
+    """
+    neutral = {name: axis.neutral for name, axis in AXES.items() if axis.neutral is not None}
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in neutral or value not in (None, neutral[name])
+    }
+
+
+def value_text(value: Any) -> str:
+    """Return the value of an axis as text; a whole number has no decimals."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def dose_text(dose: float | None) -> str:
+    """Return a dose for a label, after a comma; empty for one input per point."""
+    return "" if dose in (None, AXES["dose"].neutral) else f", dose {value_text(dose)}"
+
+
 def axes_label(names: Mapping[str, Any], *notes: str) -> str:
     """Return a line for people from the name of each axis, and notes."""
     parts = [names["dataset"], names["classifier"], names["arm"]]
     if names["generator"] is not None:
         bins = "?" if names["bins"] is None else names["bins"]
-        parts.append(f"{names['generator']}/{bins} bins")
+        parts.append(f"{names['generator']}/{bins} bins{dose_text(names['dose'])}")
     return " · ".join([*parts, names["calibrator"], *notes])
 
 

@@ -13,8 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from fgbench.digests import digest, digest_bytes
+from fgbench.digests import digest, digest_bytes, seed_for
 from fgbench.errors import CorruptArtifactError, DataError
+from fgbench.foreign import PREDICTIONS, parse_arrays
+from fgbench.texts import group_numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,10 +29,14 @@ if TYPE_CHECKING:
     Inputs: TypeAlias = Sequence[str] | FloatArray
     """n texts, or a float array (n, d) for tasks that are not text."""
 
+    Column: TypeAlias = NDArray[Any]
+
     Input: TypeAlias = str | tuple[float, ...]
     """One input: a text, or the d features of a row."""
 
 SPLITS = ("train", "validation", "test")
+RESERVE = "reserve"
+"""The split of the rows that were set aside from the training split: see `Dataset.reserved`."""
 
 T = TypeVar("T")
 
@@ -54,16 +60,20 @@ class Split:
     """One part of a data set.
 
     `inputs` are n texts or a float array (n, d), `labels` the n class indices, and `posterior` is
-    the true P(y|x) as an array (n, K), for data sets that know it.
+    the true P(y|x) as an array (n, K), for data sets that know it. `columns` are further facts
+    about the rows by name, such as a group: arrays (n, …) of numbers or texts.
     """
 
     inputs: Inputs
     labels: IntArray
     posterior: FloatArray | None = None
+    columns: Mapping[str, Column] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         import numpy as np
 
+        columns = {name: np.asarray(values) for name, values in self.columns.items()}
+        object.__setattr__(self, "columns", columns)
         object.__setattr__(self, "labels", np.asarray(self.labels, dtype=np.int64))
         if is_numeric(self.inputs):
             array = np.asarray(self.inputs, dtype=np.float64)
@@ -80,12 +90,13 @@ class Split:
 
         rows = np.asarray(indices, dtype=np.int64)
         posterior = None if self.posterior is None else self.posterior[rows]
-        return Split(take_inputs(self.inputs, rows), self.labels[rows], posterior)
+        columns = {name: values[rows] for name, values in self.columns.items()}
+        return Split(take_inputs(self.inputs, rows), self.labels[rows], posterior, columns)
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A classification task with its three splits.
+    """A classification task with its three splits, and perhaps a reserve (`reserved`).
 
     `label_names` are K names; `label_descriptions` say what belongs to each class (generators put
     them in prompts); `task` says in a few words what one input is ("a tweet to a company").
@@ -99,6 +110,7 @@ class Dataset:
     _derived: dict[Callable[[Dataset], Any], Any] = field(
         default_factory=dict, init=False, repr=False
     )
+    _groups: dict[str, IntArray] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def n_classes(self) -> int:
@@ -145,6 +157,37 @@ class Dataset:
             },
         )
 
+    def reserved(self, share: float) -> Dataset:
+        """Return the data set with a share of the training rows of each class set aside.
+
+        They form the split `RESERVE`, on which nothing is trained or selected; the draw is always
+        the same. A class keeps at least one training row.
+        """
+        import numpy as np
+
+        train = self.splits["train"]
+        rng = np.random.default_rng(seed_for("reserve"))
+        taken = np.zeros(len(train), dtype=bool)
+        for label in np.unique(train.labels):
+            rows = rng.permutation(np.flatnonzero(train.labels == label))
+            taken[rows[: min(round(share * len(rows)), len(rows) - 1)]] = True
+        kept, reserve = (train.take(np.flatnonzero(rows)) for rows in (~taken, taken))
+        return replace(self, splits={**self.splits, "train": kept, RESERVE: reserve})
+
+    def groups(self, split: str) -> IntArray:
+        """Return the group of each row of a split, (n,): rows with equal inputs are one group.
+
+        Texts are compared as `fgbench.texts.normalize` returns them. Groups are numbered from 0 in
+        the order of their first rows.
+        """
+        import numpy as np
+
+        if split not in self._groups:
+            inputs = self.splits[split].inputs
+            rows = inputs.tolist() if is_numeric(inputs) else inputs
+            self._groups[split] = np.array(group_numbers(rows), dtype=np.int64)
+        return self._groups[split]
+
     def validate(self) -> None:
         """Raise `DataError` for a data set on which no classifier can be trained and evaluated."""
         import numpy as np
@@ -154,6 +197,18 @@ class Dataset:
                 f"dataset {self.name}: it must have the splits {', '.join(SPLITS)}, "
                 f"but has {', '.join(sorted(self.splits)) or 'none'}."
             )
+        for what, texts in {
+            "name": [self.name],
+            "label name": self.label_names,
+            "label description": self.label_descriptions,
+            "task": [self.task],
+        }.items():
+            for text in texts:
+                if any("\ud800" <= char <= "\udfff" for char in text):
+                    raise DataError(
+                        f"dataset {self.name!r}: the {what} {text!r} contains half of a surrogate "
+                        "pair, which is not a character."
+                    )
         if self.label_descriptions and len(self.label_descriptions) != self.n_classes:
             raise DataError(
                 f"dataset {self.name}: {len(self.label_descriptions)} label descriptions for "
@@ -165,6 +220,12 @@ class Dataset:
                 raise DataError(f"{where}: empty.")
             if len(split.inputs) != len(split):
                 raise DataError(f"{where}: {len(split.inputs)} inputs but {len(split)} labels.")
+            for column, values in split.columns.items():
+                if values.dtype.kind not in "biufU" or values.shape[:1] != (len(split),):
+                    raise DataError(
+                        f"{where}, column {column!r}: {values.dtype} of shape {values.shape}, not "
+                        f"{len(split)} numbers or texts."
+                    )
             wrong = np.flatnonzero((split.labels < 0) | (split.labels >= self.n_classes))
             if len(wrong):
                 raise DataError(
@@ -202,7 +263,17 @@ def _split_digest(split: Split) -> str:
     else:
         inputs = digest(list(split.inputs))
     posterior = None if split.posterior is None else digest_bytes(split.posterior.tobytes())
-    return digest([inputs, digest_bytes(split.labels.astype("<i8").tobytes()), posterior])
+    values: list[Any] = [inputs, digest_bytes(split.labels.astype("<i8").tobytes()), posterior]
+    if split.columns:  # digests of splits without columns are older
+        values.append({name: _column_digest(split.columns[name]) for name in split.columns})
+    return digest(values)
+
+
+def _column_digest(values: Column) -> str:
+    if values.dtype.kind == "U":  # padded to the longest text, so its bytes depend on other rows
+        return digest(values.tolist())
+    little_endian = values.astype(values.dtype.newbyteorder("<"))
+    return digest([list(values.shape), values.dtype.name, digest_bytes(little_endian.tobytes())])
 
 
 _ARRAYS = ("logits", "labels", "features", "stochastic_logits", "posterior", "head", "groups")
@@ -215,8 +286,9 @@ class Predictions:
     `logits` float32 (n, K): unnormalized log-probabilities; `labels` int64 (n,): the true classes,
     −1 if withheld; `features` (n, d): the penultimate layer; `stochastic_logits` (s, n, K): s
     stochastic forward passes; `posterior` (n, K): the true P(y|x), if known; `head` (d + 1, K): the
-    weights of a linear head, which map features to logits, the bias last; `groups` int64 (n,):
-    rows of equal number are not independent, such as rows with equal texts (None: all are).
+    weights of a linear head, which map features to logits, the bias last. `groups` (n,): the group
+    of each row, where rows with equal inputs are one group (`Dataset.groups`); None if all differ
+    or it is not known.
     """
 
     logits: FloatArray
@@ -238,6 +310,11 @@ class Predictions:
             raise DataError(f"logits must have the shape (n, K), not {logits.shape}.")
         if labels.shape != (len(logits),):
             raise DataError(f"{len(logits)} rows of logits but labels of shape {labels.shape}.")
+        if self.groups is not None:
+            groups = np.asarray(self.groups, dtype=np.int64)
+            if groups.shape != labels.shape:
+                raise DataError(f"{len(logits)} rows of logits but groups of shape {groups.shape}.")
+            object.__setattr__(self, "groups", groups)
         if len(labels) and int(labels.max()) >= logits.shape[1]:
             raise DataError(
                 f"label {int(labels.max())} is outside the {logits.shape[1]} classes of the logits."
@@ -247,11 +324,6 @@ class Predictions:
             raise DataError("the logits contain NaN or +infinity.")
         if logits.size and np.isneginf(logits.max(axis=1)).any():
             raise DataError("a row of the logits is −infinity for every class.")
-        if self.groups is not None:
-            groups = np.asarray(self.groups, dtype=np.int64)
-            if groups.shape != labels.shape:
-                raise DataError(f"{len(labels)} rows but groups of shape {groups.shape}.")
-            object.__setattr__(self, "groups", groups)
         object.__setattr__(self, "logits", logits)
         object.__setattr__(self, "labels", labels)
 
@@ -262,6 +334,13 @@ class Predictions:
     def n_classes(self) -> int:
         """The number of classes, K."""
         return int(self.logits.shape[1])
+
+    @property
+    def n_groups(self) -> int:
+        """The number of rows with distinct inputs: n unless `groups` says otherwise."""
+        import numpy as np
+
+        return len(self) if self.groups is None else len(np.unique(self.groups))
 
     def probabilities(self) -> FloatArray:
         """Return `given`, or else the softmax of the logits, float64 (n, K)."""
@@ -325,15 +404,7 @@ class Predictions:
     @classmethod
     def read(cls, stream: IO[bytes], where: str) -> Predictions:
         """Read a stream of `write`; errors name it as `where`."""
-        import zipfile
-
-        import numpy as np
-
-        try:
-            with np.load(stream, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-        except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise CorruptArtifactError(f"{where}: not a predictions file ({error}).") from error
+        arrays = parse_arrays(stream, where, PREDICTIONS)
         if not {"logits", "labels"} <= set(arrays) <= set(_ARRAYS):
             raise CorruptArtifactError(
                 f"{where}: a predictions file holds logits and labels, this one holds "
@@ -341,7 +412,7 @@ class Predictions:
             )
         try:
             return cls(**arrays)
-        except (ValueError, TypeError) as error:
+        except (DataError, ValueError, TypeError, OverflowError) as error:
             raise CorruptArtifactError(f"{where}: not predictions ({error}).") from error
 
 
@@ -350,19 +421,8 @@ def test_groups(dataset: Dataset) -> IntArray | None:
 
     None if all inputs differ.
     """
-    return dataset.derived(_test_groups)
-
-
-def _test_groups(dataset: Dataset) -> IntArray | None:
-    import numpy as np
-
-    inputs = dataset.splits["test"].inputs
-    rows = inputs.tolist() if is_numeric(inputs) else inputs
-    first: dict[Any, int] = {}
-    groups = [
-        first.setdefault(tuple(row) if isinstance(row, list) else row, len(first)) for row in rows
-    ]
-    return None if len(first) == len(groups) else np.array(groups, dtype=np.int64)
+    groups = dataset.groups("test")
+    return None if int(groups.max(initial=-1)) + 1 == len(groups) else groups
 
 
 def write_dataset(dataset: Dataset, stream: IO[bytes]) -> None:
@@ -385,6 +445,8 @@ def write_dataset(dataset: Dataset, stream: IO[bytes]) -> None:
             header["texts"][name] = list(split.inputs)
         if split.posterior is not None:
             arrays[f"{name}.posterior"] = split.posterior
+        for column, values in split.columns.items():
+            arrays[f"{name}.column.{column}"] = values
     # Unpaired surrogates are valid in Python strings and escaped JSON, but not in UTF-8.
     arrays["header"] = np.frombuffer(json.dumps(header).encode("ascii"), dtype=np.uint8)
     np.savez(stream, allow_pickle=False, **arrays)
@@ -399,6 +461,7 @@ def read_dataset(path: Path) -> Dataset:
 
     with np.load(path, allow_pickle=False) as stored:
         header = json.loads(stored["header"].tobytes())
+        names = [name for name in (*SPLITS, RESERVE) if f"{name}.labels" in stored.files]
         splits = {
             name: Split(
                 inputs=(
@@ -410,11 +473,16 @@ def read_dataset(path: Path) -> Dataset:
                 posterior=(
                     stored[f"{name}.posterior"] if f"{name}.posterior" in stored.files else None
                 ),
+                columns={
+                    key.removeprefix(f"{name}.column."): stored[key]
+                    for key in stored.files
+                    if key.startswith(f"{name}.column.")
+                },
             )
-            for name in SPLITS
+            for name in names
         }
     for split in splits.values():
-        for array in (split.inputs, split.labels, split.posterior):
+        for array in (split.inputs, split.labels, split.posterior, *split.columns.values()):
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False
     return Dataset(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 _CHUNK = 1 << 20
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _SCALARS = frozenset({str, bool, int, float, type(None)})
 
 
@@ -44,6 +46,11 @@ def digest_file(path: Path) -> str:
         while chunk := stream.read(_CHUNK):
             sha.update(chunk)
     return sha.hexdigest()
+
+
+def is_digest(value: Any) -> bool:
+    """Return whether a value is a text of 64 lower-case hexadecimal digits, as digests are."""
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
 def seed_for(*parts: Any) -> int:

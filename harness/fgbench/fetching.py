@@ -21,12 +21,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
+from urllib.parse import urlsplit
 
 from fgbench._version import __version__
 from fgbench.cards import Card, DataFolder, Source, record_path, recorded_digest
 from fgbench.digests import digest_file
 from fgbench.errors import DataError, StoreError
+from fgbench.foreign import NOTE, read_json
+from fgbench.store.atomic import replace, write_atomically
 
+MAX_BYTES = 16 << 30
+"""Of a file whose card does not state its size."""
 _CHUNK = 1 << 16
 _RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -48,10 +53,12 @@ class Progress(Protocol):
 class RetryPolicy:
     """Timeout of a read (seconds), attempts per file, and the first pause between them (seconds).
 
-    The pause doubles with each attempt.
+    The pause doubles with each attempt. `total` limits the time of a file with all attempts
+    (seconds): a server that sends a byte now and then never runs into the timeout of a read.
     """
 
     timeout: float = 30.0
+    total: float = 6 * 3600.0
     attempts: int = 5
     pause: float = 1.0
 
@@ -141,10 +148,12 @@ class _Part:
         """Return the number of bytes to resume from, and the validator for If-Range."""
         try:
             size = self.part.stat().st_size
-            note: Any = json.loads(self.note.read_text(encoding="utf-8"))
+            note = read_json(self.note, NOTE)
             validator = note["validator"]
             is_same_url = note["url"] == self.source.url
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, DataError, KeyError, TypeError):
+            return 0, None
+        if not isinstance(validator, str | None):
             return 0, None
         if not is_same_url or not (validator or self.source.pinned):
             return 0, None
@@ -163,18 +172,16 @@ class _Part:
     def complete(self, sha256: str) -> None:
         """Write the record of the complete file, then rename the file."""
         record = record_path(self.path)
-        temporary = record.with_name(record.name + ".tmp")
         fetched = {
             "url": self.source.url,
             "sha256": sha256,
             "bytes": self.part.stat().st_size,
             "fetched": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
-        temporary.write_text(json.dumps(fetched, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(record)
+        write_atomically(record, json.dumps(fetched, indent=2) + "\n", public=True)
         with self.part.open("rb+") as stream:
             os.fsync(stream.fileno())
-        self.part.replace(self.path)
+        replace(self.part, self.path)
         self.note.unlink(missing_ok=True)
 
 
@@ -212,9 +219,10 @@ def _transfer_with_retries(
 ) -> bool:
     """Transfer with retries; return whether the file contains bytes of an earlier attempt."""
     resumed = False
+    deadline = time.monotonic() + retry.total
     for attempt in range(1, retry.attempts + 1):
         try:
-            return _transfer(source, part, progress, retry.timeout) or resumed
+            return _transfer(source, part, progress, retry.timeout, deadline) or resumed
         except _TransferError as reason:
             if attempt == retry.attempts:
                 raise DataError(
@@ -227,7 +235,9 @@ def _transfer_with_retries(
     raise AssertionError("retry.attempts must be at least 1")
 
 
-def _transfer(source: Source, part: _Part, progress: Progress, timeout: float) -> bool:
+def _transfer(
+    source: Source, part: _Part, progress: Progress, timeout: float, deadline: float
+) -> bool:
     """Download the missing bytes of the file; return whether the transfer resumed."""
     offset, validator = part.resume_point()
     headers = {"User-Agent": f"fgbench/{__version__}", "Accept-Encoding": "identity"}
@@ -237,11 +247,51 @@ def _transfer(source: Source, part: _Part, progress: Progress, timeout: float) -
             headers["If-Range"] = validator
     request = urllib.request.Request(source.url, headers=headers)
     try:
-        with _network(source.url), urllib.request.urlopen(request, timeout=timeout) as response:
-            return _receive(response, source, part, offset, progress)
+        opener = urllib.request.build_opener(_Redirects(source))
+        with _network(source.url), opener.open(request, timeout=timeout) as response:
+            return _receive(response, source, part, offset, progress, deadline)
     except urllib.error.HTTPError as error:
         with error:
             return _refused(error, source, part, offset)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but not from https to http.
+
+    Without a digest that the file must have, a redirect to an address of the local network is
+    refused, too: the server could have the content of an internal page stored as data.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """Return the request for the new address; raise `DataError` if it is refused."""
+        old, new = urlsplit(req.full_url), urlsplit(newurl)
+        if new.scheme not in ("https", old.scheme) or new.scheme not in ("http", "https"):
+            raise DataError(
+                f"{self._source.url}: the server redirects from {old.scheme} to {new.scheme or '?'}"
+                "; refused."
+            )
+        if self._source.pinned is None and new.hostname != old.hostname:
+            _require_public(self._source.url, new.hostname or "")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _require_public(url: str, host: str) -> None:
+    from ipaddress import ip_address
+
+    try:
+        addresses = {str(item[4][0]) for item in socket.getaddrinfo(host, None)}
+    except (OSError, UnicodeError):
+        return  # the connection will report it
+    if not all(ip_address(address.partition("%")[0]).is_global for address in addresses):
+        raise DataError(
+            f"{url}: the server redirects to {host}, an address of the local network; refused. "
+            "If this is intended, add the file's sha256 to the card."
+        )
 
 
 def _refused(error: urllib.error.HTTPError, source: Source, part: _Part, offset: int) -> bool:
@@ -252,22 +302,44 @@ def _refused(error: urllib.error.HTTPError, source: Source, part: _Part, offset:
         part.drop()
         raise _TransferError("the partial download is not part of the file") from error
     if error.code in _RETRIED_STATUSES:
-        raise _TransferError(f"the server returned {error.code} {error.reason}") from error
+        raise _TransferError(f"the server returned {error.code} {_short(error.reason)}") from error
     raise DataError(
-        f"{source.url}: the server returned {error.code} {error.reason}. Try again later, or "
-        f"download {source.filename} manually into a data folder (--data-dir)."
+        f"{source.url}: the server returned {error.code} {_short(error.reason)}. Try again later, "
+        f"or download {source.filename} manually into a data folder (--data-dir)."
     ) from error
 
 
-def _receive(response: Any, source: Source, part: _Part, offset: int, progress: Progress) -> bool:
+def _short(reason: object) -> str:
+    text = " ".join(str(reason).split())
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
+def _receive(
+    response: Any,
+    source: Source,
+    part: _Part,
+    offset: int,
+    progress: Progress,
+    deadline: float,
+) -> bool:
+    encoding = (response.headers.get("Content-Encoding") or "identity").strip().lower()
+    if encoding != "identity":
+        raise DataError(
+            f"{source.url}: the server sent the file with Content-Encoding {_short(encoding)}, "
+            f"although none was accepted. Download {source.filename} manually into a data folder "
+            "(--data-dir)."
+        )
     continues = bool(response.status == 206)
     if continues and not _starts_at(response, offset):
         part.drop()
         raise _TransferError("the server sent a different range than requested")
     done = offset if continues else 0
     length = response.headers.get("Content-Length") or ""
-    total = done + int(length) if length.isdigit() else None
+    is_length = length.isascii() and length.isdigit() and len(length) < 19
+    total = done + int(length) if is_length else None
     allowed = source.bytes if source.confirmed else None
+    if allowed is None and (total or 0) > MAX_BYTES:
+        raise _too_large(source)
     if allowed is not None and total not in (None, allowed):
         part.drop()
         raise DataError(
@@ -282,8 +354,16 @@ def _receive(response: Any, source: Source, part: _Part, offset: int, progress: 
     with stream:
         progress.started(source.filename, total)
         progress.advanced(done)
-        while chunk := response.read(_CHUNK):
+        while chunk := response.read1(_CHUNK):
             done += len(chunk)
+            if time.monotonic() > deadline:
+                raise DataError(
+                    f"{source.url}: the server is too slow: {done:,} bytes so far. Rerun to resume "
+                    f"the download, or put {source.filename} into a data folder (--data-dir)."
+                )
+            if allowed is None and done > MAX_BYTES:
+                part.drop()
+                raise _too_large(source)
             if allowed is not None and done > allowed:
                 part.drop()
                 raise DataError(
@@ -295,6 +375,13 @@ def _receive(response: Any, source: Source, part: _Part, offset: int, progress: 
     if total is not None and done < total:
         raise _TransferError(f"the connection ended after {done:,} of {total:,} bytes")
     return continues
+
+
+def _too_large(source: Source) -> DataError:
+    return DataError(
+        f"{source.url}: more than {MAX_BYTES:,} bytes. If the file is that large, state its size "
+        "and digest (bytes, sha256) in the card."
+    )
 
 
 def _append(stream: IO[bytes], chunk: bytes, part: _Part) -> None:

@@ -12,8 +12,11 @@ NOTHING = "–"
 
 _MINUS, _NO_BREAK = "−", "\N{NO-BREAK SPACE}"
 
-_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-_MORE_WORDS = (*_WORDS, "eleven", "twelve")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_WORDS = (
+    *("no", "one", "two", "three", "four", "five", "six"),
+    *("seven", "eight", "nine", "ten", "eleven", "twelve"),
+)
 
 _ASCII = {
     "−": "-", "–": "-", "—": "-", "‒": "-", "·": "-", "─": "-", "…": "...", "→": "->", "±": "+/-",
@@ -67,9 +70,20 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f}{_NO_BREAK}%"
 
 
+def date(text: str) -> str:
+    """Return the date of an ISO time as "21 Nov 2026"; any other text as it is."""
+    from datetime import datetime
+
+    try:
+        found = datetime.fromisoformat(text[:10])
+    except ValueError:
+        return text
+    return f"{found.day} {_MONTHS[found.month - 1]} {found.year}"
+
+
 def in_words(value: int) -> str:
     """Return a number up to twelve as a word."""
-    return _MORE_WORDS[value] if 0 <= value < len(_MORE_WORDS) else count(value)
+    return _WORDS[value] if 0 <= value < len(_WORDS) else count(value)
 
 
 def plural(value: int, noun: str, many: str | None = None) -> str:

@@ -9,22 +9,30 @@ the record's fields with sorted keys.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar
 
 from fgbench.errors import DataError
+from fgbench.foreign import MAX_INTEGER_DIGITS, SAMPLES, parse_json, read_lines
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
 Verdict: TypeAlias = Literal["accepted", "surplus", "rejected"]
-Design: TypeAlias = Literal["targeted", "random"]
+Design: TypeAlias = Literal["targeted", "random", "other-bins", "no-shift", "reversed"]
+"""Which points synthetic inputs were requested for, and with which probabilities: those of targeted
+bins (FITG), of random bins, or those of the arm of that name."""
+
 Probabilities: TypeAlias = tuple[float | int, ...]
 """The probability of each class, (K,). Integers stay integers, so that lines stay as they are."""
 
+_YOUNGER: Mapping[str, Any] = {"dose": 1.0}
+"""Fields that are younger than the first files: at these values, lines do not have them."""
+
+_INTEGERS = 10**MAX_INTEGER_DIGITS
 _ENCODER = json.JSONEncoder(sort_keys=True)
 
 
@@ -79,7 +87,12 @@ class Sample:
 
     def to_line(self) -> str:
         """Return the record as one line of JSON, without a line break."""
-        return _ENCODER.encode(vars(self) | {"source": vars(self.source)})
+        values = {
+            name: value
+            for name, value in vars(self).items()
+            if name not in _YOUNGER or value != _YOUNGER[name]
+        }
+        return _ENCODER.encode(values | {"source": vars(self.source)})
 
     @classmethod
     def from_line(cls, line: str | bytes) -> Self:
@@ -91,12 +104,12 @@ class Sample:
 
         adapter: TypeAdapter[Self] = _adapter(cls)  # type: ignore[arg-type]  # a class is hashable
         try:
-            return adapter.validate_json(line, strict=True)
+            return _in_range(adapter.validate_json(line, strict=True))
         except ValidationError as error:
             if error.errors()[0]["type"] != "json_invalid":
                 raise _not_a_sample(error) from None
-        try:  # json reads the unpaired surrogates that Python strings and escaped JSON may hold
-            return adapter.validate_python(json.loads(line))
+        try:  # the unpaired surrogates that Python strings and escaped JSON may hold
+            return _in_range(adapter.validate_python(parse_json(line, lone_surrogates=True)))
         except ValidationError as error:
             raise _not_a_sample(error) from None
         except ValueError as error:
@@ -107,11 +120,11 @@ class Sample:
 class RunSample(Sample):
     """A sample of a finished run.
 
-    `dataset`, `generator`, `seed`, `bins` and `design` say which run of the generator it belongs
-    to, `used_in` which arms were trained on it. `baseline_probabilities` (K,) is what the baseline
-    classifier predicts for it; `influence` and `source_influence` by how much it, or its source,
-    would change the baseline's loss on held-out rows (docs/diagnostics.md). All three are None
-    where the classifier cannot be asked.
+    `dataset`, `generator`, `seed`, `bins`, `dose` and `design` say which run of the generator it
+    belongs to, `used_in` which arms were trained on it. `baseline_probabilities` (K,) is what the
+    baseline classifier predicts for it; `influence` and `source_influence` by how much it, or its
+    source, would change the baseline's loss on held-out rows (docs/diagnostics.md). All three are
+    None where the classifier cannot be asked.
     """
 
     dataset: str
@@ -119,6 +132,7 @@ class RunSample(Sample):
     seed: int
     bins: int
     design: Design
+    dose: float = 1.0
     used_in: tuple[str, ...] = ()
     baseline_probabilities: Probabilities | None = None
     influence: float | None = None
@@ -138,12 +152,8 @@ def load_samples(path: Path, record: type[AnySample]) -> list[AnySample]:
 
     Raises `DataError` with the file and the line number for a line that is not a `record`.
     """
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise DataError(f"{path}: cannot read the samples ({error.strerror}).") from error
     samples = []
-    for number, line in enumerate(lines, 1):
+    for number, line in read_lines(path, SAMPLES):
         try:
             samples.append(record.from_line(line))
         except DataError as error:
@@ -156,6 +166,15 @@ def _adapter(record: type[Sample]) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(record)
+
+
+def _in_range(sample: AnySample) -> AnySample:
+    """Return the sample; raise `DataError` for an integer beyond the range of floats."""
+    for value in (*vars(sample).values(), *vars(sample.source).values()):
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int) and not -_INTEGERS <= number < _INTEGERS:
+                raise DataError("not a sample (an integer is out of range).")
+    return sample
 
 
 def _not_a_sample(error: ValidationError) -> DataError:

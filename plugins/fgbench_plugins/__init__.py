@@ -29,6 +29,17 @@ def fgbench_datasets(register):
     register("arxiv", f"{home}.arxiv:Arxiv10", "Arxiv-10 paper titles (Farhangi et al. 2022)")
     register("medical", f"{home}.medical:DDXPlus", "DDXPlus patients (Fansi Tchango et al. 2022)")
     register(
+        "tweeteval-irony",
+        f"{home}.tweeteval:Irony",
+        "Ironic tweets (TweetEval, Barbieri et al. 2020)",
+    )
+    register(
+        "tweeteval-emotion",
+        f"{home}.tweeteval:Emotion",
+        "Tweets by emotion (TweetEval, Barbieri et al. 2020)",
+    )
+    register("clinc150", f"{home}.clinc150:Clinc150", "150 intents (Larson et al. 2019)")
+    register(
         "known-posterior",
         f"{home}.known_posterior:KnownPosterior",
         "Help-desk messages with an exact P(y|x); built in",
@@ -43,6 +54,20 @@ def fgbench_datasets(register):
         "jsonl",
         f"{home}.tabular:JsonLinesFile",
         "A JSON Lines file: jsonl:path=…,text=…,label=…",
+    )
+
+    extra = "fgbench[datasets]"
+    hub = f"{home}.hub_dataset"
+    register("hf", f"{hub}:HubDataset", "Any text data set of the hub: hf:PATH", extra=extra)
+    register("ag-news", f"{hub}:AgNews", "News by topic (Zhang et al. 2015), hub", extra=extra)
+    register("sst2", f"{hub}:Sst2", "Movie reviews, SST-2 (Socher et al. 2013), hub", extra=extra)
+    register("imdb", f"{hub}:Imdb", "Movie reviews (Maas et al. 2011), hub", extra=extra)
+    register("trec", f"{hub}:Trec", "Questions (Li and Roth 2002), hub", extra=extra)
+    register(
+        "20newsgroups",
+        f"{hub}:Newsgroups",
+        "Newsgroup posts, 20 groups (Lang 1995), hub",
+        extra=extra,
     )
 
 
@@ -297,6 +322,11 @@ def fgbench_executors(register):
 
 @hookimpl
 def fgbench_commands(register):
+    register(
+        "init",
+        "fgbench_plugins.datasets.init_command:init",
+        "Write a suite for your own data file.",
+    )
     home = "fgbench_plugins.studies.commands"
     register(
         "ablation", f"{home}:ablation", "Correlate an LLM's accuracy and ECE with its texts' gains."

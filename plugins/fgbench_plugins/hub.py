@@ -7,13 +7,15 @@ HF_HUB_OFFLINE is set. The result is always a folder.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from fgbench import ConfigurationError, DataError
+from fgbench import Access, ConfigurationError, DataError, host_of, local_path
 
+HUB_URL = "https://huggingface.co"
 _FILES = [
     "config.json",
     "model.safetensors",
@@ -43,6 +45,13 @@ class ModelSource:
     revision: str
 
 
+def model_access(model: str) -> Access:
+    """Return what `find_model` may use for a model: its folder, or the hub."""
+    if _is_local(model):
+        return Access("path", local_path(model), "model")
+    return Access("host", host_of(os.environ.get("HF_ENDPOINT") or HUB_URL), "model")
+
+
 def find_model(model: str, revision: str) -> ModelSource:
     """Return the folder and revision of a model, downloading it if necessary.
 
@@ -53,11 +62,21 @@ def find_model(model: str, revision: str) -> ModelSource:
     if local.is_dir():
         _check_folder(local, model)
         return ModelSource(model, local, _content_digest(local))
-    if local.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1:
+    if _is_local(model):
         raise ConfigurationError(f"model {model!r}: no such folder.")
     folder = _snapshot(model, revision)
     _check_folder(folder, model)
     return ModelSource(model, folder, folder.name)
+
+
+def _is_local(model: str) -> bool:
+    local = Path(model).expanduser()
+    return (
+        local.is_dir()
+        or local.is_absolute()
+        or model.startswith((".", "~"))
+        or model.count("/") > 1
+    )
 
 
 def _snapshot(model: str, revision: str) -> Path:

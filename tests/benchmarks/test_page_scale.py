@@ -58,10 +58,7 @@ def with_own_numbers(entry, folder, number, rng):
     return entry.model_copy(
         update={
             "artifacts": entry.artifacts.model_copy(update={"predictions": records}),
-            **{
-                field: shifted(getattr(entry, field), rng)
-                for field in ("metrics", "versus_baseline", "versus_real")
-            },
+            **{field: shifted(getattr(entry, field), rng) for field in ("metrics",)},
         }
     )
 

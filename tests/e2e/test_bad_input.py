@@ -137,7 +137,7 @@ def test_disk_filling_up_during_run_keeps_completed_work(fgbench, tmp_path, jobs
 
     arguments = ["run", "--dataset", "probe", "--bins", "5", "--replicates", "1000", "--seed", "0"]
     full = fgbench(*arguments, "--jobs", jobs, "--quiet", code=2, probe=True, preexec_fn=fill)
-    assert_one_message(full, "cannot be written", "Free some space")
+    assert_one_message(full, "cannot be written", "ulimit -f")
     kept = {path.parent.name for path in (tmp_path / "store" / "objects").glob("*/*/manifest.json")}
     assert kept, "what had finished is kept"
     fgbench(*arguments, "--quiet", probe=True)
@@ -198,7 +198,7 @@ def test_unknown_command_suggests_nearest(fgbench):
 def test_plan_runs_nothing_and_reports_stored_stages(fgbench, tmp_path):
     arguments = PROBE_RUN[1:]
     before = json.loads(fgbench("plan", *arguments, "--json", probe=True).stdout)
-    assert before["stages"]["train"] == 6
+    assert before["stages"]["train"] == 7
     assert not any(before["cached"].values())
     assert before["generation_requests"]["at_most"] > 0
     assert not (tmp_path / "runs").exists()
@@ -207,7 +207,7 @@ def test_plan_runs_nothing_and_reports_stored_stages(fgbench, tmp_path):
     assert after["cached"] == after["stages"] == before["stages"]
     assert after["generation_requests"] == {"known": 0, "at_most": 0, "by_generator": {}}
     table = fgbench("plan", *arguments, probe=True).stdout
-    assert "12 cells" in table
+    assert "14 cells" in table
     assert max(map(len, table.splitlines())) <= 80
 
 

@@ -175,3 +175,67 @@ def test_data_set_without_files_has_nothing_to_fetch(capsys: pytest.CaptureFixtu
 def test_unknown_data_set_suggests_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["data", "show", "bankin77"]) == 2
     assert "Did you mean 'banking77'?" in capsys.readouterr().err
+
+
+def test_list_says_what_is_here_and_how_to_get_the_rest(
+    plugin: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["data", "list", "--plugin", plugin]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines["mine"].split()[1:] == ["missing", "fgbench", "data", "fetch", "mine"]
+    assert "built in" in lines["known-posterior"]
+    assert "own data" in lines["csv"]
+    assert "hub" in lines["ag-news"]
+    assert "missing" in lines["tc"]
+    assert run_command(["data", "fetch", "mine", "--plugin", plugin]) == 0
+    part = tmp_path / "own" / "banking77"
+    part.mkdir(parents=True)
+    (part / "train.csv").write_text("text,category\n")
+    capsys.readouterr()
+    options = ["--json", "--plugin", plugin, "--data-dir", str(tmp_path / "own")]
+    assert run_command(["data", "list", *options]) == 0
+    rows = {row["dataset"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["mine"]["status"] == "here"
+    assert rows["banking77"]["status"] == "missing"
+    assert rows["banking77"]["hint"].endswith("(1 of 2 files are missing)")
+
+
+def test_list_keeps_going_when_one_card_is_broken(
+    plugin: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = Path(plugin).with_name("mine.toml")
+    card.write_text("name = 3\n")
+    for command in ("list", "show", "verify"):
+        assert run_command(["data", command, "--plugin", plugin]) == 0
+    captured = capsys.readouterr()
+    assert "mine" in captured.out and "broken" in captured.out
+    assert captured.err.count("mine.toml") == 2
+
+
+def test_verify_and_show_without_a_name_take_all(
+    plugin: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["data", "verify", "--plugin", plugin]) == 0
+    assert "No files of data sets are here. See `fgbench data list`." in capsys.readouterr().out
+    assert run_command(["data", "fetch", "mine", "--plugin", plugin]) == 0
+    capsys.readouterr()
+    assert run_command(["data", "verify", "--plugin", plugin]) == 0
+    assert capsys.readouterr().out.startswith("ok          mine/all.txt  ")
+    assert run_command(["data", "verify", "--json", "--plugin", plugin]) == 0
+    (only,) = json.loads(capsys.readouterr().out)
+    assert only["dataset"] == "mine"
+    assert run_command(["data", "verify", "mine", "tc", "--plugin", plugin]) == 2
+    assert "Error: dataset tc: complaints-data.csv (missing)" in capsys.readouterr().err
+    assert run_command(["data", "show", "--json", "--plugin", plugin]) == 0
+    cards = json.loads(capsys.readouterr().out)
+    assert {"mine", "tc", "ag-news", "clinc150"} <= set(cards)
+    assert cards["sst2"]["hub"]["path"] == "stanfordnlp/sst2"
+    assert run_command(["data", "show", "--plugin", plugin]) == 0
+    assert "My [bold]data[/bold]" in capsys.readouterr().out
+
+
+def test_fetch_of_a_hub_data_set_says_when_it_is_downloaded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_command(["data", "fetch", "ag-news"]) == 0
+    assert "ag-news: downloaded from the hub when it is used first." in capsys.readouterr().err

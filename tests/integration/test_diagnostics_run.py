@@ -22,10 +22,20 @@ def run(tmp_path, **matrix):
 
 def test_diagnostics_of_known_posterior_run(tmp_path):
     folder, found = run(tmp_path, dataset="known-posterior:train=200,validation=120,test=120")
-    targeted, random = found.sets
-    assert (targeted.design, random.design) == ("targeted", "random")
+    targeted, other, unshifted = found.sets
+    assert (targeted.design, other.design, unshifted.design) == (
+        "targeted", "other-bins", "no-shift",
+    )  # fmt: skip
     assert set(targeted.shifts) == {"real", "resample", "synthesis", "synthesis+"}
-    assert set(random.shifts) == {"real", "random-bins"}
+    assert set(other.shifts) == {"real", "other-bins"}
+    assert not {item.bin for item in other.shifts["real"]} & {
+        item.bin for item in targeted.shifts["real"]
+    }
+    assert [item.asked_shift for item in unshifted.shifts["no-shift"]] == pytest.approx(
+        [0.0] * len(targeted.shifts["real"])
+    )
+    assert set(targeted.labels) == {"resample", "synthesis", "synthesis+"}
+    assert sum(item.n for item in targeted.labels["synthesis+"]) == targeted.diversity.texts.n
     assert set(targeted.fidelity) == {"baseline", "posterior", "relabeler", "generator"}
     assert targeted.influence.exact
     assert targeted.influence.residual < 1e-4

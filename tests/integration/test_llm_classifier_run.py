@@ -21,7 +21,7 @@ def run(tmp_path, classifier, *arms):
         replicates = 20
         """
     )
-    return run_command(["run", str(suite), "--out", str(tmp_path / "runs"), "--quiet"])
+    return run_command(["run", str(suite), "--yes", "--out", str(tmp_path / "runs"), "--quiet"])
 
 
 def through(server, options):

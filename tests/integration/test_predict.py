@@ -64,6 +64,45 @@ def test_predict_refuses_invalid_input(fgbench, finished, tmp_path):
     assert "not in this store" in elsewhere.stderr
 
 
+SMALL = [
+    "run", "--dataset", "logistic-1d", "--limit", "150", "--arm", "baseline", "--replicates", "10",
+    "--metric", "ece", "--seed", "0", "--quiet",
+]  # fmt: skip
+
+
+def test_received_models_lead_nowhere_and_damage_is_named(fgbench, tmp_path):
+    """A key is not a path, even where the store holds the artifact that it begins with."""
+    fgbench(*SMALL)
+    (folder,) = (tmp_path / "runs").iterdir()
+    entry = json.loads((folder / "leaderboard.json").read_text())["entries"][0]
+    models = json.loads((folder / "models.json").read_text())
+    key = models[entry["id"]]["0"]
+    store = tmp_path / "store"
+    assert (store / "objects" / key[:2] / key).is_dir()
+    thesis = tmp_path / "victim/thesis.txt"
+    thesis.parent.mkdir()
+    thesis.write_text("precious")
+    others = {path.parent.name: path for path in (store / "objects").glob("*/*/manifest.json")}
+    dataset = next(key for key, path in others.items() if '"stage": "dataset"' in path.read_text())
+    for received, message in [
+        (f"{key}/../../../../victim", "64 hexadecimal digits"),
+        (f"../../../{thesis.parent}", "64 hexadecimal digits"),
+        (["x"], "64 hexadecimal digits"),
+        (dataset, "has no folder 'model'"),
+        ("0" * 64, "is not in this store"),
+    ]:
+        (folder / "models.json").write_text(json.dumps({entry["id"]: {"0": received}}))
+        answer = fgbench("predict", folder, "--cell", entry["id"], code=2, input="0\n")
+        assert message in answer.stderr
+        assert answer.stderr.count("\n") == 1
+        assert thesis.read_text() == "precious"
+    (folder / "models.json").write_text(json.dumps(models))
+    model = store / "objects" / key[:2] / key
+    (next(path for path in (model / "model").iterdir())).write_bytes(b"")
+    answer = fgbench("predict", folder, "--cell", entry["id"], code=2, input="0\n")
+    assert "was corrupt and has been removed. Rerun the suite to rebuild it." in answer.stderr
+
+
 def test_predict_without_saved_weights_is_an_error(fgbench, tmp_path):
     fgbench("run", "--dataset", "probe", "--arm", "baseline", "--seed", 0, "--quiet", probe=True)
     (folder,) = (tmp_path / "runs").iterdir()

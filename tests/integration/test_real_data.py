@@ -102,3 +102,23 @@ def test_republished_ddxplus_evidence_is_read() -> None:
         "Do you feel pain somewhere? back of the neck. "
         "How intense is the pain? 4 out of 10. Do your lesions peel off? yes."
     )
+
+
+def test_tweeteval_keeps_official_splits() -> None:
+    irony = load("tweeteval-irony")
+    assert sizes(irony) == [2862, 955, 784]
+    assert counts(irony)["ironic"] == 1445 + 456 + 311
+    emotion = load("tweeteval-emotion")
+    assert sizes(emotion) == [3257, 374, 1421]
+    assert emotion.n_classes == 4
+
+
+def test_clinc_has_150_intents_ten_domains_and_out_of_scope_rows() -> None:
+    dataset = load("clinc150")
+    assert sizes(dataset) == [15000, 3000, 4500]
+    assert set(counts(dataset).values()) == {150}
+    domains = Counter(dataset.splits["test"].columns["domain"].tolist())
+    assert set(domains.values()) == {450} and len(domains) == 10
+    extended = load("clinc150:out_of_scope=true")
+    assert sizes(extended) == [15100, 3100, 5500]
+    assert Counter(extended.splits["test"].columns["domain"].tolist())["oos"] == 1000

@@ -9,8 +9,11 @@ import subprocess
 import pytest
 
 import fgbench as package
+from fgbench.data import Predictions
 from fgbench.errors import ConfigurationError, IncompatiblePartsError
 from fgbench.leaderboard.models import Provenance
+from fgbench.leaderboard.verify import verify_board
+from fgbench.plugins.registry import Registry
 from fgbench.runs import session
 from support.runs import ENTRY, PROBE, comparable, events, stage_counts
 
@@ -23,7 +26,8 @@ def run(out, store, **matrix):
 
 
 def test_run_folder_contents(tmp_path):
-    outcome = run(tmp_path / "runs", tmp_path / "store", seeds=[0, 1], name="mine")
+    matrix = {"seeds": [0, 1], "name": "mine", "threshold": 0.4}  # leaves bins to other-bins
+    outcome = run(tmp_path / "runs", tmp_path / "store", **matrix)
     folder = outcome.folder
     assert folder.name.startswith("mine-")
     names = {path.name for path in folder.iterdir()} - {".lock", ".receipt.json"}
@@ -32,10 +36,10 @@ def test_run_folder_contents(tmp_path):
         "models.json", "samples.json", "diagnostics.json", "report.html",
     }  # fmt: skip
     board = json.loads((folder / "leaderboard.json").read_text())
-    assert board["schema"] == "fgbench.leaderboard/1"
+    assert board["schema"] == "fgbench.leaderboard/2"
     arms = [entry["arm"] for entry in board["entries"]]
     assert sorted(set(arms)) == [
-        "baseline", "random-bins", "real", "resample", "synthesis", "synthesis+",
+        "baseline", "no-shift", "other-bins", "real", "resample", "synthesis", "synthesis+",
     ]  # fmt: skip
     entry = next(each for each in board["entries"] if each["arm"] == "synthesis+")
     assert entry["seeds"] == [0, 1]
@@ -52,11 +56,13 @@ def test_run_folder_contents(tmp_path):
     ]
     used = [sample["used_in"] for sample in samples if sample["verdict"] == "accepted"]
     assert sorted({tuple(arms) for arms in used}) == [
-        ("random-bins",), ("synthesis", "synthesis+"),
+        ("no-shift",), ("other-bins",), ("synthesis", "synthesis+"),
     ]  # fmt: skip
     index = json.loads((folder / "samples.json").read_text())
     named = {entry["id"]: entry["arm"] for entry in board["entries"]}
-    assert {named[entry] for entry in index} == {"random-bins", "synthesis", "synthesis+"}
+    assert {named[entry] for entry in index} == {
+        "no-shift", "other-bins", "synthesis", "synthesis+",
+    }  # fmt: skip
     for entry, files in index.items():
         assert len(files) == 2  # one a seed
         for file in files:
@@ -66,7 +72,7 @@ def test_run_folder_contents(tmp_path):
 
 
 def test_each_baseline_trains_once(tmp_path):
-    """2 data sets × 2 generators × 3 bin counts × 6 arms × 4 calibrators × 3 seeds."""
+    """2 data sets × 2 generators × 3 bin counts × 7 arms × 4 calibrators × 3 seeds."""
     outcome = run(
         tmp_path / "runs",
         tmp_path / "store",
@@ -86,7 +92,7 @@ def test_each_baseline_trains_once(tmp_path):
     keys = [e["key"] for e in log if e["event"] == "stage_finished"]
     assert len(keys) == len(set(keys)), "no stage runs twice"
     # baseline and real: 4 calibrators × 2 data sets; each other arm: × 2 generators × 3 bins.
-    assert len(outcome.leaderboard.entries) == 4 * 2 * (2 + 4 * 2 * 3)
+    assert len(outcome.leaderboard.entries) == 4 * 2 * (2 + 5 * 2 * 3)
     assert sum(e["event"] == "cell_finished" for e in log) == 3 * len(outcome.leaderboard.entries)
 
 
@@ -102,7 +108,7 @@ def test_results_do_not_depend_on_matrix_order_or_jobs(tmp_path):
     shuffled = {key: random.Random(3).sample(value, len(value)) for key, value in matrix.items()}
     assert shuffled != matrix
     second = run(tmp_path / "b", tmp_path / "store-b", arms=list(reversed(
-        ["baseline", "synthesis", "synthesis+", "real", "resample", "random-bins"]
+        ["baseline", "synthesis", "synthesis+", "real", "resample", "other-bins", "no-shift"]
     )), jobs=2, **shuffled)  # fmt: skip
     assert first.id == second.id
     boards = [comparable(each.folder / "leaderboard.json") for each in (first, second)]
@@ -159,7 +165,7 @@ def test_second_run_reuses_every_stage(tmp_path):
 def test_failed_stage_fails_only_its_cells(fgbench, tmp_path):
     answer = fgbench(
         "run", "--dataset", "probe", "--classifier", "probe-classifier:fail_on_synthetic=true",
-        "--seed", 0, *SMALL, code=1, probe=True,
+        "--seed", 0, "--threshold", 0.4, *SMALL, code=1, probe=True,
     )  # fmt: skip
     assert "the classifier broke down" in answer.stderr
     assert "Traceback (most recent call last)" not in answer.stderr
@@ -181,7 +187,7 @@ def test_entry_with_missing_seed_is_omitted(tmp_path):
         seeds=[0, 1],
     )  # fmt: skip
     assert {entry.arm for entry in outcome.leaderboard.entries} == {"baseline", "real"}
-    assert len(outcome.failures) == 4 * 2 * 2
+    assert len(outcome.failures) == 5 * 2 * 2
     assert "the endpoint is gone" in outcome.failures[0].error
 
 
@@ -213,7 +219,7 @@ def test_paper_protocol_refuses_calibrators_after_retraining(tmp_path):
     outcome = run(tmp_path / "runs", tmp_path / "store", incompatible="skip", **matrix)
     calibrated = {e.arm for e in outcome.leaderboard.entries if e.calibrator.name != "none"}
     assert calibrated == {"baseline"}
-    assert len(outcome.leaderboard.entries) == 6 + 1
+    assert len(outcome.leaderboard.entries) == 7 + 1
 
 
 def test_incompatible_parts_are_refused_before_work_starts(tmp_path):
@@ -279,6 +285,8 @@ def test_flipped_bits_in_inputs_are_rebuilt_within_the_run(tmp_path, jobs):
     for name in ("dataset.npz", "validation.npz", "samples.jsonl", "evaluation.npz"):
         for path in (tmp_path / "store" / "objects").glob(f"*/*/{name}"):
             content = bytearray(path.read_bytes())
+            if not content:  # no row is outside the targeted bins
+                continue
             content[len(content) // 2] ^= 1
             path.write_bytes(content)
             flipped.add(path.parent.name)
@@ -522,3 +530,23 @@ def test_rerun_of_a_finished_run_writes_nothing(tmp_path, monkeypatch):
     report.write_bytes(content[:-1])
     run(tmp_path / "runs", tmp_path / "store")
     assert len(report.read_bytes()) == len(content)  # rewritten, with the time of this attempt
+
+
+def test_test_rows_with_equal_texts_are_one_unit(tmp_path):
+    words = [("good", "bad")[number % 2] for number in range(300)]
+    lines = [f"{word} text {number % 100},{word}" for number, word in enumerate(words)]
+    data = tmp_path / "texts.csv"
+    data.write_text("\n".join(["text,label", *lines]))
+    outcome = package.run(
+        dataset=f"csv:path={data},text=text,label=label",
+        arms=["baseline", "real"],
+        seeds=[0, 1],
+        replicates=20,
+        out=tmp_path / "runs",
+        store=tmp_path / "store",
+    )
+    assert outcome.failures == ()
+    entry = outcome.leaderboard.entries[0]
+    stored = Predictions.load(outcome.folder / entry.artifacts.predictions[0].path)
+    assert len(stored) > len(set(stored.groups.tolist())) > 10
+    assert verify_board(outcome.folder, Registry.load()).ok

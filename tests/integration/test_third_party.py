@@ -27,6 +27,7 @@ def installed(tmp_path_factory):
         "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]),
         "FGBENCH_STORE": str(caches / "store"),
         "FGBENCH_CACHE": str(caches / "cache"),
+        "FGBENCH_STATE": str(caches / "state"),
     }
 
 
@@ -110,6 +111,15 @@ def test_third_party_parts_run_whole_loop(installed, fgbench, tmp_path):
     assert {sample["generator"] for sample in samples} == {"clause-swap"}
     assert sum(s["verdict"] == "accepted" for s in samples) == filled["synthetic"]["accepted"]
     fgbench("leaderboard", "verify", folder, env=installed)
+
+
+def test_received_suite_that_uses_a_plugin_is_asked_about(installed, fgbench, tmp_path):
+    (tmp_path / "suite.toml").write_text('datasets = ["weather-notes"]\nseeds = [0]\n')
+    done = fgbench("plan", "suite.toml", env=installed, code=2)
+    assert f"would use plugin {PLUGIN} (datasets[0])" in done.stderr
+    assert "pass --yes." in done.stderr
+    fgbench("plan", "suite.toml", "--yes", env=installed)
+    fgbench("plan", "suite.toml", env=installed)
 
 
 def test_wrong_third_party_parameter_suggests_nearest(installed, fgbench):

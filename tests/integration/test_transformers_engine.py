@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import pytest
@@ -309,3 +310,21 @@ def test_pinned_model_identity_needs_no_engine_or_weights():
     part = Llama2Vllm.create({}, name="llama2-vllm")
     assert part.content_digest() == part.revision
     assert part.chat_model().identity["revision"] == part.revision
+
+
+@pytest.mark.parametrize(
+    ("file", "automatic"),
+    [
+        ("config.json", {"AutoConfig": "own.C", "AutoModelForCausalLM": "own.M"}),
+        ("tokenizer_config.json", {"AutoTokenizer": ["own.T", None]}),
+    ],
+)
+def test_code_in_a_models_folder_is_never_run(tmp_path, monkeypatch, file, automatic):
+    folder = save_tiny_llama(tmp_path)
+    config = json.loads((folder / file).read_text())
+    config |= {"model_type": "own", "tokenizer_class": "Own", "auto_map": automatic}
+    (folder / file).write_text(json.dumps(config))
+    (folder / "own.py").write_text("raise SystemExit('code of the model was run')")
+    monkeypatch.setattr("builtins.input", lambda prompt="": "y")
+    with pytest.raises(ConfigurationError, match="cannot be loaded"):
+        ask(engine(folder), [chat("x")])

@@ -27,8 +27,8 @@ def dataset():
     return Dataset("toy", ("no", "yes"), splits)
 
 
-def texts(arm, accepted=ACCEPTED):
-    composition = compose(arm, SELECTION, TARGETED, accepted)
+def texts(arm, samples=ACCEPTED):
+    composition = compose(arm, SELECTION, TARGETED, samples)
     return list(training_set(dataset(), composition).inputs)
 
 

@@ -16,7 +16,7 @@ from fgbench.leaderboard import files
 from fgbench.leaderboard.bundled import board_path, bundled_boards
 from fgbench.leaderboard.checksums import board_checksum, entry_checksums
 from fgbench.leaderboard.files import read_board
-from fgbench.loop.arms import ARMS
+from fgbench.loop.arms import DEFAULT_ARMS
 from fgbench.plan.cells import expand
 from fgbench.plan.resolve import resolve
 from fgbench.plan.suite import Suite
@@ -76,7 +76,7 @@ def test_published_figures_cite_source_only(paper):
         assert entry.seeds == []
         assert entry.dataset.digest is None
         assert entry.artifacts.predictions == []
-        assert entry.versus_baseline == {}
+        assert entry.contrasts == {}
         for record in entry.metrics.values():
             assert record.ci95 is None
             assert record.per_seed == []
@@ -244,7 +244,7 @@ def test_paper_suite_axes():
     assert [table["name"] for table in suite.classifiers] == ["bert-base"]
     assert [table["name"] for table in suite.generators] == ["llama2-vllm"]
     assert {table["name"] for table in suite.calibrators} == set(POSTHOC)
-    assert set(suite.arms) == set(ARMS)
+    assert set(suite.arms) == set(DEFAULT_ARMS)
     assert (suite.bins, suite.seeds) == ([10, 15, 20], [0, 1, 2])
     assert (suite.protocol, suite.selector, suite.threshold) == ("paper", "threshold", 0.03)
 
@@ -261,8 +261,8 @@ def test_paper_suite_covers_every_paper_row(tmp_path, all_data):
     }
     assert {(name, each, seed) for name in DATASETS for each in ROWS for seed in (0, 1, 2)} <= found
     # Beyond it: `real`, two control arms at three numbers of bins, and MC dropout on all arms.
-    assert len(found) == len(cells) == 6 * 3 * (5 + 2 + 4 * 3 * 2)
-    assert len(refused) == 6 * (1 + 4 * 3) * 3
+    assert len(found) == len(cells) == 6 * 3 * (5 + 2 + 5 * 3 * 2)
+    assert len(refused) == 6 * (1 + 5 * 3) * 3
     assert all("trains on the validation split" in refusal.reason for refusal in refused)
 
 
@@ -334,7 +334,9 @@ def test_bundled_boards_have_suite_and_matching_name():
     for name, path in boards.items():
         board = read_board(path)
         assert board.name == name
-        assert board.checksum == board_checksum(board.name, board.created, board.entries)
+        assert board.checksum == board_checksum(
+            board.name, board.created, board.entries, board.primary
+        )
         assert Suite.read(bundled_suite(name))["name"] == name
 
 

@@ -57,7 +57,7 @@ def test_linear_calibrators_reach_reference_minimum(kind):
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_unregularised_matrix_scaling_is_logistic_regression_on_logits(n_classes):
     held_out, test = (overconfident(2000, n_classes, 3.0, seed) for seed in (0, 1))
-    theirs = LogisticRegression(C=np.inf, tol=1e-10, max_iter=2000)
+    theirs = LogisticRegression(C=1e9, tol=1e-10, max_iter=2000)
     theirs.fit(held_out.logits.astype(float), held_out.labels)
     ours = fitted(MatrixScaling(regularization=0), held_out).transform(test)
     expected = theirs.predict_proba(test.logits.astype(float))

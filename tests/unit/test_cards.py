@@ -94,7 +94,7 @@ def test_third_party_card_is_read_from_path(tmp_path: Path) -> None:
         ("https://", "file:///", "sources.all.url"),
         ('title = "My data"', 'title = "t"\nencoding = "utf-9"', "'utf-9' is not an encoding"),
         ('name = "yes"', 'name = "no"', "duplicate label name"),
-        ('name = "mine"', 'name = "mine', "cannot be read as TOML"),
+        ('name = "mine"', 'name = "mine', "not valid TOML"),
     ],
 )
 def test_invalid_card_error_names_file_and_key(

@@ -11,7 +11,7 @@ import fgbench
 from fgbench import compare
 from fgbench.errors import ConfigurationError, DataError
 from fgbench.leaderboard.files import read_board, read_predictions
-from support.boards import REPLICATES, make_run
+from support.boards import REPLICATES, make_run, unraised
 
 MARK = re.compile(r"[●■◆◇]")
 
@@ -213,24 +213,25 @@ def test_compare_agrees_with_the_contrast_of_a_board(tmp_path):
     make_run(tmp_path, seeds=(0, 1, 2))
     board = read_board(tmp_path / "leaderboard.json")
     entry = next(e for e in board.entries if e.arm == "synthesis+" and "calibrator" in e.neutral)
+    against = entry.contrasts["baseline"]
     sides = [
         [read_predictions(tmp_path, record) for record in side.artifacts.predictions]
-        for side in (entry, board.entry(entry.baseline))
+        for side in (entry, board.entry(against.entry))
     ]
     result = compare(
         *([part.probabilities() for part in side] for side in sides),
         sides[0][0].labels,
-        metrics=list(entry.versus_baseline),
+        metrics=list(against.metrics),
         posterior=sides[0][0].posterior,
         replicates=REPLICATES,
     )
-    assert len(result) == len(entry.versus_baseline) > 15
-    for name, against in entry.versus_baseline.items():
-        item = result[name]
-        assert item.difference == pytest.approx(against.delta, abs=1e-6), name
-        assert item.p_value == pytest.approx(against.p_value, abs=1e-4), name
+    assert len(result) == len(against.metrics) > 15
+    for name, record in against.metrics.items():
+        item, expected = result[name], unraised(entry, record, name)
+        assert item.difference == pytest.approx(record.difference, abs=1e-6), name
+        assert item.p_value == pytest.approx(expected.p_value, abs=1e-4), name
         if item.confidence == 0.95:
-            assert item.interval == pytest.approx(against.ci95, abs=1e-5), name
+            assert item.interval == pytest.approx(expected.interval, abs=1e-5), name
 
 
 def test_public_names_are_typed():

@@ -35,10 +35,25 @@ BOARDS = {
     **bundled_boards(Registry.load()),
 }
 
+FIRST_ARMS = ["baseline", "real", "resample", "random-bins", "synthesis", "synthesis+"]
+"""The arms that suites had by default when these pins were made."""
+
 SUITES = {
-    "default": {},
-    "paper": {"dataset": "known-posterior", "protocol": "paper", "seeds": [3], "bins": [10, 15]},
+    "default": {"arms": FIRST_ARMS},
+    "paper": {
+        "dataset": "known-posterior",
+        "protocol": "paper",
+        "seeds": [3],
+        "bins": [10, 15],
+        "arms": FIRST_ARMS,
+    },
 }
+
+
+def links(entry):
+    """Return the ids of an entry's baseline and `real` control."""
+    found = [entry.contrasts.get(kind) for kind in ("baseline", "real")]
+    return [against and against.entry for against in found]
 
 
 def board_pins(path):
@@ -50,7 +65,7 @@ def board_pins(path):
         "comparisons": [
             [group.title, [entry.id for entry in group.entries]] for group in comparisons(board)
         ],
-        "controls": [[entry.baseline, entry.real] for entry in board.entries],
+        "controls": [links(entry) for entry in board.entries],
     }
 
 
@@ -78,7 +93,7 @@ def test_order_and_controls_of_stored_boards_do_not_depend_on_the_order_of_their
     assert [[entry.id, entry.label] for entry in rebuilt.entries] == PINNED["boards"][name][
         "entries"
     ]
-    controls = [[entry.baseline, entry.real] for entry in rebuilt.entries]
+    controls = [links(entry) for entry in rebuilt.entries]
     assert controls == PINNED["boards"][name]["controls"]
 
 
@@ -115,6 +130,7 @@ OTHER = {
     "arm": "baseline",
     "generator": None,
     "bins": None,
+    "dose": 2,
     "calibrator": PartRecord(name="temperature"),
     "protocol": "paper",
     "seeds": [0],
@@ -133,6 +149,18 @@ def test_every_axis_is_part_of_the_id_and_can_be_left_out_of_a_key(name):
 def test_the_setting_is_what_an_entry_shares_with_its_controls(name):
     other = entry(**{name: OTHER[name]})
     assert (other.setting() != entry().setting()) == (AXES[name].role == "setting")
+
+
+def test_neutral_dose_is_left_out_of_ids_and_labels():
+    assert "dose" not in entry().identity()
+    assert entry_id(entry(dose=1)) == entry_id(entry(dose=None)) == entry_id(entry())
+    assert entry().dose == 1, "an entry from before the axis has one input per point"
+    assert entry(generator=None, bins=None, arm="real").dose is None
+    assert entry(dose=0.5).label == "d · c · synthesis · g/15 bins, dose 0.5 · none"
+    assert entry(dose=2).label == "d · c · synthesis · g/15 bins, dose 2 · none"
+    assert entry(dose=2).labels()["dose"] == "2"
+    with pytest.raises(ValueError, match="greater than 0"):
+        entry(dose=0)
 
 
 def test_the_order_of_seeds_changes_no_id_but_their_number_does():

@@ -7,6 +7,8 @@ import hashlib
 import io
 import re
 import threading
+import time
+import urllib.request
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -52,6 +54,12 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
+        if fault.startswith("to:"):
+            self.send_response(302)
+            self.send_header("Location", fault.removeprefix("to:"))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         start, total = 0, len(server.body)
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
         fresh = self.headers.get("If-Range") in (None, server.etag)
@@ -69,11 +77,21 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send_response(200)
         content = server.body[start:]
-        if fault != "no-length":
+        if fault.startswith("length:"):
+            self.send_header("Content-Length", fault.removeprefix("length:"))
+            self.close_connection = True
+        elif fault != "no-length":
             self.send_header("Content-Length", str(len(content)))
         if server.etag:
             self.send_header("ETag", server.etag)
+        if fault == "gzip":
+            self.send_header("Content-Encoding", "gzip")
         self.end_headers()
+        if fault == "drip":
+            for byte in content[:50]:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.05)
+            return
         if fault == "reset":
             content = content[: len(content) // 2]
         server.sent += len(content)
@@ -239,6 +257,69 @@ def test_wrong_size_is_refused_before_download(server: Server, tmp_path: Path) -
     with pytest.raises(DataError, match="more than the card's 7 bytes"):
         fetch(card_of(server, bytes=7), tmp_path)
     assert leftovers(tmp_path) == set()
+
+
+@pytest.mark.parametrize("length", ["²", "9" * 5000, "-1", "", "1e3", "x"])
+def test_malformed_length_is_ignored(server: Server, tmp_path: Path, length: str) -> None:
+    server.faults = [f"length:{length}"]
+    assert fetch(card_of(server), tmp_path).status == "fetched"
+
+
+def test_compressed_transfer_is_refused(server: Server, tmp_path: Path) -> None:
+    server.faults = ["gzip"]
+    with pytest.raises(DataError, match="Content-Encoding gzip"):
+        fetch(card_of(server, sha256=None), tmp_path)
+    assert leftovers(tmp_path) == set()
+
+
+def test_file_without_a_size_on_its_card_is_limited(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "MAX_BYTES", 1000)
+    for fault in ("", "no-length"):
+        server.faults = [fault]
+        with pytest.raises(DataError, match="more than 1,000 bytes"):
+            fetch(card_of(server), tmp_path)
+        assert leftovers(tmp_path) == set()
+    assert fetch(card_of(server, bytes=len(BODY)), tmp_path).status == "fetched"
+
+
+def test_slow_server_is_given_up(server: Server, tmp_path: Path) -> None:
+    server.faults = ["drip"]
+    policy = fetching.RetryPolicy(timeout=5, attempts=3, pause=0.01, total=0.3)
+    with pytest.raises(DataError, match="too slow"):
+        fetching.fetch(card_of(server), DataFolder(None, tmp_path), Listener(), retry=policy)
+    assert len(server.seen) == 1
+
+
+def test_redirects_to_other_hosts_need_a_digest_or_a_public_address(
+    server: Server, tmp_path: Path
+) -> None:
+    port = server.server_address[1]
+    there = f"to:http://localhost:{port}/file"
+    server.faults = [there]
+    with pytest.raises(DataError, match="redirects to localhost, an address of the local network"):
+        fetch(card_of(server, sha256=None), tmp_path)
+    server.faults = [there]
+    assert fetch(card_of(server), tmp_path).status == "fetched"
+    server.faults = [f"to:http://127.0.0.1:{port}/other"]
+    assert fetch(card_of(server, sha256=None), tmp_path, force=True).status == "fetched"
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "gopher:x"])
+def test_redirects_to_other_schemes_are_refused(
+    server: Server, tmp_path: Path, target: str
+) -> None:
+    server.faults = [f"to:{target}"] * 5
+    with pytest.raises(DataError, match=r"redirect|not allowed"):
+        fetch(card_of(server), tmp_path)
+
+
+def test_redirect_from_https_to_http_is_refused(server: Server) -> None:
+    handler = fetching._Redirects(card_of(server).source("all"))
+    request = urllib.request.Request("https://example.org/file")
+    with pytest.raises(DataError, match="redirects from https to http; refused"):
+        handler.redirect_request(request, None, 302, "", {}, "http://example.org/file")
 
 
 @pytest.mark.parametrize("status", ["404", "403"])

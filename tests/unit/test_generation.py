@@ -83,11 +83,17 @@ class Scripted(Generator):
         self.closed += 1
 
 
-def run(generator, *, retries=2, drop="test", targets=TARGETS, numeric=False):
+def run(
+    generator, *, retries=2, drop="test", targets=TARGETS, numeric=False, rows=ROWS, by_class=False
+):
     settings = GenerationSettings(
-        seed=0, examples_per_class=3, retries=retries, drop_near_duplicates=drop
+        seed=0,
+        examples_per_class=3,
+        retries=retries,
+        drop_near_duplicates=drop,
+        by_class=by_class,
     )
-    return synthesize(generator, dataset(numeric=numeric), Loader(), targets, ROWS, settings)
+    return synthesize(generator, dataset(numeric=numeric), Loader(), targets, rows, settings)
 
 
 def scripted(**attributes):
@@ -306,3 +312,35 @@ def test_generator_sees_all_inputs_of_bin():
     run(generator, targets=targets)
     validation = dataset().splits["validation"].inputs
     assert generator.requests[0].bin_inputs == tuple(validation[row] for row in (1, 3, 7))
+
+
+def test_matched_designs_fill_in_by_class_first_in_the_bin_then_anywhere():
+    # Selection rows 0 … 4 are of the classes 0, 1, 1, 1, 0. Rows 1 and 4 get no text.
+    targets = Targets(
+        "no-shift",
+        (TargetBin(3, 3, 0.7, 0.1, (0, 1, 2)), TargetBin(5, 2, 0.7, 0.1, (3, 4))),
+        tuple(source(row, number) for row, number in ((0, 3), (1, 3), (2, 3), (3, 5), (4, 5))),
+    )
+    rows = np.array([0, 1, 3, 5, 6])
+
+    def text(request, turn):
+        if request.source_id in (1, 4):
+            return None
+        return f"{request.label} {request.source_id} {request.draw} of {turn}"
+
+    generator = scripted(text=text, label=lambda text: int(text[0]))
+    outcome = run(generator, targets=targets, rows=rows, by_class=True)
+    assert Counter(sample.source.label for sample in outcome.accepted) == {0: 2, 1: 3}
+    filled = Counter(sample.source.index for sample in outcome.accepted)
+    assert filled == {0: 2, 3: 2, 5: 1}, "row 1 by its bin, row 4 by another bin of its class"
+    by_bin = run(generator, targets=targets, rows=rows)
+    assert Counter(sample.source.label for sample in by_bin.accepted)[1] > 3
+
+
+def test_source_that_is_requested_twice_has_different_draws():
+    targets = Targets("no-shift", TARGETS.bins, (source(0, 3), source(0, 3), source(1, 3)))
+    generator = scripted()
+    outcome = run(generator, targets=targets)
+    requested = [(request.source_id, request.draw) for request in generator.requests]
+    assert requested == [(0, 0), (1, 1), (2, 0)]
+    assert len(outcome.accepted) == 3

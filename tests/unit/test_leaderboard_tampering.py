@@ -3,6 +3,7 @@
 import copy
 import json
 import shutil
+import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -232,7 +233,7 @@ def test_only_published_entries_may_omit_seeds_digest_and_sizes(run, lacking):
 def test_published_figures_have_no_baseline_comparison(tmp_path):
     entry, _ = make_entry(tmp_path, coordinates("baseline"))
     board = assemble("both", "", [figures(), entry], lambda entry: None)
-    assert all(each.baseline is None for each in board.entries)
+    assert all(each.contrasts == {} for each in board.entries)
 
 
 def test_linked_or_non_file_predictions_are_refused(tmp_path):
@@ -249,6 +250,48 @@ def test_linked_or_non_file_predictions_are_refused(tmp_path):
     file.mkdir()
     (problem,) = verify_board(tmp_path / "run", registry()).problems
     assert "not a regular file" in problem
+
+
+def test_no_predictions_count_for_two_entries(run):
+    """Else a small board could ask for any number of evaluations."""
+    folder, _ = run
+    board = read_board(folder)
+    first, second, *rest = board.entries
+    shared = second.model_copy(update={"artifacts": first.artifacts})
+    changed = board.model_copy(update={"entries": [first, shared, *rest]})
+    write_board(changed, folder / "shared.json")
+    problems = verify_board(folder / "shared.json", registry()).problems
+    assert sum("are listed more than once" in problem for problem in problems) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda entry: entry["statistics"].update(replicates=10_001),
+        lambda entry: entry.update(bins=10**9),
+        lambda entry: entry.update(seeds=[*range(1001)]),
+        lambda entry: entry["calibrator"].update(name="x" * 501),
+        lambda entry: entry["calibrator"].update(params={"a": ["x" * 9_000] * 3}),
+        lambda entry: entry["calibrator"].update(params={"a": 10**70_000}),
+        lambda entry: entry["provenance"].update(notes=["x" * 20_001]),
+        lambda entry: entry["metrics"].update({"m" * 501: entry["metrics"]["ece"]}),
+        lambda entry: entry["dataset"].update(n_test=2**60),
+        lambda entry: entry["dataset"].update(label_names=["a"] * 10_001),
+        lambda entry: entry["artifacts"]["predictions"][0].update(path="a/" * 3000),
+    ],
+)
+def test_board_that_asks_for_too_much_is_refused(run, change):
+    folder, board = run
+    value = copy.deepcopy(board)
+    sys.set_int_max_str_digits(100_000)
+    try:
+        change(value["entries"][0])
+        text = json.dumps(value)
+    finally:
+        sys.set_int_max_str_digits(4300)
+    (folder / "large.json").write_text(text, encoding="utf-8")
+    with pytest.raises(LeaderboardError, match=r"large\.json: (entries\[0\]|not JSON)"):
+        read_board(folder / "large.json")
 
 
 def test_costs_without_checksums_are_reported_on_trust(run, tmp_path):

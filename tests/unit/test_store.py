@@ -244,7 +244,7 @@ def test_full_disk_keeps_stored_artifacts(tmp_path):
         [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True
     )
     assert "cannot be written" in answer.stdout
-    assert "Free some space" in answer.stdout
+    assert "ulimit -f" in answer.stdout
     store = Store(tmp_path)
     assert store.find(KEY).value == {"n": 1}
     assert store.find("cd" * 32) is None

@@ -6,7 +6,7 @@ import pytest
 
 from fgbench.cards import DataFolder
 from fgbench.errors import ConfigurationError
-from fgbench.loop.arms import ARMS
+from fgbench.loop.arms import DEFAULT_ARMS
 from fgbench.plan.resolve import resolve
 from fgbench.plan.suite import Suite
 from fgbench.plugins.registry import Registry
@@ -32,7 +32,8 @@ def test_suite_expands_to_matrix(tmp_path):
     assert suite.datasets[1] == {"name": "banking77", "intents": ["age_limit", "atm_support"]}
     assert suite.generators == [{"name": "ngram", "candidates": "2"}]
     assert suite.seeds == [7]
-    assert suite.arms == list(ARMS)
+    assert suite.arms == list(DEFAULT_ARMS)
+    assert (suite.doses, suite.reserve) == ([1.0], 0.0)
 
 
 @pytest.mark.parametrize(
@@ -46,12 +47,21 @@ def test_suite_expands_to_matrix(tmp_path):
         ('arms = ["sinthesis"]', "arms[0] = 'sinthesis'"),
         ("bins = [1]", "bins[0] = 1"),
         ("bins = []", "bins is empty"),
+        ("dose = 0", "dose[0] = 0"),
+        ("doses = [1, 1.0]", "doses lists a value twice"),
+        ("reserve = 1", "reserve = 1"),
         ("seeds = [0, 0]", "seeds lists a value twice"),
         ("threshold = 2", "threshold = 2"),
         ('protocol = "loose"', "protocol = 'loose'"),
         ("datasets = [3]", "mine.toml: a part must be a name or a table"),
         ("datasets = [{intents = []}]", "needs a name"),
         ("datasets = [", "not valid TOML"),
+        (f"seeds = {[*range(1001)]}", "seeds: List should have at most 1000 items"),
+        ("replicates = 10001", "replicates = 10001"),
+        (
+            f"seeds = {[*range(1000)]}\nbins = {[*range(2, 203)]}",
+            "the matrix has 1,407,000 combinations, at most 100,000 are run at once",
+        ),
     ],
 )
 def test_invalid_suite_error_names_file_and_key(tmp_path, text, message):

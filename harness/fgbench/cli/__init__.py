@@ -5,8 +5,13 @@ Importing the module of `fgbench list` hides the built-in `list` in this one.
 
 from __future__ import annotations
 
+import codecs
+import io
+import json
 import os
+import signal
 import sys
+import traceback
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -14,13 +19,15 @@ import click
 
 from fgbench._version import __version__
 from fgbench.cli.commands import COMMANDS
+from fgbench.cli.console import guarded
 from fgbench.errors import FgbenchError
+from fgbench.numbers import ascii_text
 
 if TYPE_CHECKING:
     from fgbench.plugins.registry import Registration, Registry
 
 FAULT = 1
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 
 
 class LazyGroup(click.Group):
@@ -76,12 +83,28 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the code that DESIGN.md promises."""
-    sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = run_command(sys.argv[1:] if arguments is None else arguments)
+    except Exception:  # noqa: BLE001 - of --debug, whose traceback is filtered, too
+        with guarded():
+            traceback.print_exc()
+        code = FAULT
+    sys.exit(code)
 
 
 def run_command(arguments: list[str]) -> int:
     """Run one command line and return its exit code; errors are one sentence on standard error."""
+    _print_what_can_be_encoded()
+    with guarded():
+        return _run_command(arguments)
+
+
+def _run_command(arguments: list[str]) -> int:
     debug = "--debug" in arguments
+    if any("\0" in argument for argument in arguments):
+        click.echo("Error: an argument contains a NUL character.", err=True)
+        return 2
     try:
         code = cli.main(arguments, prog_name="fgbench", standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -96,7 +119,10 @@ def run_command(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
+        if isinstance(error, _Terminated) or isinstance(error.__cause__, _Terminated):
+            click.echo("Terminated. Run the same command to resume.", err=True)
+            return TERMINATED
         click.echo("Interrupted. Run the same command to resume.", err=True)
         return INTERRUPTED
     except BrokenPipeError:
@@ -113,6 +139,33 @@ def run_command(arguments: list[str]) -> int:
             err=True,
         )
         return FAULT
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise _Terminated
+
+
+def _print_what_can_be_encoded() -> None:
+    """Let standard output and error replace what they cannot encode, instead of failing."""
+    codecs.register_error("fgbench", _replaced)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="fgbench")
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    """Return signs by their ASCII substitutes, and any other character as JSON escapes it."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = "".join(
+        json.dumps(char)[1:-1] if (plain := ascii_text(char)) == "?" else plain
+        for char in error.object[error.start : error.end]
+    )
+    return text, error.end
 
 
 def _registry(ctx: click.Context) -> Registry:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fgbench.cli.console import json_text
 from fgbench.cli.options import store_option
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def info(store: str | None, as_json: bool) -> None:
         path = str(answers.path)
     if as_json:
         value = {"file": path, "bytes": size, "models": models}
-        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+        click.echo(json_text(value, indent=2))
         return
     click.echo(f"{path}: {size / 1e6:,.1f} MB" if exists else f"{path}: no answers yet")
     for model in models:
@@ -52,11 +52,12 @@ def info(store: str | None, as_json: bool) -> None:
 @cache.command("export")
 @click.argument("file", metavar="FILE")
 @store_option
-def export(file: str, store: str | None) -> None:
+@click.option("--skip-corrupt", is_flag=True, help="Leave out corrupt answers and list them.")
+def export(file: str, store: str | None, skip_corrupt: bool) -> None:
     """Write all stored answers to FILE as JSON Lines, compressed if its name ends in .gz.
 
-    The file contains the prompts, and with them texts of the data sets: check their licenses before
-    you publish it.
+    A corrupt answer is an error. The file contains the prompts, and with them texts of the data
+    sets: check their licenses before you publish it.
     """
     from fgbench.errors import ConfigurationError
     from fgbench.llm.files import export_answers
@@ -64,7 +65,8 @@ def export(file: str, store: str | None) -> None:
     with _answers(store) as answers:
         if answers.path is None or not answers.path.exists():
             raise ConfigurationError(f"{answers.path}: no answers to export yet.")
-        count = export_answers(answers, Path(file))
+        on_damage = _warn_of_damage if skip_corrupt else None
+        count = export_answers(answers, Path(file), on_damage=on_damage)
     click.echo(f"{file}: {count:,} answers")
 
 
@@ -81,6 +83,10 @@ def import_(file: str, store: str | None) -> None:
     with _answers(store) as answers:
         new, total = import_answers(answers, Path(file))
         click.echo(f"{answers.path}: {new:,} new of {total:,} answers")
+
+
+def _warn_of_damage(problem: str) -> None:
+    click.echo(f"Warning: skipped what is corrupt: {problem}", err=True)
 
 
 @contextlib.contextmanager

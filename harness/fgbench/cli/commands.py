@@ -7,7 +7,7 @@ COMMANDS = {
     "show": ("fgbench.cli.show:show", "Show one part: its parameters, needs and card."),
     "data": ("fgbench.cli.data:data", "Fetch, verify and describe data sets."),
     "cache": ("fgbench.cli.cache:cache", "Count, export and import language models' answers."),
-    "store": ("fgbench.cli.store:store", "Show and free the disk space of stored stages."),
+    "store": ("fgbench.cli.store:store", "Show, free and check the disk space of stored stages."),
     "report": ("fgbench.cli.report:report", "Write the HTML report of a run."),
     "evaluate": ("fgbench.cli.evaluate:evaluate", "Evaluate anyone's predictions, without a run."),
     "compare": ("fgbench.cli.compare:compare", "Compare two sets of predictions."),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
+from fgbench.cli.console import json_text
 from fgbench.cli.options import load_registry, plugin_option
-from fgbench.cli.text import print_text
 
 _PATH = click.Path(path_type=Path)
 
@@ -78,9 +77,9 @@ def compare(
         replicates=replicates,
     )
     if as_json:
-        click.echo(json.dumps(comparison.to_value(), indent=1, sort_keys=True))
+        click.echo(json_text(comparison.to_value(), indent=1, sort_keys=True))
     else:
-        print_text(str(comparison))
+        click.echo(str(comparison))
 
 
 def _margins(texts: tuple[str, ...]) -> float | dict[str, float] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fgbench.cli.console import console, json_text
 from fgbench.cli.options import data_dir_option, load_registry, plugin_option
+from fgbench.errors import FgbenchError
 
 if TYPE_CHECKING:
     from fgbench.cards import Card, DataFolder
     from fgbench.fetching import Progress
+    from fgbench.plugins.registry import Registry
 
 _PLAIN_EVERY = 5.0
 
@@ -40,9 +42,13 @@ def fetch(
     from fgbench.cards import DataFolder
 
     folder = DataFolder.from_environment(data_dir)
-    cards = {name: _card(name, plugins) for name in names}
+    registry = load_registry(plugins)
+    cards = {name: _card(name, registry) for name in names}
     with _progress() as progress:
         for name, card in cards.items():
+            if card is not None and card.hub is not None and not card.sources:
+                progress.message(f"{name}: downloaded from the hub when it is used first.")
+                continue
             if card is None or not card.sources:
                 progress.message(f"{name}: nothing to download.")
                 continue
@@ -57,65 +63,157 @@ def fetch(
                     progress.message(f"Warning: {item.warning}")
 
 
+@data.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@data_dir_option
+@plugin_option
+def list_datasets(as_json: bool, data_dir: str | None, plugins: tuple[str, ...]) -> None:
+    """List the data sets: which are here, which are missing, and how to get them.
+
+    Files are not read; `fgbench data verify` checks their content.
+    """
+    from fgbench.cards import DataFolder
+
+    folder = DataFolder.from_environment(data_dir)
+    registry = load_registry(plugins)
+    rows = [_availability(name, registry, folder) for name in registry.names("dataset")]
+    if as_json:
+        click.echo(json_text(rows, indent=2))
+        return
+    width = max((len(row["dataset"]) for row in rows), default=0)
+    for row in rows:
+        click.echo(f"{row['dataset']:<{width}}  {row['status']:<8}  {row['hint']}".rstrip())
+
+
 @data.command("verify")
-@click.argument("name")
+@click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @data_dir_option
 @plugin_option
 @click.pass_context
 def verify(
-    ctx: click.Context, name: str, as_json: bool, data_dir: str | None, plugins: tuple[str, ...]
+    ctx: click.Context,
+    names: tuple[str, ...],
+    as_json: bool,
+    data_dir: str | None,
+    plugins: tuple[str, ...],
 ) -> None:
-    """Check that the files of NAME are present and match its card.
+    """Check that the files of NAME are present and match its card; default: all that are here.
 
     The exit code is 2 if a file is missing, corrupt or differs from the card.
     """
     from fgbench.cards import DataFolder
 
-    card = _card(name, plugins)
+    registry = load_registry(plugins)
     folder = DataFolder.from_environment(data_dir)
-    states = [] if card is None else [_state(card, key, folder) for key in card.sources]
+    states = {name: _states(_card(name, registry), folder) for name in names}
+    if not names:
+        states = {name: _states(card, folder) for name, card in _cards(registry)}
+        states = {
+            name: listed
+            for name, listed in states.items()
+            if any(state["path"] is not None for state in listed)
+        }
     if as_json:
-        click.echo(json.dumps({"dataset": name, "sources": states}, indent=2, ensure_ascii=False))
+        value = [{"dataset": name, "sources": listed} for name, listed in states.items()]
+        click.echo(json_text(value[0] if len(names) == 1 else value, indent=2))
     elif not states:
-        click.echo(f"{name}: no files to verify.")
-    else:
-        for state in states:
-            click.echo(f"{state['status']:<11} {state['filename']}  {state['path'] or ''}".rstrip())
-    problems = [state for state in states if state["status"] in ("missing", "differs", "corrupt")]
-    if problems and not as_json:
-        listed = ", ".join(f"{state['filename']} ({state['status']})" for state in problems)
-        click.echo(
-            f"Error: dataset {name}: {listed}. Run `fgbench data fetch {name}`, or point "
-            "--data-dir or FGBENCH_DATA to a folder with the official files.",
-            err=True,
-        )
-    ctx.exit(2 if problems else 0)
+        click.echo("No files of data sets are here. See `fgbench data list`.")
+    bad = 0
+    for name, listed in states.items():
+        problems = [item for item in listed if item["status"] in ("missing", "differs", "corrupt")]
+        bad += len(problems)
+        if as_json:
+            continue
+        if not listed:
+            click.echo(f"{name}: no files to verify.")
+        prefix = "" if len(names) == 1 else f"{name}/"
+        for state in listed:
+            line = f"{state['status']:<11} {prefix}{state['filename']}  {state['path'] or ''}"
+            click.echo(line.rstrip())
+        if problems:
+            files = ", ".join(f"{state['filename']} ({state['status']})" for state in problems)
+            click.echo(
+                f"Error: dataset {name}: {files}. Run `fgbench data fetch {name}`, or point "
+                "--data-dir or FGBENCH_DATA to a folder with the official files.",
+                err=True,
+            )
+    ctx.exit(2 if bad else 0)
 
 
 @data.command("show")
-@click.argument("name")
+@click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @data_dir_option
 @plugin_option
-def show(name: str, as_json: bool, data_dir: str | None, plugins: tuple[str, ...]) -> None:
-    """Show the card of NAME: sources, license, citation, labels and splits."""
+def show(
+    names: tuple[str, ...], as_json: bool, data_dir: str | None, plugins: tuple[str, ...]
+) -> None:
+    """Show the card of NAME: sources, license, citation, labels and splits; default: all cards."""
     from fgbench.cards import DataFolder
 
-    card = _card(name, plugins)
+    registry = load_registry(plugins)
+    cards = {name: _card(name, registry) for name in names} or dict(_cards(registry))
     if as_json:
-        content = None if card is None else card.model_dump(mode="json", exclude_none=True)
-        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
-    elif card is None:
-        click.echo(f"{name} has no card. See `fgbench show {name}` for its parameters.")
-    else:
-        _print_card(card, DataFolder.from_environment(data_dir))
+        values = {
+            name: None if card is None else card.model_dump(mode="json", exclude_none=True)
+            for name, card in cards.items()
+        }
+        value: Any = values[names[0]] if len(names) == 1 else values
+        click.echo(json_text(value, indent=2))
+        return
+    folder = DataFolder.from_environment(data_dir)
+    for position, (name, card) in enumerate(cards.items()):
+        if position:
+            click.echo()
+        if card is None:
+            click.echo(f"{name} has no card. See `fgbench show {name}` for its parameters.")
+        else:
+            _print_card(card, folder)
 
 
-def _card(name: str, plugins: tuple[str, ...]) -> Card | None:
+def _availability(name: str, registry: Registry, folder: DataFolder) -> dict[str, Any]:
+    """Return whether the files of a data set are here, and how to get them."""
+    try:
+        card = _card(name, registry)
+    except FgbenchError as error:
+        return {"dataset": name, "status": "broken", "hint": str(error)}
+    if card is None or not (card.sources or card.hub):
+        needs_file = "path" in registry.part_class("dataset", name).required_parameters()
+        hint = f"{name}:path=… reads your own data" if needs_file else "no files needed"
+        return {"dataset": name, "status": "own data" if needs_file else "built in", "hint": hint}
+    if not card.sources:
+        return {"dataset": name, "status": "hub", "hint": "downloaded when it is used first"}
+    located = [folder.locate(card, key) for key in card.sources]
+    paths = [found[0] for found in located if found is not None]
+    if len(paths) == len(located):
+        return {"dataset": name, "status": "here", "hint": str(paths[0].parent)}
+    hint = f"fgbench data fetch {name}"
+    if paths:
+        hint += f"  ({len(located) - len(paths)} of {len(located)} files are missing)"
+    return {"dataset": name, "status": "missing", "hint": hint}
+
+
+def _cards(registry: Registry) -> Iterator[tuple[str, Card]]:
+    """Yield the name and the card of every data set that has one; warn about broken ones."""
+    for name in registry.names("dataset"):
+        try:
+            card = _card(name, registry)
+        except FgbenchError as error:
+            click.echo(f"Warning: {error}", err=True)
+            continue
+        if card is not None:
+            yield name, card
+
+
+def _states(card: Card | None, folder: DataFolder) -> list[dict[str, Any]]:
+    return [] if card is None else [_state(card, key, folder) for key in card.sources]
+
+
+def _card(name: str, registry: Registry) -> Card | None:
     from fgbench.plugins.references import PartReference
 
-    loader: Any = load_registry(plugins).part_class("dataset", PartReference.parse(name).name)
+    loader: Any = registry.part_class("dataset", PartReference.parse(name).name)
     card: Card | None = loader.card()
     return card
 
@@ -152,13 +250,12 @@ def _state(card: Card, key: str, folder: DataFolder) -> dict[str, Any]:
 
 
 def _print_card(card: Card, folder: DataFolder) -> None:
-    from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
-    console.print(Text.assemble((card.title, "bold"), f" ({card.name})"))
+    output = console(highlight=False)
+    output.print(Text.assemble((card.title, "bold"), f" ({card.name})"))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column(overflow="fold")
@@ -180,7 +277,7 @@ def _print_card(card: Card, folder: DataFolder) -> None:
         facts.add_row("in FITG", Text(sizes))
     for note in card.notes:
         facts.add_row("note", Text(note))
-    console.print(Padding(facts, (1, 0, 0, 2)))
+    output.print(Padding(facts, (1, 0, 0, 2)))
 
     def listing(title: str, rows: list[tuple[str, str]]) -> None:
         table = Table.grid(padding=(0, 2))
@@ -188,12 +285,14 @@ def _print_card(card: Card, folder: DataFolder) -> None:
         table.add_column(overflow="fold", style="dim")
         for left, right in rows:
             table.add_row(Text(left), Text(right))
-        console.print(f"\n  [bold]{title}[/bold]")
-        console.print(Padding(table, (0, 0, 0, 4)))
+        output.print(f"\n  [bold]{title}[/bold]")
+        output.print(Padding(table, (0, 0, 0, 4)))
 
     listing("labels", [(label.name, label.description) for label in card.labels])
     if card.columns:
         listing("columns", list(card.columns.items()))
+    if card.hub is not None:
+        listing("hub", [*card.hub.model_dump(exclude_none=True).items()])
     for key, source in card.sources.items():
         located = folder.locate(card, key)
         size = f", {source.bytes:,} bytes" if source.bytes is not None else ""
@@ -215,7 +314,6 @@ def _progress() -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield _Plain()
         return
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -232,7 +330,7 @@ def _progress() -> Iterator[Progress]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Bars(*columns, console=console(stderr=True), transient=True) as bars:
         yield _Bar(bars)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from fgbench.cli.console import json_text
 from fgbench.cli.options import load_registry, plugin_option
-from fgbench.cli.text import print_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,11 +64,11 @@ def evaluate(
     if plot is not None:
         assessment.plot(plot)
     if as_json:
-        click.echo(json.dumps(assessment.to_value(), indent=1, sort_keys=True))
+        click.echo(json_text(assessment.to_value(), indent=1, sort_keys=True))
         return
-    print_text(str(assessment))
+    click.echo(str(assessment))
     if assessment.grid is not None:
-        print_text(_grid_text(assessment.grid))
+        click.echo(_grid_text(assessment.grid))
     for path in (html, plot):
         if path is not None:
             click.echo(str(path))

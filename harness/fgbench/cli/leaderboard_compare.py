@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from fgbench.cli.console import json_text
 from fgbench.cli.options import load_registry, plugin_option
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def compare(
     )
     _check_metrics(comparison, metric)
     if form == "json":
-        click.echo(json.dumps(rendering.as_value(comparison), indent=1, ensure_ascii=False))
+        click.echo(json_text(rendering.as_value(comparison), indent=1))
     elif form == "markdown":
         click.echo(rendering.as_markdown(comparison), nl=False)
     elif form == "csv":

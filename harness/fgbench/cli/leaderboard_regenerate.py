@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fgbench.cli.consent import consent_options
+from fgbench.cli.console import json_text
 from fgbench.cli.options import (
     data_dir_option,
     execution_options,
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from fgbench.engine.events import Listener
     from fgbench.plan.plan import Plan
+    from fgbench.runs.consent import Consent
     from fgbench.runs.execution import Execution
     from fgbench.runs.regenerate import Regeneration
     from fgbench.store import Store
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     help="Reuse the stages stored in DIR [default: reuse nothing].",
 )
 @execution_options
+@consent_options
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @data_dir_option
@@ -54,6 +58,7 @@ def regenerate(
     out: str,
     store: str | None,
     execution: Execution,
+    consent: Consent,
     as_json: bool,
     quiet: bool,
     data_dir: str | None,
@@ -79,6 +84,7 @@ def regenerate(
             DataFolder.from_environment(data_dir),
             out=Path(out),
             execution=execution,
+            consent=consent,
             entry_prefixes=entries,
             store=Store(Path(store)) if store else None,
             observe=lambda plan, chosen, account: _observed(plan, chosen, account, quiet),
@@ -97,8 +103,6 @@ def _observed(plan: Plan, store: Store, account: str, quiet: bool) -> Iterator[L
 
 
 def _report(regeneration: Regeneration, as_json: bool) -> None:
-    import json
-
     from fgbench.differences import drift, rendering
 
     if as_json:
@@ -106,7 +110,7 @@ def _report(regeneration: Regeneration, as_json: bool) -> None:
         value["failures"] = [
             {"cell": failure.label, "error": failure.error} for failure in regeneration.failures
         ]
-        click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+        click.echo(json_text(value, indent=1))
     else:
         click.echo(drift.as_text(regeneration.comparison), nl=False)
         click.echo(f"Runs: {', '.join(map(str, regeneration.folders))}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from pathlib import Path
 
 import click
 
+from fgbench.cli.console import json_text
 from fgbench.cli.options import load_registry, plugin_option
 
 
@@ -38,7 +38,7 @@ def submit_check(file: Path, against: Path | None, as_json: bool, plugins: tuple
         value = [
             {"check": check.name, "passed": check.passed, "found": check.found} for check in checks
         ]
-        click.echo(json.dumps({"passed": passed, "checks": value}, indent=1, ensure_ascii=False))
+        click.echo(json_text({"passed": passed, "checks": value}, indent=1))
         return 0 if passed else 1
     for check in checks:
         head = f"{'passed' if check.passed else 'FAILED'}  {check.name:<11}"

@@ -6,6 +6,7 @@ import shutil
 
 import click
 
+from fgbench.cli.console import echo_heading, json_text
 from fgbench.cli.options import load_registry, plugin_option
 from fgbench.plugins.registry import KINDS, LEADERBOARD
 
@@ -25,18 +26,16 @@ def list_parts(kind: str | None, as_json: bool, plugins: tuple[str, ...]) -> Non
     registry = load_registry(plugins)
     chosen = [one for one, plural in _PLURALS.items() if kind in (None, one, plural)]
     if as_json:
-        import json
-
         parts = [
             {"kind": item.kind, "name": item.name, "summary": item.summary, "plugin": item.plugin}
             for chosen_kind in chosen
             for item in registry.registrations(chosen_kind)
         ]
-        click.echo(json.dumps(parts, indent=2, ensure_ascii=False))
+        click.echo(json_text(parts, indent=2))
         return
     width = shutil.get_terminal_size().columns
     for chosen_kind in chosen:
-        click.secho(_PLURALS[chosen_kind], bold=True)
+        echo_heading(_PLURALS[chosen_kind])
         defaults = registry.defaults_of(chosen_kind)
         for item in registry.registrations(chosen_kind):
             origin = "" if item.is_built_in else f" [{item.plugin}]"

@@ -13,8 +13,11 @@ from fgbench.cli.commands import COMMANDS
 from fgbench.plugins.registry import Registry
 
 if TYPE_CHECKING:
+    from fgbench.cards import DataFolder
     from fgbench.plan.cells import Refusal
+    from fgbench.plan.plan import Plan
     from fgbench.plan.suite import Suite
+    from fgbench.runs.consent import Consent
     from fgbench.runs.session import FailedCell
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -104,8 +107,14 @@ _MATRIX = [
     ("--generator", "generators", "Generator [default: the data set's]."),
     ("--calibrator", "calibrators", "Calibrator [default: see `fgbench list`]."),
     ("--metric", "metrics", "Metric [default: all]."),
-    ("--arm", "arms", "Arm: baseline, real, resample, random-bins, synthesis, synthesis+."),
+    (
+        "--arm",
+        "arms",
+        "Arm [default: baseline, real, resample, other-bins, no-shift, synthesis, synthesis+]. "
+        "Others: reversed, unfiltered, fresh-real, random-bins.",
+    ),
     ("--bins", "bins", "Bins of the reliability diagram that selects targets [default: 15]."),
+    ("--dose", "doses", "Synthetic points per targeted point [default: 1]."),
     ("--seed", "seeds", "Seed [default: 0, 1 and 2]."),
 ]
 _SETTINGS = [
@@ -114,6 +123,7 @@ _SETTINGS = [
     ("--threshold", "threshold", "T", "Target bins whose gap exceeds T [default: 0.03]."),
     ("--alpha", "alpha", "A", "Significance level of the selector 'significant' [default: 0.05]."),
     ("--limit", "limit", "N", "Use only the first N rows of each split."),
+    ("--reserve", "reserve", "F", "Set aside this share of the training rows, for fresh-real."),
     ("--replicates", "replicates", "R", "Bootstrap replicates [default: 1000]."),
     ("--name", "name", "NAME", "Name of the run."),
 ]
@@ -150,8 +160,17 @@ def load_registry(plugins: tuple[str, ...]) -> Registry:
     return registry
 
 
-def build_suite(suite_file: str | None, skip_incompatible: bool, options: dict[str, Any]) -> Suite:
-    """Return the suite of a file and options; an option replaces the key of the file."""
+def build_suite(
+    suite_file: str | None,
+    skip_incompatible: bool,
+    options: dict[str, Any],
+    consent: Consent,
+    registry: Registry,
+) -> Suite:
+    """Return the suite of a file and options; an option replaces the key of the file.
+
+    `consent` decides whether the file may use what it names, the keys that options replace aside.
+    """
     from fgbench.plan.suite import Suite
 
     values = {key: value for key, value in options.items() if value not in (None, ())}
@@ -159,7 +178,21 @@ def build_suite(suite_file: str | None, skip_incompatible: bool, options: dict[s
         values["incompatible"] = "skip"
     if suite_file is None:
         return Suite.build(values, where="options")
-    return Suite.build(Suite.read(Path(suite_file)) | values, where=f"suite {suite_file}, options")
+    from fgbench.runs.consent import parts_of_suite
+
+    file = Path(suite_file)
+    keys = Suite.read(file)
+    suite = Suite.build(keys | values, where=f"suite {suite_file}, options")
+    consent.require(file, parts_of_suite(suite, keys.keys() - values.keys(), registry), registry)
+    return suite
+
+
+def folder_lines(folder: DataFolder) -> list[str]:
+    """Return a line for each note and warning about the files of data sets."""
+    return [
+        *(f"Note: {note}" for note in folder.notes),
+        *(f"Warning: {warning}" for warning in folder.warnings),
+    ]
 
 
 def refusal_lines(refusals: list[Refusal]) -> list[str]:
@@ -168,6 +201,15 @@ def refusal_lines(refusals: list[Refusal]) -> list[str]:
     for refusal in refusals:
         labels.setdefault(refusal.reason, []).append(refusal.label)
     return [f"Skipped {_and_others(names)}: {reason}." for reason, names in labels.items()]
+
+
+def repeated_rows_lines(plan: Plan) -> list[str]:
+    """Return a line for each data set of which some test rows have equal inputs."""
+    return [
+        f"{dataset}: {rows:,} test rows, {distinct:,} distinct (equal inputs count as one row)."
+        for dataset, (rows, distinct) in plan.test_rows().items()
+        if distinct < rows
+    ]
 
 
 def failure_lines(failures: list[FailedCell], tracebacks: str) -> list[str]:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fgbench.cli.options import build_suite, load_registry, matrix_options, refusal_lines
+from fgbench.cli.consent import consent_options
+from fgbench.cli.console import console, json_text
+from fgbench.cli.options import (
+    build_suite,
+    folder_lines,
+    load_registry,
+    matrix_options,
+    refusal_lines,
+    repeated_rows_lines,
+)
+from fgbench.numbers import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,11 +28,13 @@ if TYPE_CHECKING:
 
     from fgbench.plan.forecast import Forecast
     from fgbench.plan.plan import Plan
+    from fgbench.runs.consent import Consent
     from fgbench.usage import Usage
 
 
 @click.command("plan")
 @matrix_options
+@consent_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def plan(
     suite_file: str | None,
@@ -30,6 +42,7 @@ def plan(
     data_dir: str | None,
     store: str | None,
     plugins: tuple[str, ...],
+    consent: Consent,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -43,27 +56,31 @@ def plan(
     from fgbench.store import Store, default_store
 
     registry = load_registry(plugins)
-    suite = build_suite(suite_file, skip_incompatible, options)
+    suite = build_suite(suite_file, skip_incompatible, options, consent, registry)
     folder = DataFolder.from_environment(data_dir)
     planned = make_plan(suite, registry, folder)
-    for warning in folder.warnings:
-        click.echo(f"Warning: {warning}", err=True)
+    for line in folder_lines(folder):
+        click.echo(line, err=True)
     outlook = forecast(planned, Store(Path(store) if store else default_store()), registry)
     if as_json:
-        click.echo(json.dumps(_as_value(planned, outlook), indent=2, ensure_ascii=False))
+        click.echo(json_text(_as_value(planned, outlook), indent=2))
         return
-    from rich.console import Console
 
-    console = Console()
-    console.print(_data_table(planned))
-    console.print(
+    output = console()
+    output.print(_data_table(planned))
+    output.print(
         "resolves: minimum detectable ECE difference (80 % power, α = 0.05 before Holm's "
         "adjustment, worst case). Pairing and confident predictions make it smaller.",
         highlight=False,
     )
-    console.print(_stage_table(outlook))
-    for line in [*_usage_lines(outlook), *refusal_lines(planned.refusals)]:
-        console.print(line, highlight=False)
+    output.print(_stage_table(outlook))
+    lines = (
+        repeated_rows_lines(planned),
+        _usage_lines(outlook),
+        refusal_lines(planned.refusals),
+    )
+    for line in chain(*lines):
+        output.print(line, highlight=False)
 
 
 def _as_value(planned: Plan, outlook: Forecast) -> dict[str, Any]:
@@ -97,6 +114,7 @@ def _as_value(planned: Plan, outlook: Forecast) -> dict[str, Any]:
 def _data_table(planned: Plan) -> Table:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     from fgbench.calibration import resolvable_difference
 
@@ -106,8 +124,9 @@ def _data_table(planned: Plan) -> Table:
     for item in planned.resolved.datasets:
         splits = item.dataset.splits
         sizes = [f"{len(splits[name]):,}" for name in ("train", "validation", "test")]
-        resolved = f"{resolvable_difference(len(splits['test'])):.3f}"
-        table.add_row(item.part.label, str(item.dataset.n_classes), *sizes, resolved)
+        resolved = number(resolvable_difference(len(splits["test"])))
+        label = Text(item.label, overflow="fold")  # it may contain brackets, which are no markup
+        table.add_row(label, str(item.dataset.n_classes), *sizes, resolved)
     return table
 
 

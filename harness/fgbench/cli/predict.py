@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from fgbench.cli.consent import consent_options
+from fgbench.cli.console import json_text
 from fgbench.cli.options import load_registry, plugin_option, store_option
+
+if TYPE_CHECKING:
+    from fgbench.runs.consent import Consent
 
 _BATCH_SIZE = 1024
 
@@ -22,8 +27,14 @@ _BATCH_SIZE = 1024
 @click.option("--seed", type=int, help="A seed of the entry [default: the first one].")
 @store_option
 @plugin_option
+@consent_options
 def predict(
-    run: Path, cell: str, seed: int | None, store: str | None, plugins: tuple[str, ...]
+    run: Path,
+    cell: str,
+    seed: int | None,
+    store: str | None,
+    plugins: tuple[str, ...],
+    consent: Consent,
 ) -> None:
     """Classify standard input, one text per line, with a model of the finished run in RUN.
 
@@ -35,7 +46,7 @@ def predict(
 
     registry = load_registry(plugins)
     artifacts = Store(Path(store) if store else default_store())
-    predictor = Predictor.of_run(run, cell, seed, artifacts, registry)
+    predictor = Predictor.of_run(run, cell, seed, artifacts, registry, consent)
     lines = (line.rstrip("\r\n") for line in sys.stdin)
     done = 0
     while batch := list(islice(lines, _BATCH_SIZE)):
@@ -47,4 +58,4 @@ def predict(
                 "label": predictor.label_names[best],
                 "probabilities": dict(zip(predictor.label_names, row, strict=True)),
             }
-            click.echo(json.dumps(prediction, ensure_ascii=False))
+            click.echo(json_text(prediction))

@@ -9,6 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from fgbench.cli.console import console
 from fgbench.errors import StoreError
 
 if TYPE_CHECKING:
@@ -75,7 +78,6 @@ class _Tally:
 
 @contextlib.contextmanager
 def _bars(plan: Plan, answers: Path, account: str) -> Iterator[Listener]:
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.table import Column
 
@@ -90,7 +92,7 @@ def _bars(plan: Plan, answers: Path, account: str) -> Iterator[Listener]:
             markup=False,
             table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
         ),
-        console=Console(stderr=True),
+        console=console(stderr=True),
         expand=True,
         transient=True,
     ) as bars:
@@ -183,7 +185,7 @@ class _Plain:
         self._say(f"{self._tally.ended}/{self._total} stages{note}")
 
     def _say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the output
+        click.echo(text, err=True)
 
 
 def _spending(spent: Spent) -> str:

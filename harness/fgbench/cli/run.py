@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fgbench.cli.boards import json_with_verdict, print_board
+from fgbench.cli.consent import consent_options
 from fgbench.cli.options import (
     build_suite,
     execution_options,
     failure_lines,
+    folder_lines,
     load_registry,
     matrix_options,
     refusal_lines,
+    repeated_rows_lines,
 )
 
 if TYPE_CHECKING:
-    from fgbench.leaderboard.models import Leaderboard
+    from fgbench.runs.consent import Consent
     from fgbench.runs.execution import Execution
 
 
@@ -27,8 +31,11 @@ if TYPE_CHECKING:
 @matrix_options
 @click.option("--out", default="runs", metavar="DIR", help="Folder of run folders [default: runs].")
 @execution_options
-@click.option("--json", "as_json", is_flag=True, help="Print the leaderboard as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress, no table.")
+@consent_options
+@click.option("--table", is_flag=True, help="Also print all numbers: one line per entry.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Print ASCII characters only.")
+@click.option("--json", "as_json", is_flag=True, help="Print leaderboard and verdict as JSON.")
+@click.option("--quiet", is_flag=True, help="No progress, no verdict.")
 def run(
     suite_file: str | None,
     skip_incompatible: bool,
@@ -37,6 +44,9 @@ def run(
     plugins: tuple[str, ...],
     out: str,
     execution: Execution,
+    table: bool,
+    ascii_only: bool,
+    consent: Consent,
     as_json: bool,
     quiet: bool,
     **options: Any,
@@ -48,12 +58,13 @@ def run(
     """
     registry = load_registry(plugins)
     n_reported = len(registry.failures)
-    suite = build_suite(suite_file, skip_incompatible, options)
+    suite = build_suite(suite_file, skip_incompatible, options, consent, registry)
 
     from fgbench.cards import DataFolder
     from fgbench.cli.progress import progress
     from fgbench.llm.answers import ANSWERS_FILE
     from fgbench.plan.plan import make_plan
+    from fgbench.runs.consent import SUITE_FILE, parts_of_suite
     from fgbench.runs.session import run_plan
     from fgbench.store import default_store, open_store
 
@@ -61,8 +72,8 @@ def run(
     with contextlib.redirect_stdout(sys.stderr):
         folder = DataFolder.from_environment(data_dir)
         plan = make_plan(suite, registry, folder)
-        for warning in folder.warnings:
-            click.echo(f"Warning: {warning}", err=True)
+        for line in folder_lines(folder):
+            click.echo(line, err=True)
         for line in refusal_lines(plan.refusals):
             click.echo(line, err=True)
         opened = open_store(Path(store) if store else default_store())
@@ -75,27 +86,25 @@ def run(
                 execution=execution,
                 observers=[observer],
             )
+    # The run folder is the user's own: regenerating it needs no further question.
+    resolved = plan.resolved.suite
+    named = parts_of_suite(resolved, resolved.model_fields_set, registry)
+    consent.remember(outcome.folder / SUITE_FILE, named, registry)
     for failure in registry.failures[n_reported:]:
         click.echo(f"Warning: plugin {failure.plugin}: {failure.reason}", err=True)
     if as_json:
-        click.echo(outcome.leaderboard.to_json(), nl=False)
+        click.echo(json_with_verdict(outcome.leaderboard), nl=False)
     elif not quiet:
-        _print_results(outcome.leaderboard, outcome.folder)
+        page = f"{outcome.folder}/report.html"
+        print_board(
+            outcome.leaderboard,
+            page=page,
+            table=table,
+            ascii_only=ascii_only,
+            notes=repeated_rows_lines(plan),
+        )
     if outcome.ok:
         return 0
     for line in failure_lines(outcome.failures, f"{outcome.folder}/events.jsonl"):
         click.echo(line, err=True)
     return 1
-
-
-def _print_results(board: Leaderboard, folder: Path) -> None:
-    from rich.console import Console
-
-    from fgbench.report.notes import noted
-    from fgbench.report.table import results_table
-
-    console = Console()
-    console.print(results_table(board, width=console.width))
-    for note in noted(board.entries):
-        console.print(f"Note: {note}", highlight=False, markup=False)
-    console.print(f"Results: {folder}/leaderboard.json, report.html", soft_wrap=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fgbench.cli.console import console, json_text
 from fgbench.cli.options import load_registry, plugin_option
 from fgbench.errors import ConfigurationError, FgbenchError, did_you_mean
 from fgbench.plugins.registry import KINDS, Registration, Registry
@@ -31,13 +31,12 @@ def show(name: str, as_json: bool, plugins: tuple[str, ...]) -> None:
         raise ConfigurationError(f"unknown part {name!r}. {did_you_mean(name, names)}")
     described = [_describe(registry, registry.find(kind, name)) for kind in kinds]
     if as_json:
-        click.echo(json.dumps(described, indent=2, ensure_ascii=False, default=str))
+        click.echo(json_text(described, indent=2, default=str))
         return
-    from rich.console import Console
 
-    console = Console(highlight=False)
+    output = console(highlight=False)
     for part in described:
-        _print(console, part)
+        _print(output, part)
 
 
 def _describe(registry: Registry, registration: Registration) -> dict[str, Any]:
@@ -79,29 +78,27 @@ def _parameter(part: type[Part], item: Any) -> dict[str, Any]:
     return {"name": item.name, "type": plain, "default": default, "required": required}
 
 
-def _print(console: Any, part: dict[str, Any]) -> None:
+def _print(output: Any, part: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.padding import Padding
 
-    console.print(
-        f"[bold]{escape(part['name'])}[/bold] ({part['kind']}): {escape(part['summary'])}"
-    )
-    console.print(f"  plugin {escape(part['plugin'])}, class {escape(part['class'])}")
+    output.print(f"[bold]{escape(part['name'])}[/bold] ({part['kind']}): {escape(part['summary'])}")
+    output.print(f"  plugin {escape(part['plugin'])}, class {escape(part['class'])}")
     if "error" in part:
-        console.print(Padding(escape(part["error"]), (0, 2)))
+        output.print(Padding(escape(part["error"]), (0, 2)))
         return
     if part["description"]:
         for paragraph in part["description"].split("\n\n"):
-            console.print(Padding(escape(" ".join(paragraph.split())), (1, 2, 0, 2)))
-        console.print()
+            output.print(Padding(escape(" ".join(paragraph.split())), (1, 2, 0, 2)))
+        output.print()
     if part["parameters"]:
-        console.print("  parameters:")
+        output.print("  parameters:")
         for item in part["parameters"]:
             default = "is required" if item["required"] else f"= {item['default']!r}"
             line = f"    {item['name']} {default}  ({item['type']})"
-            console.print(escape(line), soft_wrap=True)
+            output.print(escape(line), soft_wrap=True)
     for word in ("needs", "provides"):
         if part[word]:
-            console.print(f"  {word}: {', '.join(part[word])}")
+            output.print(f"  {word}: {', '.join(part[word])}")
     if "card" in part:
-        console.print(f"  card: fgbench data show {part['name']}")
+        output.print(f"  card: fgbench data show {part['name']}")

@@ -1,8 +1,8 @@
-"""`fgbench store`: what the stored stages take on disk, and how to free it."""
+"""`fgbench store`: what stored stages take on disk, how to free it, and whether it is intact."""
 
 from __future__ import annotations
 
-import json
+import os
 import re
 import sys
 import time
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fgbench.cli.console import json_text
 from fgbench.cli.options import store_option
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Size(click.ParamType[int]):
 
 @click.group("store")
 def store() -> None:
-    """Show how much disk the stored stages take, and remove those that are not needed.
+    """Show how much disk the stored stages take, free it, and check what is stored.
 
     Stored stages let an interrupted or extended run resume. Runs keep their results without them;
     `fgbench predict` needs the stored models.
@@ -88,7 +89,7 @@ def info(store: str | None, as_json: bool) -> None:
                 for stage, items in sorted(stages.items())
             },
         }
-        click.echo(json.dumps(value, indent=2))
+        click.echo(json_text(value, indent=2))
         return
     everything = [item for items in stages.values() for item in items]
     click.echo(f"{opened.root}: {_count(everything)}, {_size(_bytes(everything))}")
@@ -157,11 +158,77 @@ def prune(
         click.echo(f"Skipped {_count(pruning.in_use)} in use by a run in progress.")
 
 
+@store.command("check")
+@store_option
+def check(store: str | None) -> int:
+    """Read every stored artifact and answer, and report what is damaged.
+
+    Exit code 1 if anything is. Nothing is changed.
+    """
+    from fgbench.store import default_store, existing_store
+    from fgbench.store.checking import check as checked
+
+    opened = existing_store(Path(store) if store else default_store())
+    if os.name == "posix" and opened.root.stat().st_mode & 0o077:
+        click.echo(
+            f"Warning: others can open {opened.root}, which an earlier version created; run chmod "
+            "-R go= on it unless you share it.",
+            err=True,
+        )
+    n_artifacts = size = n_damaged = 0
+    for artifact in checked(opened):
+        n_artifacts += 1
+        size += artifact.size
+        n_damaged += bool(artifact.problems)
+        for problem in artifact.problems:
+            click.echo(f"artifact {artifact.folder.name}: {problem}")
+    if n_damaged:
+        click.echo(
+            f"Delete the folders of these artifacts in {opened.objects}, or rerun what uses them: "
+            "a damaged artifact is computed again."
+        )
+    n_answers, problems = _check_answers(opened.root)
+    for problem in problems:
+        click.echo(problem)
+    if problems:
+        click.echo(
+            "Save the intact answers with `fgbench cache export --skip-corrupt FILE`, move the "
+            "file of answers aside, and import FILE."
+        )
+    found = n_damaged + len(problems)
+    damage = f"{found:,} damaged" if found else "no damage"
+    click.echo(
+        f"Checked {_count(range(n_artifacts))} ({_size(size)}) and {n_answers:,} "
+        f"answer{'' if n_answers == 1 else 's'}: {damage}."
+    )
+    return 1 if found else 0
+
+
+def _check_answers(root: Path) -> tuple[int, list[str]]:
+    """Return the number of stored answers, and what is damaged, with the file."""
+    from contextlib import closing
+
+    from fgbench.errors import StoreError
+    from fgbench.llm.answers import ANSWERS_FILE, AnswerStore
+
+    file = root / ANSWERS_FILE
+    if not file.exists():
+        return 0, []
+    count, problems = 0, []
+    with closing(AnswerStore(file, read_only=True)) as answers:
+        try:
+            count = len(answers)
+            problems += [f"{file}: {problem}" for problem in answers.check()]
+        except StoreError as error:  # so damaged that SQLite cannot go on
+            problems.append(str(error))
+    return count, problems
+
+
 def _bytes(items: Iterable[StoredArtifact]) -> int:
     return sum(item.size for item in items)
 
 
-def _count(items: Iterable[StoredArtifact]) -> str:
+def _count(items: Iterable[object]) -> str:
     number = sum(1 for _ in items)
     return f"{number:,} artifact{'' if number == 1 else 's'}"
 

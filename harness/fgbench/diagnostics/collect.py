@@ -13,6 +13,7 @@ from fgbench.diagnostics.diversity import diversity
 from fgbench.diagnostics.fidelity import fidelity
 from fgbench.diagnostics.models import (
     SAMPLE_PARTS,
+    BinLabelsRecord,
     BinShiftRecord,
     Diagnostics,
     DiversityRecord,
@@ -22,15 +23,18 @@ from fgbench.diagnostics.models import (
 )
 from fgbench.diagnostics.relabeling import relabeling_agreement
 from fgbench.diagnostics.shifts import bin_shifts
+from fgbench.loop.arms import DESIGNS
 from fgbench.loop.relabeling import OTHER_LABEL
 from fgbench.plan.graph import why_no_influence
-from fgbench.samples import Design, RunSample, load_samples
+from fgbench.samples import RunSample, load_samples
 from fgbench.stages.base import stored_predictions
 from fgbench.stages.target import stored_targets
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fgbench.diagnostics.added import AddedOf
+    from fgbench.loop.additions import Additions
     from fgbench.plan.cells import Cell
     from fgbench.plan.graph import CellNodes, Graph
     from fgbench.store import Artifact
@@ -59,17 +63,15 @@ def samples_file(node: str, nodes: CellNodes) -> str:
     """Return the path of a generation stage's samples, relative to the run's folder."""
     cell = nodes.cell
     assert cell.generator is not None
-    name = f"{cell.dataset.part.name}-{cell.generator.name}-{cell.bins}bins-{design(nodes)}"
+    name = f"{cell.dataset.part.name}-{cell.generator.name}-{cell.bins}bins-{DESIGNS[cell.arm]}"
     return f"{SAMPLES_FOLDER}/{name}-seed{cell.seed}-{node[:8]}.jsonl"
 
 
-def design(nodes: CellNodes) -> Design:
-    """Return whether an arm's inputs are for targeted or for random bins."""
-    return "random" if nodes.cell.arm == "random-bins" else "targeted"
+def diagnose(graph: Graph, find: Find, folder: Path, added: AddedOf) -> Diagnostics:
+    """Return the diagnostics of a finished run whose samples are in `folder`.
 
-
-def diagnose(graph: Graph, find: Find, folder: Path) -> Diagnostics:
-    """Return the diagnostics of a finished run whose samples are in `folder`."""
+    `added` knows what its arms added.
+    """
     predictions = _PredictionsOf(find)
     controls: dict[str, CellNodes] = {
         _setting(nodes.cell): nodes for nodes in graph.cells if nodes.cell.arm in CONTROLS
@@ -83,7 +85,8 @@ def diagnose(graph: Graph, find: Find, folder: Path) -> Diagnostics:
         retrained: dict[str, str] = {
             nodes.cell.arm: nodes.train for nodes in (*users, control) if nodes
         }
-        sets.append(_diagnose_set(graph, find, predictions, node, users[0], retrained, path))
+        record = _diagnose_set(graph, find, predictions, node, users[0], retrained, path)
+        sets.append(record.model_copy(update={"labels": _labels(users, added)}))
     return Diagnostics(sets=sorted(sets, key=lambda item: item.order))
 
 
@@ -99,6 +102,7 @@ def _diagnose_set(
     cell = nodes.cell
     assert cell.generator is not None
     assert cell.bins is not None
+    assert cell.dose is not None
     assert nodes.targets is not None
     samples = load_samples(path, RunSample)
     skipped: dict[str, str] = {}
@@ -119,7 +123,8 @@ def _diagnose_set(
     return SetRecord(
         **labels,
         bins=cell.bins,
-        design=design(nodes),
+        dose=cell.dose,
+        design=DESIGNS[cell.arm],
         seed=cell.seed,
         samples=f"{path.parent.name}/{path.name}",
         fidelity=fidelity(samples),
@@ -129,6 +134,16 @@ def _diagnose_set(
         influence=_influence(nodes, find, samples, skipped),
         skipped=skipped,
     )
+
+
+def _labels(users: Sequence[CellNodes], added: AddedOf) -> dict[str, list[BinLabelsRecord]]:
+    """Return the labels of what each arm added, by bin; nothing for arms whose bins are unknown."""
+    of_arms: dict[str, Additions | None] = {nodes.cell.arm: added.of(nodes) for nodes in users}
+    return {
+        arm: [BinLabelsRecord(**vars(item)) for item in of_arm.bins]
+        for arm, of_arm in sorted(of_arms.items())
+        if of_arm is not None and of_arm.bins
+    }
 
 
 def _diversity(

@@ -6,18 +6,21 @@ An undefined measure is null, and `undefined` next to it gives the reason.
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AliasChoices, ConfigDict, Field
+from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
 from fgbench.coordinates import AXES, PARTS
-from fgbench.records import Record
+from fgbench.records import Count, Record
+from fgbench.samples import Design
 
 SCHEMA: Literal["fgbench.diagnostics/1"] = "fgbench.diagnostics/1"
 DIAGNOSTICS_FILE = "diagnostics.json"
 
 SAMPLE_PARTS = tuple(name for name in PARTS if AXES[name].role != "treatment")
 """The parts that a set of synthetic inputs depends on."""
+
+_DESIGNS = get_args(Design)
 
 Judge = Literal["baseline", "posterior", "relabeler", "generator"]
 
@@ -32,7 +35,7 @@ class FitRecord(Record):
     one that follows them.
     """
 
-    n: int
+    n: Count
     error: float | None = None
     """Mean absolute difference between request and estimate."""
     bias: float | None = None
@@ -55,7 +58,7 @@ class FidelityRecord(Record):
 class ShareRecord(Record):
     """The share of n candidates that were labeled like their source."""
 
-    n: int
+    n: Count
     share: float
 
 
@@ -67,7 +70,7 @@ class RelabelingRecord(Record):
     candidates.
     """
 
-    n: int
+    n: Count
     share: float | None = None
     """Of the candidates with a label, those with their source's."""
     unreadable: int = 0
@@ -82,7 +85,7 @@ class RelabelingRecord(Record):
 class TextsRecord(Record):
     """The diversity of n texts; `distinct_1` and `distinct_2` use as many n-grams in both sets."""
 
-    n: int
+    n: Count
     words: float
     """Mean number of words."""
     distinct_1: float | None = None
@@ -107,6 +110,14 @@ class DiversityRecord(Record):
     undefined: dict[str, str] = Field(default_factory=dict)
 
 
+_Share = Annotated[float, Field(ge=-2, le=2)]
+"""A probability or a difference of two, with room for rounding."""
+_OF_POINTS = (
+    *("before", "after", "outcome"),
+    *("confidence_before", "confidence_after", "accuracy_before", "accuracy_after"),
+)
+
+
 class BinShiftRecord(Record):
     """One targeted bin: how retraining changed the n test points that the baseline put there.
 
@@ -117,18 +128,39 @@ class BinShiftRecord(Record):
     class predicted at the time. All but `n` and `asked_shift` are null without test points.
     """
 
+    bin: Count
+    n: Count
+    asked_shift: _Share
+    before: _Share | None = None
+    after: _Share | None = None
+    stderr: _Share | None = None
+    """Standard error of `after − before` over paired test points; null with fewer than two."""
+    outcome: _Share | None = None
+    confidence_before: _Share | None = None
+    confidence_after: _Share | None = None
+    accuracy_before: _Share | None = None
+    accuracy_after: _Share | None = None
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        for name in _OF_POINTS if self.n else ():
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} is missing: only bins without test points may lack it")
+        return self
+
+
+class BinLabelsRecord(Record):
+    """The labels of the n inputs that an arm added from one bin (`fgbench.loop.additions`).
+
+    All are rates of class 1 of two, else of the class that leads in the bin: `bin_rate` among the
+    bin's real points, `asked` as requested on average, `label_rate` in training.
+    """
+
     bin: int
     n: int
-    asked_shift: float
-    before: float | None = None
-    after: float | None = None
-    stderr: float | None = None
-    """Standard error of `after − before` over paired test points; null with fewer than two."""
-    outcome: float | None = None
-    confidence_before: float | None = None
-    confidence_after: float | None = None
-    accuracy_before: float | None = None
-    accuracy_after: float | None = None
+    bin_rate: float
+    asked: float
+    label_rate: float
 
 
 class InfluencesRecord(Record):
@@ -138,7 +170,7 @@ class InfluencesRecord(Record):
     signs and order hold, but a surprising input under a weak penalty would change far less.
     """
 
-    n: int
+    n: Count
     mean: float | None = None
     total: float | None = None
     helpful: float | None = None
@@ -170,7 +202,8 @@ class SetRecord(Record):
     loss: str
     generator: str
     bins: int
-    design: Literal["targeted", "random"]
+    dose: float = 1.0
+    design: Design
     seed: int
     samples: str
     """The file of the samples, relative to the run's folder."""
@@ -183,6 +216,8 @@ class SetRecord(Record):
     diversity: DiversityRecord | None = None
     shifts: dict[str, list[BinShiftRecord]] = Field(default_factory=dict)
     """By arm: the arms that use these inputs, and the controls that share their bins."""
+    labels: dict[str, list[BinLabelsRecord]] = Field(default_factory=dict)
+    """By arm: the labels of what it added, by bin."""
     influence: InfluenceRecord | None = None
     skipped: dict[str, str] = Field(default_factory=dict)
     """The fields above that are missing, with the reason."""
@@ -195,7 +230,7 @@ class SetRecord(Record):
     @property
     def order(self) -> tuple[Any, ...]:
         """The sort key of the file."""
-        return *self.parts, self.design != "targeted", self.bins, self.seed
+        return *self.parts, _DESIGNS.index(self.design), self.bins, self.dose, self.seed
 
 
 class Diagnostics(Record):

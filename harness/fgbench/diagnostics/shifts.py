@@ -113,7 +113,7 @@ def _movement(
         return float(np.average(values, weights=weights))
 
     changes = [_change(item) for item, _ in pairs]
-    control = [_change(other) for _, other in pairs if other is not None]
+    control = [_change(other) for _, other in pairs if other is not None and other.n]
     change = mean(changes)
     return Movement(
         direction=direction,

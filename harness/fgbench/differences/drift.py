@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fgbench.differences.rendering import WIDTH, plain, wrapped
 from fgbench.leaderboard.ranking import half_width
-from fgbench.report.view import signed
+from fgbench.numbers import signed
 
 if TYPE_CHECKING:
     from fgbench.differences.compare import BoardComparison, Difference, EntryDifference

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fgbench.coordinates import NAMED
-from fgbench.report.view import number, signed
+from fgbench.numbers import number, signed
+from fgbench.terminal import csv_cell
 
 if TYPE_CHECKING:
     from fgbench.differences.compare import BoardComparison, Difference, EntryDifference, Verdict
@@ -30,8 +31,6 @@ LEGEND = (
     "bootstrap of both predictions."
 )
 WIDTH = 80
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""The first characters of texts that a spreadsheet would evaluate as formulas."""
 
 
 def as_text(comparison: BoardComparison, *, everything: bool = False, width: int = WIDTH) -> str:
@@ -133,13 +132,13 @@ def as_csv(comparison: BoardComparison) -> str:
                 *entry.new.labels().values(),
                 difference.metric,
             ]
-            writer.writerow([*map(_cell, row), *texts, difference.how, difference.verdict, ""])
+            writer.writerow([*map(csv_cell, row), *texts, difference.how, difference.verdict, ""])
         for metric, reason in entry.not_compared.items():
             row = [*head, metric]
-            writer.writerow([*map(_cell, row), *[""] * 7, "", "not compared", _cell(reason)])
+            writer.writerow([*map(csv_cell, row), *[""] * 7, "", "not compared", csv_cell(reason)])
     for status, old, new, entry_, note in _others(comparison):
         row = [status, old, new, *entry_.labels().values()]
-        writer.writerow([*map(_cell, row), *[""] * 10, _cell(note)])
+        writer.writerow([*map(csv_cell, row), *[""] * 10, csv_cell(note)])
     return stream.getvalue()
 
 
@@ -254,10 +253,6 @@ def _others(comparison: BoardComparison) -> Iterator[tuple[str, str, str, Entry,
 def _board(board: Leaderboard) -> str:
     created = f", {board.created}" if board.created else ""
     return plain(f"{board.name}{created}, {len(board.entries)} entries")
-
-
-def _cell(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _markdown(text: str) -> str:

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fgbench.store.atomic import cannot_write
+from fgbench.foreign import EVENTS, parse_json, read_lines
+from fgbench.store.atomic import cannot_write, open_private, require_replaceable
 
 
 def now() -> str:
@@ -51,7 +52,8 @@ class EventLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._stream = path.open("a+b", buffering=0)
+            require_replaceable(path)
+            self._stream = open_private(path, os.O_RDWR | os.O_APPEND, buffering=0)
             if self._stream.tell():
                 self._stream.seek(-1, os.SEEK_END)
                 if self._stream.read(1) != b"\n":
@@ -73,12 +75,15 @@ class EventLog:
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
-    """Return the events of a log, except lines that a killed process left incomplete."""
+    """Return the events of a log, except lines that a killed process left incomplete.
+
+    Raises `DataError` for a file that cannot be read.
+    """
     events = []
-    for line in path.read_bytes().splitlines():
+    for _, line in read_lines(path, EVENTS):
         try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
+            event = parse_json(line, lone_surrogates=True)
+        except ValueError:
             continue
         if isinstance(event, dict):
             events.append(event)

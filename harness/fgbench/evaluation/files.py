@@ -10,10 +10,9 @@ or (S, n, K), or `probabilities` in any shape that `fgbench.evaluate` takes, and
 from __future__ import annotations
 
 import csv
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from fgbench.calibration.inputs import class_indices, predictions_from_probabili
 from fgbench.data import Predictions
 from fgbench.errors import DataError
 from fgbench.evaluation.shapes import predictions_of
+from fgbench.foreign import ARRAYS, TABLE, open_file, read_arrays
 
 LABEL, ID, SEED, GROUP = "label", "id", "seed", "group"
 
@@ -45,10 +45,6 @@ class Part:
 
 def read_parts(path: Path) -> Iterator[Part]:
     """Yield the predictions of each seed in a file. Raises `DataError` that names file and line."""
-    if not path.exists():
-        raise DataError(f"{path}: no such file.")
-    if not path.is_file():
-        raise DataError(f"{path}: not a regular file.")
     if path.suffix.casefold() == ".csv":
         return _read_csv(path)
     if path.suffix.casefold() == ".npz":
@@ -57,11 +53,7 @@ def read_parts(path: Path) -> Iterator[Part]:
 
 
 def _read_npz(path: Path) -> Iterator[Part]:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: not an .npz file of plain arrays ({error}).") from None
+    arrays = read_arrays(path, ARRAYS)
     labels, posterior, groups = (arrays.get(name) for name in ("labels", "posterior", "groups"))
     if labels is None or not {"logits", "probabilities"} & arrays.keys():
         raise DataError(
@@ -84,7 +76,7 @@ def _read_npz(path: Path) -> Iterator[Part]:
                 Predictions(rows, classes, posterior=posterior, groups=groups)
                 for rows in (logits if logits.ndim == 3 else (logits,))
             )
-    except (DataError, ValueError, TypeError) as error:
+    except (DataError, ValueError, TypeError, OverflowError) as error:
         raise DataError(f"{path}: {error}") from None
     yield from (Part(path, predictions) for predictions in found)
 
@@ -101,17 +93,17 @@ class _Rows:
 
 
 def _read_csv(path: Path) -> Iterator[Part]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream)
-            try:
-                header = _header(path, next(reader, []))
-                by_seed = _rows(path, header, reader)
-            except (UnicodeDecodeError, csv.Error) as error:
-                line = reader.line_num + 1
-                raise DataError(f"{path} line {line}: invalid CSV: {error}.") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
+    with (
+        open_file(path, TABLE) as binary,
+        TextIOWrapper(binary, encoding="utf-8-sig", newline="") as stream,
+    ):
+        reader = csv.reader(stream)
+        try:
+            header = _header(path, next(reader, []))
+            by_seed = _rows(path, header, reader)
+        except (UnicodeDecodeError, csv.Error) as error:
+            line = reader.line_num + 1
+            raise DataError(f"{path} line {line}: invalid CSV: {error}.") from None
     if not by_seed:
         raise DataError(f"{path}: no predictions.")
     for seed, rows in by_seed.items():
@@ -152,9 +144,10 @@ def _header(path: Path, row: Sequence[str]) -> _Header:
         position for position, name in enumerate(columns) if name not in (LABEL, ID, SEED, GROUP)
     )
     if LABEL not in columns or not classes:
+        missing = "column of probabilities" if LABEL in columns else f"column `{LABEL}`"
         raise DataError(
             f"{path} line 1: the header must have one column `{LABEL}` and one column of "
-            f"probabilities per class; it is {', '.join(columns) or 'empty'}."
+            f"probabilities per class; it has no {missing}."
         )
     for name in columns:
         if columns.count(name) > 1:

@@ -5,7 +5,7 @@
 each contrast of a family. `resampling` draws the test rows, `evaluation` computes metrics on them.
 """
 
-from fgbench.inference.comparing import compare, compare_evaluations
+from fgbench.inference.comparing import compare_evaluations
 from fgbench.inference.components import Spread, spread, spread_of
 from fgbench.inference.contrasts import (
     CONFIDENCE,
@@ -26,7 +26,7 @@ from fgbench.inference.families import Judgment, Word, holm, judge
 from fgbench.inference.intervals import corrected_interval, interval
 from fgbench.inference.ranks import pairwise_p_values, rank_intervals
 from fgbench.inference.resampling import bootstrap_weights, units_of
-from fgbench.inference.summaries import STATISTICS_VERSION, Comparison, MetricSummary, summarize
+from fgbench.inference.summaries import STATISTICS_VERSION, MetricSummary, summarize
 
 __all__ = [
     "CONFIDENCE",
@@ -35,7 +35,6 @@ __all__ = [
     "REPLICATES",
     "SIGNIFICANCE",
     "STATISTICS_VERSION",
-    "Comparison",
     "Contrast",
     "Evaluation",
     "Judgment",
@@ -44,7 +43,6 @@ __all__ = [
     "Word",
     "applicable",
     "bootstrap_weights",
-    "compare",
     "compare_evaluations",
     "contrast",
     "corrected_interval",

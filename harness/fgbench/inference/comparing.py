@@ -1,64 +1,17 @@
-"""Compare two sets of predictions: arrays, or evaluations that are stored."""
+"""Contrasts of two sets of predictions, from the evaluations of both."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from fgbench.calibration.inputs import predictions_from_probabilities
 from fgbench.errors import DataError
 from fgbench.inference.contrasts import Contrast, contrast
-from fgbench.inference.evaluation import REPLICATES, Evaluation, common_metrics, evaluate_metrics
-
-if TYPE_CHECKING:
-    from fgbench.data import Predictions
-    from fgbench.parts.metric import Metric
+from fgbench.inference.evaluation import Evaluation, common_metrics
 
 Floats = NDArray[np.float64]
-
-
-def compare(
-    a: ArrayLike,
-    b: ArrayLike,
-    labels: ArrayLike,
-    metrics: Mapping[str, Metric],
-    *,
-    groups: ArrayLike | None = None,
-    margins: Mapping[str, float] | None = None,
-    replicates: int = REPLICATES,
-    seed: int = 0,
-) -> dict[str, Contrast]:
-    """Return the contrast a − b of S seeds on the same n rows in each metric.
-
-    `a` and `b` are probabilities (S, n, K), paired by seed, and `labels` (n,). Rows of the same
-    label in `groups` (n,) are one unit. `margins` of equivalence are by metric, by default those
-    of the metrics (`Metric.margin`). Raises `DataError` for different shapes, or for values that
-    are not probabilities.
-    """
-    sides = [_seeds("a", a, labels, groups), _seeds("b", b, labels, groups)]
-    first, second = (np.shape(side) for side in (a, b))
-    if first != second:
-        raise DataError(
-            f"the shapes (seeds, rows, classes) differ, {first} and {second}: compare predictions "
-            "of the same seeds on the same test rows."
-        )
-    evaluations = [
-        [
-            evaluate_metrics(predictions, metrics, replicates=replicates, seed=seed)
-            for predictions in side
-        ]
-        for side in sides
-    ]
-    own = {name: metric.margin for name, metric in metrics.items()}
-    found = compare_evaluations(*evaluations, margins={**own, **(margins or {})})
-    for name, probabilities in (("a", a), ("b", b)):
-        if _is_constant(probabilities):
-            reason = f"the predictions of {name} are the same for every row"
-            return {metric: item.without_inference(reason) for metric, item in found.items()}
-    return found
 
 
 def compare_evaluations(
@@ -100,17 +53,3 @@ def _stacked(name: str, evaluations: Sequence[Evaluation]) -> Floats:
     if len({len(values) for values in replicates}) > 1:
         raise DataError(f"metric {name}: evaluations of different replicates cannot be paired.")
     return np.stack(replicates)
-
-
-def _seeds(
-    side: str, probabilities: ArrayLike, labels: ArrayLike, groups: ArrayLike | None
-) -> list[Predictions]:
-    array = np.asarray(probabilities)
-    if array.ndim != 3:
-        raise DataError(f"{side} must have the shape (seeds, rows, classes), not {array.shape}.")
-    return [predictions_from_probabilities(rows, labels, groups=groups) for rows in array]
-
-
-def _is_constant(probabilities: ArrayLike) -> bool:
-    array = np.asarray(probabilities)
-    return bool((array == array[:, :1]).all())

@@ -42,6 +42,39 @@ class Contrast(Record):
     seeds: int = Field(ge=1)
     standard_error: float | None = Field(default=None, ge=0)
 
+    @classmethod
+    def of(
+        cls,
+        *,
+        difference: float,
+        standard_error: float | None,
+        degrees_of_freedom: float | None,
+        margin: float | None,
+        seeds: int,
+        rows: int,
+        reason: str | None = None,
+    ) -> Contrast:
+        """Return the contrast with this standard error, and what follows from it.
+
+        With one seed there is an interval over test rows, but no p-value.
+        """
+        found = cls(
+            degrees_of_freedom=degrees_of_freedom,
+            difference=difference,
+            margin=margin,
+            reason=reason,
+            rows=rows,
+            seeds=seeds,
+            standard_error=standard_error,
+        )
+        if standard_error is None or degrees_of_freedom is None:
+            return found
+        changes: dict[str, object] = {"interval": found.interval_at(CONFIDENCE)}
+        if seeds > 1:
+            p_value = float(two_sided(difference / standard_error, degrees_of_freedom))
+            changes |= {"p_value": p_value, "p_equivalence": _p_equivalence(found)}
+        return found.model_copy(update=changes)
+
     def without_inference(self, reason: str) -> Contrast:
         """Return the difference alone, with the reason why nothing is said about it."""
         return Contrast(
@@ -109,22 +142,15 @@ def contrast(
         same = "the two sides have the same value in every seed and on all rows"
         constant = "the difference is the same in every seed and on all rows"
         return without_inference(same if abs(difference) <= _ROUNDING else constant)
-    found = Contrast(
-        degrees_of_freedom=float(estimate.degrees_of_freedom),
+    return Contrast.of(
         difference=difference,
-        margin=margin,
-        reason=ONE_SEED if seeds == 1 else None,
-        rows=units,
-        seeds=seeds,
         standard_error=standard_error,
+        degrees_of_freedom=float(estimate.degrees_of_freedom),
+        margin=margin,
+        seeds=seeds,
+        rows=units,
+        reason=ONE_SEED if seeds == 1 else None,
     )
-    changes: dict[str, object] = {"interval": found.interval_at(CONFIDENCE)}
-    if seeds > 1:
-        changes |= {
-            "p_value": float(two_sided(difference / standard_error, estimate.degrees_of_freedom)),
-            "p_equivalence": _p_equivalence(found),
-        }
-    return found.model_copy(update=changes)
 
 
 def _p_equivalence(found: Contrast) -> float | None:

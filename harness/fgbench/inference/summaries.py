@@ -1,4 +1,4 @@
-"""What a board holds of a metric: its summary over seeds, and its comparison with a control."""
+"""What a board holds of a metric: its summary over seeds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from fgbench.inference.intervals import corrected_interval, interval
 from fgbench.records import Interval, Record
 
 if TYPE_CHECKING:
-    from fgbench.inference.contrasts import Contrast
     from fgbench.inference.evaluation import Evaluation
 
 
@@ -50,25 +49,6 @@ class MetricSummary(Record):
     def is_chance(self) -> bool:
         """Whether a perfectly calibrated classifier may well have this error."""
         return self.chance_limit is not None and self.mean <= self.chance_limit
-
-
-class Comparison(Record):
-    """The mean paired difference from a control, its 95 % interval, and a two-sided p-value.
-
-    `p_value` is null for one seed, which shows nothing about methods. `p_adjusted` is Holm's over
-    the comparison's family; null before. The fields are in alphabetical order, in which boards hold
-    them.
-    """
-
-    ci95: Interval | None
-    delta: float
-    p_adjusted: float | None = Field(default=None, ge=0, le=1)
-    p_value: float | None = Field(ge=0, le=1)
-
-    @classmethod
-    def of(cls, contrast: Contrast) -> Comparison:
-        """Return the record of a contrast."""
-        return cls(ci95=contrast.interval, delta=contrast.difference, p_value=contrast.p_value)
 
 
 def summarize(evaluations: Sequence[Evaluation]) -> dict[str, MetricSummary]:

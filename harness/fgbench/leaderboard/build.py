@@ -1,9 +1,9 @@
-"""Build entries from evaluations, and boards from entries: controls, comparisons, Holm."""
+"""Build entries from evaluations, and boards from entries."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,14 +13,12 @@ from fgbench.inference import (
     CONFIDENCE,
     REPLICATES,
     STATISTICS_VERSION,
-    Comparison,
-    compare_evaluations,
-    holm,
     rank_intervals,
     summarize,
     undefined_metrics,
 )
 from fgbench.leaderboard.checksums import board_checksum, with_checksums
+from fgbench.leaderboard.contrasts import Controls, compared
 from fgbench.leaderboard.models import (
     Artifacts,
     Entry,
@@ -29,19 +27,16 @@ from fgbench.leaderboard.models import (
     StatisticsRecord,
     SyntheticRecord,
 )
+from fgbench.primary import Primary
 from fgbench.usage import Usage
 
 if TYPE_CHECKING:
     from fgbench.inference import Evaluation
-
-EvaluationsOf = Callable[[Entry], "Sequence[Evaluation] | None"]
-"""The evaluations of an entry, one per seed in the order of its seeds; None without predictions."""
+    from fgbench.leaderboard.contrasts import EvaluationsOf
 
 Ranks = dict[str, tuple[int, int]]
 
 _MOST_RANKED = 300
-
-_COMPARISONS = (("baseline", "versus_baseline"), ("real", "versus_real"))
 
 
 def build_entry(
@@ -52,6 +47,7 @@ def build_entry(
     metric_versions: Mapping[str, str],
     higher_is_better: Iterable[str],
     neutral: Iterable[str],
+    margins: Mapping[str, float] | None = None,
     synthetic: SyntheticRecord | None = None,
     usage: Usage | None = None,
     artifacts: Artifacts | None = None,
@@ -60,9 +56,9 @@ def build_entry(
 ) -> Entry:
     """Return the entry of one cell over its seeds, not yet compared with any other.
 
-    `evaluations` are those of `coordinates.seeds`, in that order. `metric_versions` and
-    `higher_is_better` may name more metrics than apply here. `neutral` are the axes on which the
-    entry has a neutral part (`fgbench.parts.Part.is_neutral`).
+    `evaluations` are those of `coordinates.seeds`, in that order. `metric_versions`,
+    `higher_is_better` and `margins` may name more metrics than apply here. `neutral` are the axes
+    on which the entry has a neutral part (`fgbench.parts.Part.is_neutral`).
     """
     if len(evaluations) != len(coordinates.seeds):
         raise LeaderboardError(
@@ -77,6 +73,7 @@ def build_entry(
         metric_versions={name: metric_versions[name] for name in metrics},
         higher_is_better=sorted(set(higher_is_better) & set(metrics)),
         neutral=list(neutral),
+        margins={name: margin for name, margin in (margins or {}).items() if name in metrics},
         statistics=StatisticsRecord(
             replicates=replicates,
             confidence=CONFIDENCE,
@@ -92,126 +89,32 @@ def build_entry(
 
 
 def assemble(
-    name: str, created: str, entries: Iterable[Entry], evaluations_of: EvaluationsOf
+    name: str,
+    created: str,
+    entries: Iterable[Entry],
+    evaluations_of: EvaluationsOf,
+    primary: Primary | None = None,
+    shown: Iterable[str] = (),
 ) -> Leaderboard:
-    """Return a board of distinct entries, with links, comparisons, adjusted p-values and ranks.
+    """Return a board of distinct entries, sorted, with their contrasts and ranks.
 
-    An entry's comparison with the control that it has on this board is kept; a missing one is
-    computed if `evaluations_of` has both sides. The entries are sorted.
+    An entry's contrasts with the controls that it has on this board are kept; missing ones are
+    computed if `evaluations_of` has both sides. `primary` is what a suite declares, and `shown`
+    the metrics that tables show beside it.
     """
+    primary = primary or Primary()
     ordered = sorted(entries, key=lambda entry: (*entry.order(), entry.id))
-    controls = Controls(ordered)
+    controls = Controls(ordered, primary)
     entries = [compared(entry, controls, evaluations_of) for entry in ordered]
-    entries = ranked(adjusted(entries, controls), controls, evaluations_of)
+    entries = ranked(entries, controls, evaluations_of)
     return Leaderboard(
         name=name,
         created=created,
         entries=entries,
-        checksum=board_checksum(name, created, entries),
+        primary=primary,
+        shown=sorted(set(shown)),
+        checksum=board_checksum(name, created, entries, primary),
     )
-
-
-class Controls:
-    """Finds what an entry is compared with: its "baseline", or its matched "real" control.
-
-    Both share its setting (`Coordinates.setting`) and statistics, and have at least its seeds. The
-    baseline is the uncalibrated one, or if there is none, the one with the entry's calibrator. The
-    `real` control always has the entry's calibrator. Published figures neither have nor are
-    controls.
-    """
-
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        self._settings: dict[str, tuple[str, ...]] = {}
-        self._alike: dict[tuple[str, ...], list[Entry]] = {}
-        for entry in entries:
-            if entry.arm in ("baseline", "real") and entry.published is None:
-                self._alike.setdefault((entry.arm, *self.setting(entry)), []).append(entry)
-
-    def of(self, entry: Entry, kind: str) -> Entry | None:
-        """Return the control of that kind, or None."""
-        plain_baseline = entry.arm == "baseline" and "calibrator" in entry.neutral
-        if kind == "baseline" and plain_baseline:
-            return None
-        if (kind == "real" and entry.arm in ("baseline", kind)) or entry.published is not None:
-            return None
-        alike = [
-            other
-            for other in self._alike.get((kind, *self.setting(entry)), ())
-            if other.id != entry.id and set(entry.seeds) <= set(other.seeds)
-        ]
-        same = [other for other in alike if other.calibrator == entry.calibrator]
-        if kind == "baseline":
-            same = [other for other in alike if "calibrator" in other.neutral] or same
-        # Prefer the control of exactly these seeds over one of more.
-        return min(same, key=lambda other: (len(other.seeds), other.id), default=None)
-
-    def setting(self, entry: Entry) -> tuple[str, ...]:
-        """Return what an entry and its controls have in common."""
-        if entry.id not in self._settings:
-            self._settings[entry.id] = (entry.setting(), entry.statistics.model_dump_json())
-        return self._settings[entry.id]
-
-
-def compared(entry: Entry, controls: Controls, evaluations_of: EvaluationsOf) -> Entry:
-    """Return the entry with links to its controls, and with the comparisons that it lacks."""
-    changes: dict[str, Any] = {}
-    for kind, comparisons in _COMPARISONS:
-        control = controls.of(entry, kind)
-        stored = getattr(entry, comparisons)
-        if control is None:
-            if stored or getattr(entry, kind) is not None:
-                changes |= {kind: None, comparisons: {}}
-        elif getattr(entry, kind) != control.id or not stored:
-            records = compare_entries(entry, control, evaluations_of)
-            changes |= {kind: control.id, comparisons: records}
-    return entry.model_copy(update=changes) if changes else entry
-
-
-def compare_entries(
-    entry: Entry, control: Entry, evaluations_of: EvaluationsOf
-) -> dict[str, Comparison]:
-    """Compare an entry with a control on the entry's seeds; {} if evaluations are missing."""
-    mine, theirs = evaluations_of(entry), evaluations_of(control)
-    if mine is None or theirs is None:
-        return {}
-    by_seed = dict(zip(control.seeds, theirs, strict=True))
-    contrasts = compare_evaluations(mine, [by_seed[seed] for seed in entry.seeds])
-    return {
-        name: Comparison.of(contrast)
-        for name, contrast in contrasts.items()
-        if name in entry.metrics
-    }
-
-
-def adjusted(entries: Sequence[Entry], controls: Controls) -> list[Entry]:
-    """Fill in Holm's p-values.
-
-    A family is the comparisons of one kind in one metric, of the entries of one setting (data set,
-    classifier, protocol, …) and calibrator. Other data sets and calibrators change nothing in it.
-    """
-    updates: list[dict[str, Any]] = [{} for _ in entries]
-    family_of = [(*controls.setting(entry), entry.calibrator.label) for entry in entries]
-    for _, comparisons in _COMPARISONS:
-        families: dict[tuple[str, ...], list[float]] = {}
-        for entry, family in zip(entries, family_of, strict=True):
-            for name, record in getattr(entry, comparisons).items():
-                if record.p_value is not None:
-                    families.setdefault((*family, name), []).append(record.p_value)
-        p_values = {name: iter(holm(values)) for name, values in families.items()}
-        for entry, family, update in zip(entries, family_of, updates, strict=True):
-            stored: dict[str, Comparison] = getattr(entry, comparisons)
-            records = {
-                name: record
-                if record.p_value is None
-                else _with_adjusted(record, next(p_values[(*family, name)]))
-                for name, record in stored.items()
-            }
-            if any(records[name] is not record for name, record in stored.items()):
-                update[comparisons] = records
-    return [
-        entry.model_copy(update=changes) if changes else entry
-        for entry, changes in zip(entries, updates, strict=True)
-    ]
 
 
 def ranked(
@@ -270,12 +173,3 @@ def _ranks(
         for entry, (best, worst) in zip(members, intervals.tolist(), strict=True):
             ranks[entry.id][name] = (best, worst)
     return ranks
-
-
-def _with_adjusted(record: Comparison, p_adjusted: float) -> Comparison:
-    """Return the record with this adjusted p-value; itself if it has that already."""
-    if record.p_adjusted == p_adjusted:
-        return record
-    return Comparison(
-        ci95=record.ci95, delta=record.delta, p_adjusted=p_adjusted, p_value=record.p_value
-    )

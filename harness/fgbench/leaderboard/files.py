@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -12,14 +10,15 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from fgbench.data import Predictions
 from fgbench.digests import digest_bytes
 from fgbench.errors import LeaderboardError, validation_sentence
+from fgbench.foreign import BOARD, PREDICTIONS, parse_json, read_bytes, read_text
 from fgbench.leaderboard.checksums import board_checksum
-from fgbench.leaderboard.migrations import migrated
+from fgbench.leaderboard.migrations import OLD_FIELDS, migrated, with_contrasts
 from fgbench.leaderboard.models import Entry, Leaderboard
+from fgbench.primary import Primary
 from fgbench.store.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
 
 BOARD_FILE, REFERENCE_FILE = "leaderboard.json", "reference.json"
 """In the folder of a run, and in the folder of published figures."""
+
+DERIVED = ("verdict",)
+"""What printed boards have in addition: it follows from the rest, and is not read."""
 
 
 @contextmanager
@@ -47,10 +49,10 @@ def without_collections() -> Iterator[None]:
 
 
 def write_board(board: Leaderboard, path: Path) -> None:
-    """Write a board, atomically."""
+    """Write a board, atomically; it is made to be passed on, so the umask decides who reads it."""
     with without_collections():
         content = board.to_bytes()
-    write_atomically(path, content)
+    write_atomically(path, content, public=True)
 
 
 def read_board(path: Path) -> Leaderboard:
@@ -59,19 +61,11 @@ def read_board(path: Path) -> Leaderboard:
     Raises `LeaderboardError` with file and field for anything else.
     """
     file = board_file(path)
-    try:
-        text = file.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        if path.is_dir():
-            raise LeaderboardError(
-                f"{path}: no {BOARD_FILE} in this folder; name the folder of a finished run."
-            ) from None
-        raise LeaderboardError(f"{path}: no such file.") from None
-    except UnicodeDecodeError as error:
-        raise LeaderboardError(f"{file}: not UTF-8 text (byte {error.start}).") from None
-    except OSError as error:
-        raise LeaderboardError(f"{file}: cannot read it: {error.strerror}.") from None
-    return parse_board(text, str(file))
+    if file != path and not file.exists():
+        raise LeaderboardError(
+            f"{path}: no {BOARD_FILE} in this folder; name the folder of a finished run."
+        )
+    return parse_board(read_text(file, BOARD), str(file))
 
 
 def board_file(path: Path) -> Path:
@@ -107,17 +101,22 @@ def _parse_current(text: str | bytes) -> Leaderboard | None:
 
 def _parse_other(text: str | bytes, where: str) -> Leaderboard:
     """Read an older board or a single entry; raise `LeaderboardError` for anything else."""
-    value = _json_value(text, where)
+    try:
+        value = parse_json(text)
+    except ValueError as error:
+        raise LeaderboardError(f"{where}: not JSON ({error}).") from None
     if not isinstance(value, dict):
         raise LeaderboardError(f"{where}: not a leaderboard: expected a JSON object.")
+    value = {name: item for name, item in value.items() if name not in DERIVED}
     if "entries" not in value and "arm" in value:
-        entry: Entry = _validated(Entry, value, where)
+        is_old = not OLD_FIELDS.isdisjoint(value)
+        entry: Entry = _validated(Entry, with_contrasts(value) if is_old else value, where)
         name, created = entry.label, entry.provenance.started or ""
         return Leaderboard(
             name=name,
             created=created,
             entries=[entry],
-            checksum=board_checksum(name, created, [entry]) if entry.checksums else None,
+            checksum=board_checksum(name, created, [entry], Primary()) if entry.checksums else None,
         )
     board: Leaderboard = _validated(Leaderboard, migrated(value, where), where)
     return board
@@ -154,22 +153,17 @@ class PredictionsFolder:
 
         Raises `LeaderboardError` that names what is wrong.
         """
-        path = self.path(record)
+        where = f"predictions {record.path} of seed {record.seed}"
         try:
-            if not stat.S_ISREG(path.stat().st_mode):
-                raise LeaderboardError(
-                    f"predictions {record.path} of seed {record.seed} cannot be read: "
-                    "not a regular file."
-                )
-            content = path.read_bytes()
+            path = self.path(record)
+            path.stat()
         except OSError as error:
-            raise LeaderboardError(
-                f"predictions {record.path} of seed {record.seed} cannot be read: {error.strerror}."
-            ) from None
+            raise LeaderboardError(f"{where} cannot be read: {error.strerror}.") from None
+        content = read_bytes(path, PREDICTIONS, where=where)
         sha256 = digest_bytes(content)
         if sha256 != record.sha256:
             raise LeaderboardError(
-                f"predictions {record.path} of seed {record.seed}: digest mismatch: {sha256[:12]}…,"
+                f"{where}: digest mismatch: {sha256[:12]}…,"
                 f" on the board {record.sha256[:12]}…. The file was changed."
             )
         return content
@@ -179,9 +173,11 @@ class PredictionsFolder:
         return Predictions.read(BytesIO(self.content(record)), str(self.folder / record.path))
 
     def _has_no_link(self, folder: PurePosixPath) -> bool:
+        return all(self._is_plain(part) for part in (folder, *folder.parents))
+
+    def _is_plain(self, folder: PurePosixPath) -> bool:
         if folder not in self._plain:
-            above = self._has_no_link(folder.parent)
-            self._plain[folder] = above and not (self.folder / folder).is_symlink()
+            self._plain[folder] = not (self.folder / folder).is_symlink()
         return self._plain[folder]
 
     def _leaves(self, record: PredictionsFile, how: str = "") -> LeaderboardError:
@@ -196,26 +192,8 @@ def read_predictions(folder: Path, record: PredictionsFile) -> Predictions:
     return PredictionsFolder(folder).read(record)
 
 
-def _json_value(text: str | bytes, where: str) -> Any:
-    try:
-        return from_json(text, allow_inf_nan=False)
-    except ValueError as error:
-        problem = str(error)
-    try:  # slower, with a better message
-        json.loads(text, parse_constant=_refuse_constant)
-    except ValueError as error:
-        problem = str(error)
-    except RecursionError:
-        raise LeaderboardError(f"{where}: not a leaderboard: nested too deeply.") from None
-    raise LeaderboardError(f"{where}: not JSON: {problem}.")
-
-
 def _validated(model: Any, value: Any, where: str) -> Any:
     try:
         return model.model_validate(value)
     except ValidationError as error:
         raise LeaderboardError(f"{where}: {validation_sentence(error)}") from None
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a number of JSON")

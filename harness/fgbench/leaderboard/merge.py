@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from fgbench.leaderboard.files import (
 )
 from fgbench.leaderboard.models import Artifacts, Entry, Leaderboard
 from fgbench.leaderboard.recompute import Recomputed
-from fgbench.store.atomic import cannot_write
+from fgbench.store.atomic import cannot_write, remove_leftovers, replace, temporary_folder
 
 if TYPE_CHECKING:
     from fgbench.plugins.registry import Registry
@@ -85,9 +84,13 @@ def _merge(
     created = min((board.created for board in boards), default="")
     names = sorted({board.name for board in boards})
     title = name if name is not None else (names[0] if len(names) == 1 else output.stem)
-    copies = _Copies(output)
-    copied = [copies.of(item) for item in by_id.values()]
-    merged = assemble(title, created, copied, _lookup(registry, output.parent))
+    with contextlib.ExitStack() as stack:
+        copies = _Copies(output, stack)
+        copied = [copies.of(item) for item in by_id.values()]
+    declared = {board.primary.model_dump_json(): board.primary for board in boards}
+    primary = next(iter(declared.values())) if len(declared) == 1 else None
+    shown = [name for board in boards for name in board.shown]
+    merged = assemble(title, created, copied, _lookup(registry, output.parent), primary, shown)
     write_board(merged, output)
     return merged
 
@@ -173,7 +176,9 @@ def _difference(one: Any, other: Any, place: str) -> str | None:
 class _Copies:
     """Copies predictions next to a board, under names made from their digests."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, stack: contextlib.ExitStack) -> None:
+        self._open = stack
+        self._scratch: Path | None = None
         self._output = output
         self._folder = output.parent / f"{output.stem}.predictions"
         if self._folder.is_symlink():
@@ -181,6 +186,7 @@ class _Copies:
                 f"{self._folder} is a link, and files written there would leave the folder of the "
                 "board. Remove it."
             )
+        remove_leftovers(self._folder)
         present = self._folder.iterdir() if self._folder.is_dir() else ()
         self._here = {path.name for path in present}
 
@@ -215,11 +221,13 @@ class _Copies:
         return not path.is_symlink() and path.is_file() and digest_file(path) == sha256
 
     def _write(self, path: Path, content: bytes) -> None:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            self._folder.mkdir(exist_ok=True)
+            if self._scratch is None:
+                self._folder.mkdir(exist_ok=True)
+                self._scratch = self._open.enter_context(temporary_folder(self._folder))
+            temporary = self._scratch / path.name
             temporary.write_bytes(content)
-            temporary.replace(path)
+            replace(temporary, path)
         except OSError as error:
             raise cannot_write(path, error) from error
 

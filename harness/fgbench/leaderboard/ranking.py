@@ -132,13 +132,10 @@ def _stored(
     position = {entry.id: index for index, entry in enumerate(entries)}
     p_values: dict[int, dict[int, tuple[float, bool]]] = {}
     for i, entry in enumerate(entries):
-        for control, records in (
-            (entry.baseline, entry.versus_baseline),
-            (entry.real, entry.versus_real),
-        ):
-            record = records.get(metric)
-            j = position.get(control or "")
+        for against in entry.contrasts.values():
+            record = against.metrics.get(metric)
+            j = position.get(against.entry)
             if j is not None and record is not None and record.p_value is not None:
-                p_values.setdefault(i, {})[j] = (record.p_value, sign * record.delta > 0)
-                p_values.setdefault(j, {})[i] = (record.p_value, sign * record.delta < 0)
+                p_values.setdefault(i, {})[j] = (record.p_value, sign * record.difference > 0)
+                p_values.setdefault(j, {})[i] = (record.p_value, sign * record.difference < 0)
     return p_values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fgbench.errors import FgbenchError, LeaderboardError
 from fgbench.inference import Evaluation, applicable, evaluate_metrics
@@ -39,7 +39,7 @@ class Recomputed:
     def metric(self, name: str) -> Metric:
         """Return the metric of a board's name for it, which includes its parameters."""
         if name not in self._metrics:
-            self._metrics[name] = self._registry.create("metric", PartReference.parse(name))
+            self._metrics[name] = self._create("metric", PartReference.parse(name))
         return self._metrics[name]
 
     def is_neutral(self, axis: str, part: PartRecord) -> bool:
@@ -47,7 +47,7 @@ class Recomputed:
         key = (axis, part.label)
         if key not in self._neutral:
             reference = PartReference(part.name, part.params)
-            self._neutral[key] = self._registry.create(axis, reference).is_neutral
+            self._neutral[key] = self._create(axis, reference).is_neutral
         return self._neutral[key]
 
     def evaluations(self, entry: Entry) -> list[Evaluation]:
@@ -99,6 +99,17 @@ class Recomputed:
             replicates=entry.statistics.replicates if self._intervals else 0,
             seed=entry.statistics.seed,
         )
+
+    def _create(self, kind: str, reference: PartReference) -> Any:
+        """Return a part that a board names; one that uses files or hosts is not created for it."""
+        if reference.parameters:
+            part = self._registry.part_class(kind, reference.name)
+            for access in part.accesses(reference.parameters):
+                raise LeaderboardError(
+                    f"{kind} {reference.name}: {access.place} names a {access.kind}, which is not "
+                    "used to verify a board."
+                )
+        return self._registry.create(kind, reference)
 
     def _file(self, entry: Entry, seed: int) -> PredictionsFile:
         for record in entry.artifacts.predictions:

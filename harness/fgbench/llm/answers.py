@@ -5,7 +5,10 @@ there is one, a refusal replaces a failure.
 
 Requests are long and share their beginning (instructions, few-shot examples). Each is therefore
 compressed with an earlier request, stored in full, as its dictionary: an answer to a prompt of 3 KB
-takes about 360 bytes (docs/benchmarks.md).
+takes about 390 bytes (docs/benchmarks.md).
+
+A row whose digest does not match is an error whenever it is read: it is neither used nor requested
+again.
 """
 
 from __future__ import annotations
@@ -15,25 +18,42 @@ import json
 import sqlite3
 import threading
 import time
+import weakref
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fgbench.llm.chat import ChatAnswer
+from fgbench.errors import StoreError
 from fgbench.llm.database import SIDE_FILES, connect, explain
-from fgbench.llm.encoding import clean, token_choices, token_values
-from fgbench.usage import Usage
+from fgbench.llm.encoding import check_answer
+from fgbench.llm.keys import is_key
+from fgbench.llm.rows import (
+    ANSWER,
+    INVALID,
+    TEXTS,
+    DamageError,
+    answer_of,
+    answer_row,
+    check_spending,
+    damaged_answer,
+    integrity_problems,
+    row_digest,
+    unpacked,
+)
+
+if TYPE_CHECKING:
+    from fgbench.llm.chat import ChatAnswer
 
 ANSWERS_FILE = "answers.sqlite"
 
 _WINDOW = 32 * 1024  # how far back zlib looks
-_ANSWER = (
-    "standing, text, failure, served_model, finish_reason, requests, prompt_tokens, "
-    "completion_tokens, tokens, notes, time"
-)
+_BATCH_BYTES = 16 * 1024 * 1024
+_TOKEN_WEIGHT = 16  # how much larger tokens are in memory than in the file
 
 
 class AnswerStatus(IntEnum):
@@ -80,33 +100,46 @@ class AnswerStore:
         self._open: sqlite3.Connection | None = None
         self._models: dict[str, int] = {}
         self._base: tuple[int, bytes] | None = None
+        self._is_intact = False
 
     def status(self, key: bytes) -> AnswerStatus | None:
         """Return the status of the answer stored under a key, or None."""
         with self.reading() as connection:
             row = connection.execute(
-                "SELECT standing FROM answers WHERE key = ?", (key,)
+                f"SELECT {ANSWER}, digest FROM answers WHERE key = ?", (key,)
             ).fetchone()
-        return None if row is None else AnswerStatus(row[0])
+            return None if row is None else _checked_status(key, row)
 
-    def answered(self, keys: Sequence[bytes]) -> set[bytes]:
-        """Return the keys, of at most 900, that have a good answer."""
-        marks = ", ".join("?" * len(keys))
+    def statuses(self, keys: Sequence[bytes]) -> dict[bytes, AnswerStatus]:
+        """Return the statuses of the answers stored under at most 900 keys, without checking them.
+
+        `get` checks an answer before it is used, and `status` before its request is sent again.
+        """
         with self.reading() as connection:
             rows = connection.execute(
-                f"SELECT key FROM answers WHERE standing = ? AND key IN ({marks})",
-                (AnswerStatus.ANSWERED, *keys),
+                f"SELECT key, standing FROM answers WHERE key IN ({_marks(keys)})", keys
             ).fetchall()
-        return {key for (key,) in rows}
+        known = set(AnswerStatus)
+        return {key: AnswerStatus(status) for key, status in rows if status in known}
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, ChatAnswer]:
-        """Return the answers stored under at most 900 keys, without their cost."""
-        marks = ", ".join("?" * len(keys))
+        """Return the answers stored under at most 900 keys, without their cost.
+
+        Large answers are returned in part, at least one of them: call it again for the others.
+        Raises `StoreError` for a corrupt row.
+        """
+        answers: dict[bytes, ChatAnswer] = {}
+        size = 0
         with self.reading() as connection:
             rows = connection.execute(
-                f"SELECT key, {_ANSWER} FROM answers WHERE key IN ({marks})", keys
-            ).fetchall()
-        return {row[0]: _answer(row[1:]) for row in rows}
+                f"SELECT key, {ANSWER}, digest FROM answers WHERE key IN ({_marks(keys)})", keys
+            )
+            for key, *row in rows:
+                answers[key] = _checked_answer(key, row)
+                size += len(row[1] or b"") + _TOKEN_WEIGHT * len(row[8] or b"")
+                if size > _BATCH_BYTES:
+                    break
+        return answers
 
     def put(
         self,
@@ -137,18 +170,51 @@ class AnswerStore:
                 new += self._put(connection, record)
         return new, total
 
-    def records(self) -> Iterator[Record]:
-        """Yield every record, sorted by key."""
+    def records(self, on_damage: Callable[[str], None] | None = None) -> Iterator[Record]:
+        """Yield every record, sorted by key.
+
+        Raises `StoreError` if the file or a row is corrupt. With `on_damage`, each problem is
+        passed to it instead, and the rows without a problem are yielded.
+        """
         with self.reading() as connection:
-            cursor = connection.execute(
-                f"SELECT key, identity, base, request, {_ANSWER} FROM answers "
-                "JOIN models ON models.id = model ORDER BY key"
+            report = on_damage or _raise_damage
+            for problem in integrity_problems(connection):
+                report(problem)
+            rows = connection.execute(
+                f"SELECT key, identity, base, request, {ANSWER}, digest FROM answers "
+                "LEFT JOIN models ON models.id = model ORDER BY key"
             )
             bases: dict[int, bytes] = {}
-            for key, model, base, request, *rest in cursor:
-                content = _unpacked(request, self._base_content(connection, base, bases))
-                yield Record(key, model, content.decode("utf-8", "surrogatepass"),
-                             _answer(rest), rest[-1])  # fmt: skip
+            for row in rows:
+                try:
+                    record = self._record(connection, row, bases)
+                except DamageError as damage:
+                    report(str(damage))
+                else:
+                    yield record
+
+    def check(self) -> list[str]:
+        """Return a description of each damage to the file: of its structure, and of its rows."""
+        problems: list[str] = []
+        try:
+            for _ in self.records(problems.append):
+                pass
+            with self.reading() as connection:
+                check_spending(connection)
+        except StoreError as error:
+            problems.append(str(error))
+        return problems
+
+    def require_structure(self) -> None:
+        """Raise `StoreError` if the structure of the file is corrupt; checked once.
+
+        A corrupt index would hide an answer, which would then be requested and paid again.
+        """
+        with self.reading() as connection:
+            if not self._is_intact:
+                for problem in integrity_problems(connection):
+                    raise DamageError(problem)
+                self._is_intact = True
 
     def __len__(self) -> int:
         with self.reading() as connection:
@@ -156,17 +222,24 @@ class AnswerStore:
 
     def totals(self) -> list[dict[str, Any]]:
         """Return the number of answers, refusals, failures, requests and tokens of each model."""
+        sums: dict[str, Counter[str]] = {}
         with self.reading() as connection:
             rows = connection.execute(
-                "SELECT identity, sum(standing = 3), sum(standing = 2), sum(standing < 2), "
-                "sum(requests), sum(prompt_tokens), sum(completion_tokens) "
-                "FROM answers JOIN models ON models.id = model GROUP BY identity ORDER BY identity"
-            ).fetchall()
-        names = ("answers", "refusals", "failures", "requests", "prompt_tokens",
-                 "completion_tokens")  # fmt: skip
-        return [
-            {"model": json.loads(row[0]), **dict(zip(names, row[1:], strict=True))} for row in rows
-        ]
+                f"SELECT key, identity, {ANSWER}, digest FROM answers "
+                "LEFT JOIN models ON models.id = model"
+            )
+            for key, identity, *row in rows:
+                status = _checked_status(key, row)
+                if identity is None:
+                    raise damaged_answer(key, "its model is missing")
+                counts = sums.setdefault(identity, Counter())
+                counts[_COUNTED[status]] += 1
+                for name, count in zip(_SUMMED, row[5:8], strict=True):
+                    counts[name] += count
+            return [
+                {"model": _identity(model), **{name: counts[name] for name in _TOTALS}}
+                for model, counts in sorted(sums.items())
+            ]
 
     def size(self) -> int:
         """Return the size of the file on disk, in bytes."""
@@ -179,7 +252,7 @@ class AnswerStore:
         """Close the file; it is reopened when the store is used again."""
         with self._lock:
             if self._open is not None and self.path is not None:
-                self._open.close()
+                self._close()
                 self._open, self._base = None, None
                 self._models.clear()
 
@@ -209,40 +282,33 @@ class AnswerStore:
     def _connection(self) -> sqlite3.Connection:
         if self._open is None:
             self._open = connect(self.path, self._read_only)
+            # Answers in memory end with this object.
+            self._close = weakref.finalize(self, self._open.close)
         return self._open
 
+    def _record(
+        self, connection: sqlite3.Connection, row: Sequence[Any], bases: dict[int, bytes]
+    ) -> Record:
+        """Return the record in a row of key, model, base, request, `ANSWER` and digest."""
+        key, identity, base, request, *answer_row = row
+        answer = _checked_answer(key, answer_row)
+        try:
+            check_answer(answer)
+            content = unpacked(request, self._base_content(connection, base, bases))
+            text, model = content.decode("utf-8", "surrogatepass"), identity.decode()
+            _identity(identity)
+            if not is_key(key, model, text):
+                raise ValueError("its model or request does not match its key")
+        except INVALID as error:
+            raise damaged_answer(key, error) from error
+        return Record(key, model, text, answer, answer_row[-2])
+
     def _put(self, connection: sqlite3.Connection, record: Record) -> bool:
-        answer = record.answer
         base, request = self._packed(record.request.encode("utf-8", "surrogatepass"))
-        tokens = None if answer.tokens is None else token_values(answer.tokens)
-        row = (
-            record.key,
-            AnswerStatus.of(answer),
-            self._model(connection, record.model),
-            base,
-            request,
-            *map(clean, (answer.text, answer.failure, answer.served_model, answer.finish_reason)),
-            answer.usage.requests,
-            answer.usage.prompt_tokens,
-            answer.usage.completion_tokens,
-            None if tokens is None else zlib.compress(json.dumps(tokens).encode()),
-            json.dumps(answer.notes),
-            record.time,
-        )
-        stored = connection.execute(
-            f"INSERT INTO answers (key, model, base, request, {_ANSWER}) "
-            "VALUES (?1, ?3, ?4, ?5, ?2, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) "
-            "ON CONFLICT (key) DO UPDATE SET standing = excluded.standing, text = excluded.text, "
-            "failure = excluded.failure, served_model = excluded.served_model, "
-            "finish_reason = excluded.finish_reason, requests = excluded.requests, "
-            "prompt_tokens = excluded.prompt_tokens, "
-            "completion_tokens = excluded.completion_tokens, tokens = excluded.tokens, "
-            "notes = excluded.notes, time = excluded.time "
-            f"WHERE standing < {AnswerStatus.ANSWERED} "
-            "AND (excluded.standing, excluded.time) > (answers.standing, answers.time) "
-            "RETURNING id, base",
-            row,
-        ).fetchone()
+        row = answer_row(AnswerStatus.of(record.answer), record.answer, record.time)
+        values = (record.key, self._model(connection, record.model), base, request, *row,
+                  row_digest(record.key, row))  # fmt: skip
+        stored = connection.execute(_INSERT, values).fetchone()
         if stored is not None and stored[1] is None and len(record.request) <= _WINDOW:
             self._base = stored[0], record.request.encode("utf-8", "surrogatepass")
         return stored is not None
@@ -277,33 +343,70 @@ class AnswerStore:
             if len(cache) >= 64:
                 cache.clear()
             row = connection.execute("SELECT request FROM answers WHERE id = ?", (base,)).fetchone()
-            cache[base] = zlib.decompress(row[0])
+            if row is None:
+                raise ValueError("the request that its own is compressed with is missing")
+            cache[base] = unpacked(row[0])
         return cache[base]
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, zlib.error) as error:
+        except (sqlite3.Error, zlib.error, OSError, UnicodeError, DamageError) as error:
             raise explain(self.path, error) from error
 
 
-def _unpacked(packed: bytes, base: bytes | None) -> bytes:
-    if base is None:
-        return zlib.decompress(packed)
-    unpacker = zlib.decompressobj(zdict=base)
-    return unpacker.decompress(packed) + unpacker.flush()
+def _marks(keys: Sequence[bytes]) -> str:
+    return ", ".join("?" * len(keys))
 
 
-def _answer(row: Sequence[Any]) -> ChatAnswer:
-    status, text, failure, served, finish, requests, prompt, completion, tokens, notes, _ = row
-    return ChatAnswer(
-        text=text,
-        failure=failure,
-        transient=status == AnswerStatus.UNANSWERED,
-        served_model=served,
-        finish_reason=finish,
-        usage=Usage(requests, prompt, completion),
-        tokens=None if tokens is None else token_choices(json.loads(zlib.decompress(tokens))),
-        notes=tuple(json.loads(notes)) if notes != "[]" else (),
-    )
+def _checked_status(key: bytes, row: Sequence[Any]) -> AnswerStatus:
+    """Return the status in a row of `ANSWER` and digest; raises `DamageError`."""
+    if row[-1] is None or row_digest(key, row[:-1]) != row[-1]:
+        raise damaged_answer(key, "digest mismatch")
+    return AnswerStatus(row[0])
+
+
+def _checked_answer(key: bytes, row: Sequence[Any]) -> ChatAnswer:
+    """Return the answer in a row of `ANSWER` and digest; raises `DamageError`."""
+    try:
+        status = _checked_status(key, row)
+        return answer_of(row[:-1], transient=status == AnswerStatus.UNANSWERED)
+    except INVALID as error:
+        raise damaged_answer(key, error) from error
+
+
+@lru_cache(maxsize=64)
+def _identity(model: bytes) -> dict[str, Any]:
+    """Return the identity of a model from its JSON; raises `DamageError`."""
+    try:
+        identity = json.loads(model)
+        if not isinstance(identity, dict):
+            raise ValueError("not an object")
+    except INVALID as error:
+        raise DamageError(f"model {model[:60]!r}: {error}") from error
+    return identity
+
+
+def _raise_damage(problem: str) -> None:
+    raise DamageError(problem)
+
+
+_COUNTED = {
+    AnswerStatus.ANSWERED: "answers",
+    AnswerStatus.REFUSED: "refusals",
+    AnswerStatus.FAILED: "failures",
+    AnswerStatus.UNANSWERED: "failures",
+}
+_SUMMED = ("requests", "prompt_tokens", "completion_tokens")
+_TOTALS = ("answers", "refusals", "failures", *_SUMMED)
+_COLUMNS = ("key", "model", "base", "request", *ANSWER.split(", "), "digest")
+_INSERT = (
+    f"INSERT INTO answers ({', '.join(_COLUMNS)}) "
+    f"VALUES ({', '.join('CAST(? AS TEXT)' if name in TEXTS else '?' for name in _COLUMNS)}) "
+    "ON CONFLICT (key) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in (*ANSWER.split(", "), "digest"))
+    + f" WHERE standing < {AnswerStatus.ANSWERED:d} "
+    "AND (excluded.standing, excluded.time) > (answers.standing, answers.time) "
+    "RETURNING id, base"
+)

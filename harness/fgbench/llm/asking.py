@@ -20,6 +20,7 @@ from fgbench.llm.answers import AnswerStatus, AnswerStore
 from fgbench.llm.budget import Caps, Ledger
 from fgbench.llm.chat import ChatAnswer, ChatModel, ChatRequest
 from fgbench.llm.keys import KEY_BYTES, RequestHasher, request_keys
+from fgbench.usage import Usage
 
 IsRefusal = Callable[[str], bool]
 
@@ -102,13 +103,14 @@ class Answers:
         for chunk in _chunks(keys):
             answers = self._store.get(chunk)
             for key in chunk:
-                if key not in answers:
+                answer = answers.get(key) or self._store.get([key]).get(key)
+                if answer is None:
                     raise UnansweredError("a stored answer was deleted while in use; rerun.")
-                answer = answers[key]
-                usage = answer.usage
+                used = answer.usage
                 if model.price is not None:
-                    cost = model.price.cost(usage.prompt_tokens, usage.completion_tokens)
-                    answer = replace(answer, usage=replace(usage, cost_usd=cost))
+                    cost = model.price.cost(used.prompt_tokens, used.completion_tokens)
+                    usage = Usage(used.requests, used.prompt_tokens, used.completion_tokens, cost)
+                    answer = replace(answer, usage=usage)
                 if answer.ok and is_refusal is not None and is_refusal(answer.text or ""):
                     answer = replace(answer, failure="refusal")
                 yield answer
@@ -117,11 +119,11 @@ class Answers:
         """Raise `UnansweredError` unless the replay has all answers."""
         missing: list[int] = []
         for start, chunk in enumerate(_chunks(keys)):
-            answers = self._store.get(chunk)
+            statuses = self._store.statuses(chunk)
             missing += (
                 start * _CHUNK + index
                 for index, key in enumerate(chunk)
-                if key not in answers or answers[key].transient
+                if statuses.get(key, AnswerStatus.UNANSWERED) == AnswerStatus.UNANSWERED
             )
         if missing:
             prompt = requests[missing[0]].messages[-1].content
@@ -184,6 +186,7 @@ class _Sending:
         first = next(waiting, None)
         if first is None:
             return
+        self._store.require_structure()
         stream = _Prefixed(first, waiting)
         name = type(self._model).__name__
         try:
@@ -204,10 +207,10 @@ class _Sending:
         """Yield the requests that have no outcome, lazily, as the engine takes them."""
         position = -1
         for chunk in _chunks(self._keys):
-            answered = self._store.answered(chunk)
+            statuses = self._store.statuses(chunk)
             for key in chunk:
                 position += 1
-                if key not in answered and self._is_open(key):
+                if statuses.get(key) != AnswerStatus.ANSWERED and self._is_open(key):
                     yield self._requests[position]
 
     def _is_open(self, key: bytes) -> bool:

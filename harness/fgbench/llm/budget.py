@@ -21,7 +21,11 @@ from typing import Any, NamedTuple
 from fgbench.errors import BudgetError, ConfigurationError
 from fgbench.llm.answers import AnswerStore
 from fgbench.llm.chat import Price
+from fgbench.llm.encoding import clipped_count
+from fgbench.llm.rows import DamageError, spent_digest
 
+_MAX_SUM = 2**62
+"""Maximum of a sum: SQLite's integers have 64 bits."""
 _STALL_SECONDS = 30.0
 """How long to wait, in seconds, for other processes' requests while none of them ends."""
 
@@ -195,8 +199,8 @@ class Account:
 
     def settle(self, receipt: Any, prompt_tokens: int, completion_tokens: int) -> None:
         """Replace a reservation by the actual usage."""
-        cost = self._price.cost(prompt_tokens, completion_tokens)
-        self._ledger.settle(receipt, Spent(0, prompt_tokens, completion_tokens, cost))
+        counts = clipped_count(prompt_tokens), clipped_count(completion_tokens)
+        self._ledger.settle(receipt, Spent(0, *counts, self._price.cost(*counts)))
 
 
 def spent_so_far(file: Path, run: str) -> Spent:
@@ -212,17 +216,32 @@ def _sum(one: Spent, other: Spent) -> Spent:
 
 
 def _read(connection: sqlite3.Connection, run: str) -> Spent:
-    row = connection.execute(
-        f"SELECT {', '.join(Spent._fields)} FROM spending WHERE run = ?", (run,)
-    ).fetchone()
-    return Spent() if row is None else Spent(*row)
+    row = connection.execute(_SELECT, (run,)).fetchone()
+    if row is None:
+        return Spent()
+    *spent, stored = row
+    if stored != spent_digest(run, spent):
+        raise DamageError(f"usage of run {run!r}: digest mismatch")
+    return Spent(*spent)
 
 
 def _add(connection: sqlite3.Connection, run: str, change: Spent) -> None:
-    names = Spent._fields
-    connection.execute(
-        f"INSERT INTO spending (run, {', '.join(names)}) VALUES (?{', ?' * len(names)}) "
-        "ON CONFLICT (run) DO UPDATE SET "
-        + ", ".join(f"{name} = {name} + excluded.{name}" for name in names),
-        (run, *change),
+    """Add to the usage of a run, in an open transaction."""
+    sums = _sum(_read(connection, run), change)
+    spent = Spent(
+        min(sums.requests, _MAX_SUM),
+        min(sums.prompt_tokens, _MAX_SUM),
+        min(sums.completion_tokens, _MAX_SUM),
+        float(sums.cost_usd),
+        min(sums.reserved_tokens, _MAX_SUM),
+        float(sums.reserved_cost),
     )
+    connection.execute(_UPSERT, (run, *spent, spent_digest(run, spent)))
+
+
+_COLUMNS = (*Spent._fields, "digest")
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM spending WHERE run = ?"
+_UPSERT = (
+    f"INSERT INTO spending (run, {', '.join(_COLUMNS)}) VALUES (?{', ?' * len(_COLUMNS)}) "
+    "ON CONFLICT (run) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)
+)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from fgbench.digests import canonical_json, digest_bytes
+from fgbench.digests import canonical_json, digest, digest_bytes
 
 if TYPE_CHECKING:
     from fgbench.llm.chat import ChatRequest, Sampling
@@ -22,6 +22,23 @@ def request_keys(identity: Mapping[str, Any], requests: Sequence[ChatRequest]) -
     for request in requests:
         keys += hasher.key_and_text(request)[0]
     return bytes(keys)
+
+
+def is_key(key: bytes, model: str, request: str) -> bool:
+    """Return whether `key` is the key of a stored request; `model` and `request` are JSON texts.
+
+    Raises `ValueError`, `TypeError` or `RecursionError` if they are not those of a request.
+    """
+    before, found, after = request.partition(_AFTER_MESSAGES)
+    if found:  # the canonical JSON of a request, where the model belongs
+        whole = f'{before}],"model":{model},{found[2:]}{after}'
+        if hashlib.sha256(whole.encode("utf-8", "surrogatepass")).digest() == key:
+            return True
+    value = {"model": json.loads(model), **json.loads(request)}
+    return bytes.fromhex(digest(value, is_json=True)) == key
+
+
+_AFTER_MESSAGES = '],"sampling":'
 
 
 class RequestHasher:
@@ -39,7 +56,7 @@ class RequestHasher:
         """Return the key of a request, and the canonical JSON of the request without the model."""
         previous, sampling = self._sampling
         if request.sampling is not previous:
-            sampling = canonical_json(asdict(request.sampling))
+            sampling = canonical_json(vars(request.sampling))
             self._sampling = request.sampling, sampling
         messages = ",".join(
             f'{{"content":{_json(message.content)},"role":{_json(message.role)}}}'

@@ -41,13 +41,15 @@ class GenerationSettings:
 
     `examples_per_class` is the number of few-shot examples of each class, `retries` how often an
     unfilled source is requested again, and `drop_near_duplicates` which near duplicates are
-    rejected: of held-out rows ("test"), of training rows too ("all"), or none.
+    rejected: of held-out rows ("test"), of training rows too ("all"), or none. With `by_class`,
+    only sources of the same class fill in: first of the same bin, then of any.
     """
 
     seed: int
     examples_per_class: int
     retries: int
     drop_near_duplicates: DropRule
+    by_class: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def synthesize(
                     stack.callback(part.close)
                     part.prepare(task)
             rng = np.random.default_rng(seed_for("fill-ins", settings.seed, targets.design))
-            campaign.run(settings.retries, rng)
+            campaign.run(settings.retries, rng, by_class=settings.by_class)
     samples = _samples(campaign.candidates, sources, loader)
     accepted = [sample.input for sample in samples if sample.accepted and sample.input is not None]
     reasons = _reasons(samples)
@@ -189,6 +191,7 @@ class _Sources:
         self.n_classes = dataset.n_classes
         self.rows = [int(selection[source.row]) for source in targets.sources]
         self.bins = [source.bin for source in targets.sources]
+        self.labels = [int(validation.labels[row]) for row in self.rows]
         self._sources = targets.sources
         self._validation = validation
         self._draws: Counter[int] = Counter()
@@ -200,11 +203,11 @@ class _Sources:
     def request(self, position: int) -> GenerationRequest:
         """Return the next request for a source."""
         source, row = self._sources[position], self.rows[position]
-        draw = self._draws[position]
-        self._draws[position] += 1
+        draw = self._draws[row]
+        self._draws[row] += 1
         return GenerationRequest(
             source=as_input(self._validation.inputs, row),
-            label=int(self._validation.labels[row]),
+            label=self.labels[position],
             bin=source.bin,
             bin_probabilities=source.bin_probabilities,
             asked_probabilities=source.asked_probabilities,
@@ -232,10 +235,16 @@ class _Campaign:
         self._sources = sources
         self._filter = leakage_filter
 
-    def run(self, retries: int, rng: np.random.Generator) -> None:
-        """Request each source until it has an accepted input; then fill in from its bin."""
+    def run(self, retries: int, rng: np.random.Generator, *, by_class: bool) -> None:
+        """Request each source until it has an accepted input; then let others fill in for it."""
         unfilled = self._fill_sources(retries)
-        self._fill_bins(unfilled, retries, rng)
+        filled = sorted(set(range(len(self._sources.rows))) - set(unfilled))
+        bins, labels = self._sources.bins, self._sources.labels
+        groupings: list[list[tuple[int, ...]]] = [[(number,) for number in bins]]
+        if by_class:
+            groupings = [list(zip(bins, labels, strict=True)), [(label,) for label in labels]]
+        for groups in groupings:
+            unfilled = self._fill_groups(groups, filled, unfilled, retries, rng)
 
     def _fill_sources(self, retries: int) -> list[int]:
         """Request each source until it has an accepted input; return those that have none."""
@@ -247,24 +256,39 @@ class _Campaign:
                 break
         return unfilled
 
-    def _fill_bins(self, unfilled: list[int], retries: int, rng: np.random.Generator) -> None:
-        """Request filled sources of the same bin again, in random order, for the unfilled ones."""
-        bins = self._sources.bins
-        filled: dict[int, list[int]] = {number: [] for number in bins}
-        for position in sorted(set(range(len(bins))) - set(unfilled)):
-            filled[bins[position]].append(position)
-        missing = Counter(bins[position] for position in unfilled if filled[bins[position]])
+    def _fill_groups(
+        self,
+        groups: Sequence[tuple[int, ...]],
+        filled: Sequence[int],
+        unfilled: Sequence[int],
+        retries: int,
+        rng: np.random.Generator,
+    ) -> list[int]:
+        """Request filled sources again, in random order, for the unfilled ones of their group.
+
+        `groups` has the group of each source. Returns the sources for which none filled in.
+        """
+        helpers: dict[tuple[int, ...], list[int]] = {}
+        for position in filled:
+            helpers.setdefault(groups[position], []).append(position)
+        missing = Counter(groups[position] for position in unfilled)
         for _ in range(retries + 1):
-            if not missing:
-                return
-            helpers: list[int] = []
-            for number in sorted(missing):
-                candidates = filled[number]
+            requested: list[int] = []
+            for group in sorted(missing.keys() & helpers.keys()):
+                candidates = helpers[group]
                 order = rng.permutation(len(candidates)).tolist()
-                helpers += [candidates[order[k % len(order)]] for k in range(missing[number])]
-            for position, count in self._round(helpers).items():
-                missing[bins[position]] -= count
-            missing = +missing  # drops filled bins
+                requested += [candidates[order[k % len(order)]] for k in range(missing[group])]
+            if not requested:
+                break
+            for position, count in self._round(requested).items():
+                missing[groups[position]] -= count
+            missing = +missing  # drops filled groups
+        left = []
+        for position in unfilled:
+            if missing[groups[position]] > 0:
+                missing[groups[position]] -= 1
+                left.append(position)
+        return left
 
     def _round(self, positions: Sequence[int]) -> Counter[int]:
         """Request each position once; return how many accepted inputs each one got."""

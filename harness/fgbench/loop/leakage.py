@@ -8,8 +8,6 @@ duplicates. Numbers are duplicates if they are equal.
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 
 from fgbench.data import is_numeric, take_inputs
+from fgbench.texts import normalize
 
 if TYPE_CHECKING:
     from fgbench.data import Dataset, Input, Inputs, IntArray
@@ -75,7 +74,7 @@ class LeakageFilter:
         if isinstance(candidate, str):
             if not candidate.strip():
                 return EMPTY
-            if normalize(candidate) in self._accepted:
+            if _normalized(candidate) in self._accepted:
                 return REPEATED
         for reason, index in self._indices.items():
             if index.is_duplicate(candidate):
@@ -85,7 +84,7 @@ class LeakageFilter:
     def accept(self, candidate: Input) -> None:
         """Record an accepted input; its duplicates are rejected from now on."""
         if isinstance(candidate, str):
-            self._accepted.add(normalize(candidate))
+            self._accepted.add(_normalized(candidate))
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class SplitIndices:
         splits, order = dataset.splits, None
         if dataset.is_text:
             corpus = chain.from_iterable(split.inputs for split in splits.values())
-            order = ShingleOrder({normalize(text) for text in corpus})
+            order = ShingleOrder({_normalized(text) for text in corpus})
         test, training = (DuplicateIndex(splits[name].inputs, order) for name in ("test", "train"))
         return cls(test, training, order)
 
@@ -157,7 +156,7 @@ class DuplicateIndex:
         if is_numeric(inputs):
             self._exact = {tuple(row) for row in inputs.tolist()}
             return
-        texts = sorted({normalize(text) for text in inputs})
+        texts = sorted({_normalized(text) for text in inputs})
         self._exact = set(texts)
         self._order = order or ShingleOrder(texts)
         self._shingles: list[frozenset[str]] = []
@@ -174,7 +173,7 @@ class DuplicateIndex:
         """Return whether `candidate` is an exact or near duplicate of an input of the split."""
         if not isinstance(candidate, str):
             return tuple(candidate) in self._exact
-        text = normalize(candidate)
+        text = _normalized(candidate)
         if text not in self._verdicts:
             # The loop checks a text up to three times: as candidate, before acceptance, for counts.
             if len(self._verdicts) >= _MAX_CACHED:
@@ -199,10 +198,8 @@ class DuplicateIndex:
 
 
 @lru_cache(maxsize=16)  # the filter and each index normalize a candidate
-def normalize(text: str) -> str:
-    """Return the text in lower case, without punctuation, with single spaces."""
-    folded = unicodedata.normalize("NFKC", text[:_MAX_CHARACTERS]).casefold()
-    return " ".join(re.findall(r"\w+", folded)) or " ".join(folded.split())
+def _normalized(text: str) -> str:
+    return normalize(text[:_MAX_CHARACTERS])
 
 
 def jaccard(first: Set[T], second: Set[T]) -> float:

@@ -7,7 +7,9 @@ probability is moved between the predicted class and its runner-up.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fgbench.calibration.reliability import (
@@ -21,11 +23,20 @@ from fgbench.digests import seed_for
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fgbench.data import FloatArray, Predictions
+    from fgbench.data import FloatArray, IntArray, Predictions
+    from fgbench.samples import Design
 
 _CEILING, _FLOOR = 0.95, 0.05
 _BELOW_HALF, _ABOVE_HALF = 0.45, 0.55
 _MARGIN = _ABOVE_HALF - _BELOW_HALF
+_STILL = 1e-12
+
+
+def leading_class(bin_probabilities: Sequence[float]) -> int:
+    """Return class 1 of two; of more, the one with the highest probability."""
+    if len(bin_probabilities) == 2:
+        return 1
+    return max(range(len(bin_probabilities)), key=bin_probabilities.__getitem__)
 
 
 @dataclass(frozen=True)
@@ -48,14 +59,50 @@ class Source:
     bin_probabilities: tuple[float, ...]
     asked_probabilities: tuple[float, ...]
 
+    @property
+    def bin_class(self) -> int:
+        """The class whose probability the bin's gap is about.
+
+        It is class 1 of two; with more classes, the one that leads in the bin.
+        """
+        return leading_class(self.bin_probabilities)
+
+    @property
+    def shift(self) -> float:
+        """The requested shift of the probability of `bin_class`."""
+        label = self.bin_class
+        return self.asked_probabilities[label] - self.bin_probabilities[label]
+
 
 @dataclass(frozen=True)
 class Targets:
-    """The bins to fill and their points: S1 = len(sources) (FITG section 4.4)."""
+    """The bins to fill, and one source for each synthetic input that is requested.
 
-    design: str
+    Without a dose, the sources are all points of the bins: S1 (FITG section 4.4).
+    """
+
+    design: Design
     bins: tuple[TargetBin, ...]
     sources: tuple[Source, ...]
+
+    @property
+    def rows(self) -> frozenset[int]:
+        """The rows of all points of the bins."""
+        return frozenset(row for item in self.bins for row in item.rows)
+
+    @property
+    def wrong_way(self) -> int:
+        """The number of sources that are requested to move away from the diagonal.
+
+        FITG's limits do that near the decision boundary and near certainty: a bin of mean 0.497 and
+        gap +0.066 is requested at 0.45. The rule for more than two classes never does.
+        """
+        gaps = {item.bin: item.gap for item in self.bins}
+        return sum(
+            source.shift * gaps[source.bin] < -_STILL
+            for source in self.sources
+            if len(source.bin_probabilities) == 2 or self.design == "reversed"
+        )
 
     def to_value(self) -> dict[str, Any]:
         """Return the targets as JSON values."""
@@ -127,6 +174,94 @@ def random_bins(predictions: Predictions, targets: Targets, *, bins: int, seed: 
     return Targets("random", tuple(selected), _sources(predictions, selected, rows))
 
 
+def other_bins(
+    predictions: Predictions,
+    targets: Targets,
+    labels: Sequence[int],
+    *,
+    bins: int,
+    dose: float,
+    seed: int,
+) -> Targets:
+    """Return points outside the bins of `targets`, of the same classes: the control of targeting.
+
+    `labels` are those of the texts that the targeted points led to. For each of them, a row of its
+    class is drawn from the other bins, no row more often than `dose` (rounded up). Classes with too
+    few rows get fewer sources. Requests follow from each bin's own gap by the same rule.
+    """
+    import numpy as np
+
+    targeted = {item.bin for item in targets.bins}
+    others = [item for item in _filled_bins(predictions, bins) if item.bin not in targeted]
+    outside = np.array([row for item in others for row in item.rows], dtype=np.int64)
+    rng = np.random.default_rng(seed_for("other bins", seed, bins))
+    drawn: Counter[int] = Counter()
+    for label, count in sorted(Counter(labels).items()):
+        members = outside[predictions.labels[outside] == label]
+        passes = [rng.permutation(members).tolist() for _ in range(math.ceil(dose))]
+        drawn.update([row for rows in passes for row in rows][:count])
+    rows = {
+        item.bin: [row for row in item.rows for _ in range(drawn[row])]
+        for item in others
+        if any(drawn[row] for row in item.rows)
+    }
+    selected = [item for item in others if item.bin in rows]
+    return Targets("other-bins", tuple(selected), _sources(predictions, selected, rows))
+
+
+def without_shift(targets: Targets, rows: Sequence[int]) -> Targets:
+    """Return the sources at `rows`, requested at their bin's mean: the control of the shift.
+
+    `rows` has the row of one of the targeted points for each text to match.
+    """
+    sources = (
+        replace(source, asked_probabilities=source.bin_probabilities)
+        for source in _sources_at(targets, rows)
+    )
+    return Targets("no-shift", targets.bins, tuple(sources))
+
+
+def with_reversed_shift(targets: Targets, rows: Sequence[int]) -> Targets:
+    """Return the sources at `rows`, requested to shift as much in the opposite direction.
+
+    The control of the direction; `rows` as in `without_shift`.
+    """
+    sources = (
+        replace(source, asked_probabilities=reversed_request(source))
+        for source in _sources_at(targets, rows)
+    )
+    return Targets("reversed", targets.bins, tuple(sources))
+
+
+def dosed(targets: Targets, dose: float, seed: int, labels: IntArray) -> Targets:
+    """Return `targets` with round(`dose` × n) sources: each equally often, up to one.
+
+    Sources that get one more than others are drawn by `seed`, in proportion from each bin and class
+    (`labels` has the class of each row).
+    """
+    import numpy as np
+
+    order = np.random.default_rng(seed_for("dose", seed)).permutation(len(targets.sources))
+    position = {source: place for place, source in enumerate(order.tolist())}
+    stratified = sorted(
+        range(len(targets.sources)),
+        key=lambda number: (
+            targets.sources[number].bin,
+            int(labels[targets.sources[number].row]),
+            position[number],
+        ),
+    )
+    # Systematic sampling: source k of the list is used as often as ⌊k · dose + ½⌋ steps up.
+    copies = {
+        number: math.floor((place + 1) * dose + 0.5) - math.floor(place * dose + 0.5)
+        for place, number in enumerate(stratified)
+    }
+    sources = (
+        source for number, source in enumerate(targets.sources) for _ in range(copies[number])
+    )
+    return replace(targets, sources=tuple(sources))
+
+
 def asked_probability(confidence: float, gap: float) -> float:
     """Return the P(y=1) that fills the gap of a bin of a binary diagram (FITG table 1, footnote 3).
 
@@ -165,6 +300,33 @@ def asked_multiclass(probabilities: FloatArray, gap: float, predicted: int) -> F
     asked[first] += shift
     asked[second] -= shift
     return asked
+
+
+def reversed_request(source: Source) -> tuple[float, ...]:
+    """Return the probabilities (K,) as far from the bin's mean as those asked, the other way.
+
+    The shift ends where a probability would leave 0.05 … 0.95 (with more than two classes:
+    0 … 0.95), or at the mean itself if that is outside. Unlike FITG's, it may cross the decision
+    boundary, since it would be smaller otherwise.
+    """
+    lowest = _FLOOR if len(source.bin_probabilities) == 2 else 0.0
+    shifts = [
+        mean - asked
+        for mean, asked in zip(source.bin_probabilities, source.asked_probabilities, strict=True)
+    ]
+    share = 1.0
+    for mean, shift in zip(source.bin_probabilities, shifts, strict=True):
+        if abs(shift) > _STILL:
+            room = max(_CEILING - mean, 0.0) if shift > 0 else max(mean - lowest, 0.0)
+            share = min(share, room / abs(shift))
+    return tuple(
+        mean + share * shift for mean, shift in zip(source.bin_probabilities, shifts, strict=True)
+    )
+
+
+def _sources_at(targets: Targets, rows: Sequence[int]) -> list[Source]:
+    by_row = {source.row: source for source in targets.sources}
+    return [by_row[row] for row in rows]
 
 
 def _filled_bins(predictions: Predictions, bins: int) -> list[TargetBin]:

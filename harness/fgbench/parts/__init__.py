@@ -1,5 +1,6 @@
 """Interfaces of parts and the values that they exchange with the loop, one module per kind."""
 
+from fgbench.parts.access import Access, HostUrl, KeyVariable, host_of, local_path
 from fgbench.parts.base import Part
 from fgbench.parts.calibrator import MEMBERS, Calibrator
 from fgbench.parts.classifier import CAPABILITY_OUTPUTS, Classifier, Head, Outputs, TrainingSet
@@ -20,6 +21,7 @@ from fgbench.parts.metric import Metric
 __all__ = [
     "CAPABILITY_OUTPUTS",
     "MEMBERS",
+    "Access",
     "Calibrator",
     "Candidate",
     "Classifier",
@@ -30,6 +32,8 @@ __all__ = [
     "GenerationTask",
     "Generator",
     "Head",
+    "HostUrl",
+    "KeyVariable",
     "Loss",
     "LossBatch",
     "Metric",
@@ -39,4 +43,6 @@ __all__ = [
     "Relabeling",
     "TrainingSet",
     "WorkerSetup",
+    "host_of",
+    "local_path",
 ]

@@ -22,11 +22,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 from fgbench.errors import ConfigurationError, did_you_mean, validation_sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pydantic import TypeAdapter
 
     from fgbench.llm.asking import Answers
+    from fgbench.parts.access import Access
+
+UNNAMED = ""
+"""The key of a value that a reference gives without its key."""
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False)
@@ -40,6 +44,11 @@ class Part:
     """Capabilities that the other parts of a cell must provide."""
     provides: ClassVar[frozenset[str]] = frozenset()
     """Capabilities that this part adds to its cell."""
+    unnamed: ClassVar[str | None] = None
+    """The parameter whose name a reference may leave out: `csv:reviews.csv,text=review`."""
+    younger: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that are published only where they differ from their default: those added after
+    a release, so that ids of entries from before stay the same."""
     paths: ClassVar[frozenset[str]] = frozenset()
     """Parameters that are paths on this machine; keys and boards contain only the file name."""
     operational: ClassVar[frozenset[str]] = frozenset()
@@ -101,6 +110,7 @@ class Part:
 
         where = where or f"{cls.kind} {name!r}"
         names = cls.parameter_names()
+        parameters = cls._named(parameters, where)
         for key in parameters:
             if key not in names:
                 raise ConfigurationError(
@@ -126,10 +136,15 @@ class Part:
     def published_parameters(self) -> dict[str, Any]:
         """Return the parameters that are part of keys and boards: the same on every machine.
 
-        Operational parameters are left out, and paths are reduced to file names.
+        Operational parameters and `younger` ones with their default are left out, and paths are
+        reduced to file names.
         """
+        defaults = {item.name: item.default for item in fields(self)}  # type: ignore[arg-type]
         published = {
-            name: value for name, value in self.parameters().items() if name not in self.operational
+            name: value
+            for name, value in self.parameters().items()
+            if name not in self.operational
+            and not (name in self.younger and getattr(self, name) == defaults[name])
         }
         for name in self.paths & published.keys():
             if published[name] is not None:
@@ -150,6 +165,24 @@ class Part:
         optional = {"code": code, "content": content}
         return identity | {key: value for key, value in optional.items() if value is not None}
 
+    @classmethod
+    def accesses(cls, parameters: Mapping[str, Any]) -> Iterable[Access]:
+        """Return what a part with these parameters may use: hosts, key variables, local paths.
+
+        `parameters` are unvalidated and come from a file that somebody else may have written: its
+        reader is asked before a part is created. The default follows from the types and markers of
+        the parameters (`fgbench.HostUrl`, `fgbench.KeyVariable`) and from `paths`. A part that
+        uses more overrides it. It must neither read files nor contact anybody.
+        """
+        from fgbench.parts.access import declared_accesses
+
+        defaults = {
+            item.name: item.default_factory()
+            for item in fields(cls)  # type: ignore[arg-type]
+            if item.default_factory is not MISSING
+        }
+        return declared_accesses(cls._adapter(), cls.paths, defaults, parameters)
+
     def content_digest(self) -> str | None:
         """Return a digest of files that the results depend on, such as a local model.
 
@@ -164,6 +197,21 @@ class Part:
         not in a replay, which uses no model. Raises `ConfigurationError` or `PluginError` that says
         how to fix the problem.
         """
+
+    @classmethod
+    def _named(cls, parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Return the parameters, the one without a key under its name."""
+        named = {key: value for key, value in parameters.items() if key != UNNAMED}
+        if len(named) == len(parameters):
+            return named
+        value = parameters[UNNAMED]
+        if cls.unnamed is None:
+            raise ConfigurationError(
+                f"{where}: {value!r} is not key=value (quote values that contain commas)."
+            )
+        if cls.unnamed in named:
+            raise ConfigurationError(f"{where}: {cls.unnamed!r} given twice.")
+        return {cls.unnamed: value} | named
 
     @classmethod
     def _adapter(cls) -> TypeAdapter[Self]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, fields
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from fgbench.coordinates import NAMED, PARTS, Coordinates, axes_label
+from fgbench.coordinates import NAMED, PARTS, Coordinates, axes_label, without_neutral
+from fgbench.data import RESERVE
 from fgbench.digests import digest
 from fgbench.errors import IncompatiblePartsError
-from fgbench.loop.arms import GENERATING_ARMS, Arm
+from fgbench.loop.arms import DESIGNS, Arm
 from fgbench.parts.calibrator import MEMBERS
 from fgbench.plan.resolve import ResolvedDataset, ResolvedPart
 
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cell:
-    """Dataset × classifier × loss × generator × arm × bins × calibrator × protocol × seed.
+    """Dataset × classifier × loss × generator × arm × bins × dose × calibrator × protocol × seed.
 
-    Generator and bins are None for an arm that uses neither: it is one cell, however many
-    generators and bin counts the matrix has.
+    Generator, bins and dose are None for an arm that uses none: it is one cell, however many
+    generators, bin counts and doses the matrix has.
     """
 
     dataset: ResolvedDataset
@@ -33,13 +34,16 @@ class Cell:
     arm: Arm
     generator: ResolvedPart | None
     bins: int | None
+    dose: float | None
     calibrator: ResolvedPart
     protocol: str
     seed: int
 
     def coordinates(self) -> dict[str, Any]:
         """Return what distinguishes this cell from the others of its run, as JSON values."""
-        return {axis.name: _json_value(getattr(self, axis.name)) for axis in fields(self)}
+        return without_neutral(
+            {axis.name: _json_value(getattr(self, axis.name)) for axis in fields(self)}
+        )
 
     def without(self, *names: str) -> str:
         """Return a key that is equal for cells which differ in these axes at most."""
@@ -68,6 +72,8 @@ class Cell:
         """Return the coordinates of the entry that this cell is part of, over `seeds`."""
         generating = self.generator is not None
         settings: dict[str, Any] = {} if suite.limit is None else {"limit": suite.limit}
+        if suite.reserve:
+            settings["reserve"] = suite.reserve
         if generating:
             settings |= {
                 "examples_per_class": suite.examples_per_class,
@@ -126,10 +132,11 @@ def _product(resolved: ResolvedSuite) -> Iterator[Cell]:
     suite: Suite = resolved.suite
     for dataset in resolved.datasets:
         for classifier, loss, arm in product(dataset.classifiers, resolved.losses, suite.arms):
-            generating = arm in GENERATING_ARMS
-            for generator, bins, calibrator, seed in product(
+            generating = arm in DESIGNS
+            for generator, bins, dose, calibrator, seed in product(
                 dataset.generators if generating else (None,),
                 suite.bins if generating else (None,),
+                suite.doses if generating else (None,),
                 resolved.calibrators,
                 suite.seeds,
             ):
@@ -140,6 +147,7 @@ def _product(resolved: ResolvedSuite) -> Iterator[Cell]:
                     arm=arm,
                     generator=generator,
                     bins=bins,
+                    dose=dose,
                     calibrator=calibrator,
                     protocol=suite.protocol,
                     seed=seed,
@@ -168,6 +176,11 @@ def _refusal(cell: Cell, seeds: int) -> str | None:
         return (
             f"classifier {cell.classifier.name!r} is not trainable, so the arm {cell.arm!r} cannot "
             "retrain it; use only the arm 'baseline'"
+        )
+    if cell.arm == "fresh-real" and RESERVE not in cell.dataset.dataset.splits:
+        return (
+            "the arm 'fresh-real' adds real rows that were set aside from the training split, and "
+            "the suite sets none aside; add --reserve 0.2"
         )
     if cell.protocol == "paper" and cell.arm != "baseline" and cell.calibrator.learns:
         return (

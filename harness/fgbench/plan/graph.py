@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from fgbench.coordinates import dose_text
 from fgbench.digests import digest
+from fgbench.loop.arms import DESIGNS, MATCHED_DESIGNS
 from fgbench.parts.calibrator import MEMBERS
 from fgbench.parts.classifier import CAPABILITY_OUTPUTS
 from fgbench.stages import STAGES, Resources
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from fgbench.plan.cells import Cell
     from fgbench.plan.resolve import ResolvedDataset, ResolvedPart, ResolvedSuite
     from fgbench.plan.suite import Suite
+    from fgbench.samples import Design
     from fgbench.store import Artifact
 
 BOOTSTRAP_SEED = 0
@@ -130,7 +133,9 @@ class Graph:
         """
         declared = STAGES[stage]
         declared.check_roles(parts or {}, inputs or {})
-        params = declared.Params.model_validate(parameters or {}).model_dump(mode="json")
+        params = declared.Params.model_validate(parameters or {}).model_dump(
+            mode="json", exclude_defaults=True
+        )
         node_id = digest(_recipe(stage, parts or {}, params, inputs or {}), is_json=True)
         if node_id not in self.nodes:
             self.nodes[node_id] = Node(node_id, stage, label, parts or {}, params, inputs or {})
@@ -200,7 +205,7 @@ class _Training:
         self._suite = suite
         self._cell = cell
         self._data = {DATASET_ROLE: graph.add_dataset(cell.dataset)}
-        self._where = f"{cell.dataset.part.label} · {cell.classifier.label}"
+        self._where = f"{cell.dataset.label} · {cell.classifier.label}"
         self._split = {"protocol": cell.protocol, "seed": cell.seed}
         requested = needed & cell.classifier.provides
         self._outputs = [
@@ -213,22 +218,11 @@ class _Training:
         if cell.generator is None or cell.bins is None:
             return TrainingNodes(train=self._train(cell.arm, {}))
         baseline = self._train("baseline", {})
-        design = "random" if cell.arm == "random-bins" else "targeted"
-        label = f"{self._where} · {cell.bins} bins · seed {cell.seed}"
+        design = DESIGNS[cell.arm]
+        label = f"{self._where} · {cell.bins} bins{dose_text(cell.dose)} · seed {cell.seed}"
         targets = self._target(label, design, baseline)
-        label = f"{label} · {cell.generator.label} · {design}"
-        samples = self._graph.add(
-            "synthesise",
-            label,
-            parts=_generating(cell.generator, cell.dataset.part),
-            parameters={
-                "examples_per_class": self._suite.examples_per_class,
-                "retries": self._suite.retries,
-                "drop_near_duplicates": self._suite.drop_near_duplicates,
-            }
-            | self._split,
-            inputs={"targets": targets} | self._data,
-        )
+        samples = self._synthesise(label, design, targets)
+        label = self._graph.nodes[samples].label
         return TrainingNodes(
             train=self._train(cell.arm, {"targets": targets, "samples": samples}),
             targets=targets,
@@ -253,7 +247,7 @@ class _Training:
             inputs={"composition": composition} | self._data,
         )
 
-    def _target(self, label: str, design: str, baseline: str) -> str:
+    def _target(self, label: str, design: Design, baseline: str) -> str:
         suite = self._suite
         parameters = {
             "design": "targeted",
@@ -262,15 +256,37 @@ class _Training:
             "threshold": suite.threshold,
             "alpha": suite.alpha if suite.selector == "significant" else None,
         } | self._split
+        dose = {"dose": self._cell.dose}
         inputs = {"predictions": baseline}
-        targets = self._graph.add("target", label, parameters=parameters, inputs=inputs)
+
+        def add(name: str, parameters: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+            return self._graph.add("target", name, parameters=parameters, inputs=inputs)
+
+        # Random bins mirror the points, whatever their dose.
+        targeted = add(label, parameters | ({} if design == "random" else dose), inputs)
         if design == "targeted":
-            return targets
+            return targeted
+        inputs = inputs | {"targets": targeted}
+        if design in MATCHED_DESIGNS:
+            inputs |= {"samples": self._synthesise(label, "targeted", targeted)}
+        return add(f"{label} · {design}", parameters | dose | {"design": design}, inputs)
+
+    def _synthesise(self, label: str, design: Design, targets: str) -> str:
+        cell, suite = self._cell, self._suite
+        assert cell.generator is not None
         return self._graph.add(
-            "target",
-            f"{label} · {design}",
-            parameters=parameters | {"design": design},
-            inputs=inputs | {"targets": targets},
+            "synthesise",
+            f"{label} · {cell.generator.label} · {design}",
+            parts=_generating(cell.generator, cell.dataset.part),
+            parameters={
+                "examples_per_class": suite.examples_per_class,
+                "retries": suite.retries,
+                "drop_near_duplicates": suite.drop_near_duplicates,
+                "by_class": design in MATCHED_DESIGNS,
+                "dose": cell.dose,
+            }
+            | self._split,
+            inputs={"targets": targets} | self._data,
         )
 
     def _fidelity(self, label: str, samples: str, baseline: str) -> str | None:

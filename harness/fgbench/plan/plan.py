@@ -12,16 +12,18 @@ from fgbench.digests import digest
 from fgbench.plan.cells import Cell, Refusal, expand
 from fgbench.plan.graph import Graph, build_graph
 from fgbench.plan.resolve import ResolvedPart, ResolvedSuite, resolve
+from fgbench.plan.suite import Suite
 from fgbench.plugins.references import PartReference
 from fgbench.stages import STAGES
 
 if TYPE_CHECKING:
     from fgbench.cards import DataFolder
-    from fgbench.plan.suite import Suite
     from fgbench.plugins.registry import Registry
     from fgbench.store import Artifact, Store
 
 _AXES = {axis.suite for axis in AXES.values() if axis.spans}
+_YOUNGER = {"reserve", "primary"}
+"""Settings that are younger than the first runs: their defaults are left out of the ids of runs."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,27 @@ class Plan:
     refusals: list[Refusal]
     graph: Graph
 
+    def test_rows(self) -> dict[str, tuple[int, int]]:
+        """Return by data set the number of test rows, and of those with distinct inputs.
+
+        Rows with equal inputs are one unit of inference (`Dataset.groups`).
+        """
+        return {
+            item.part.label: (len(groups), int(groups.max(initial=-1)) + 1)
+            for item in self.resolved.datasets
+            for groups in [item.dataset.groups("test")]
+        }
+
     def to_value(self) -> dict[str, Any]:
         """Return the plan as JSON values: what a run writes to `plan.json`."""
         return {
             "run": self.run_id,
             "cells": [cell.coordinates() for cell in self.cells],
             "refused": [{"cell": item.label, "reason": item.reason} for item in self.refusals],
+            "test_rows": {
+                name: {"rows": rows, "distinct": distinct}
+                for name, (rows, distinct) in self.test_rows().items()
+            },
             "stages": {
                 stage: sum(node.stage == stage for node in self.graph.nodes.values())
                 for stage in STAGES
@@ -89,7 +106,9 @@ def _run_id(resolved: ResolvedSuite, cells: list[Cell]) -> str:
     settings = {
         key: value
         for key, value in suite.model_dump(mode="json").items()
-        if key not in _AXES and key not in ("name", "metrics", "incompatible")
+        if key not in _AXES
+        and key not in ("name", "metrics", "incompatible")
+        and not (key in _YOUNGER and value == Suite.model_fields[key].default)
     }
     identity = {
         "settings": settings,

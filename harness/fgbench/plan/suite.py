@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -17,9 +17,12 @@ from pydantic import (
     model_validator,
 )
 
+from fgbench.coordinates import MAX_BINS, MAX_REPLICATES, MAX_SEEDS
 from fgbench.errors import ConfigurationError, validation_sentence
-from fgbench.loop.arms import ARMS, Arm
+from fgbench.foreign import SUITE, read_toml
+from fgbench.loop.arms import DEFAULT_ARMS, Arm
 from fgbench.plugins.references import PartReference
+from fgbench.primary import Primary
 
 Protocol = Literal["strict", "paper"]
 Selector = Literal["threshold", "significant"]
@@ -41,8 +44,12 @@ def _also(singular: str, default: list[Any]) -> Any:
     return Field(default=default, validation_alias=AliasChoices(plural, singular))
 
 
-_Parts = Annotated[list[dict[str, Any]], BeforeValidator(_as_references)]
-_NEVER_EMPTY = ("datasets", "losses", "calibrators", "arms", "bins", "seeds")
+MAX_VALUES, MAX_COMBINATIONS = 1000, 100_000
+"""Of one axis, and of all axes with each other."""
+_Parts = Annotated[
+    list[dict[str, Any]], Field(max_length=MAX_VALUES), BeforeValidator(_as_references)
+]
+_NEVER_EMPTY = ("datasets", "losses", "calibrators", "arms", "bins", "doses", "seeds")
 _Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -53,7 +60,10 @@ class Suite(BaseModel):
     hook `fgbench_defaults`; one without classifiers or generators has each data set's own.
     `threshold` and `alpha` select bins (METHODS §1). `retries` is the number of times that a source
     without an accepted text is asked for again, and after that the bin's other sources. `limit`
-    cuts each split to its first rows, for a quick look.
+    cuts each split to its first rows, for a quick look. `doses` are numbers of synthetic inputs for
+    each targeted point. `reserve` is the share of the training rows that is set aside for the arm
+    `fresh-real`; all arms train without them. `primary` declares
+    what the verdict rests on; null for the default, whose alternative is the usual calibrator.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -65,21 +75,34 @@ class Suite(BaseModel):
     generators: _Parts = _also("generator", [])
     calibrators: _Parts = _also("calibrator", [])
     metrics: _Parts = _also("metric", [])
-    arms: Annotated[list[Arm], BeforeValidator(_as_list)] = _also("arm", list(ARMS))
-    bins: Annotated[list[Annotated[int, Field(ge=2, le=1000)]], BeforeValidator(_as_list)] = [15]
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_as_list)] = _also(
-        "seed", [0, 1, 2]
+    arms: Annotated[list[Arm], Field(max_length=MAX_VALUES), BeforeValidator(_as_list)] = _also(
+        "arm", list(DEFAULT_ARMS)
     )
+    bins: Annotated[
+        list[Annotated[int, Field(ge=2, le=MAX_BINS)]],
+        Field(max_length=MAX_VALUES),
+        BeforeValidator(_as_list),
+    ] = [15]
+    doses: Annotated[
+        list[Annotated[float, Field(gt=0, le=100)]],
+        Field(max_length=MAX_VALUES),
+        BeforeValidator(_as_list),
+    ] = _also("dose", [1.0])
+    seeds: Annotated[
+        list[Annotated[int, Field(ge=0)]], Field(max_length=MAX_SEEDS), BeforeValidator(_as_list)
+    ] = _also("seed", [0, 1, 2])
     protocol: Protocol = "strict"
     selector: Selector = "threshold"
     threshold: _Unit = 0.03
     alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
     limit: Annotated[int, Field(ge=1)] | None = None
+    reserve: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     examples_per_class: Annotated[int, Field(ge=0, le=100)] = 3
     retries: Annotated[int, Field(ge=0, le=100)] = 3
     drop_near_duplicates: Literal["none", "test", "all"] = "test"
-    replicates: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    replicates: Annotated[int, Field(ge=1, le=MAX_REPLICATES)] = 1000
     incompatible: Literal["refuse", "skip"] = "refuse"
+    primary: Primary | None = None
 
     @model_validator(mode="after")
     def _no_empty_axis(self) -> Self:
@@ -89,6 +112,13 @@ class Suite(BaseModel):
                 raise ValueError(f"{axis} is empty: name at least one, or omit the key")
             if any(value in values[:position] for position, value in enumerate(values)):
                 raise ValueError(f"{axis} lists a value twice")
+        lists = [value for value in vars(self).values() if isinstance(value, list)]
+        combinations = prod(max(1, len(values)) for values in lists if values is not self.metrics)
+        if combinations > MAX_COMBINATIONS:
+            raise ValueError(
+                f"the matrix has {combinations:,} combinations, at most {MAX_COMBINATIONS:,} are "
+                "run at once: split it into several suites"
+            )
         return self
 
     @classmethod
@@ -118,15 +148,7 @@ class Suite(BaseModel):
     @classmethod
     def read(cls, path: Path) -> dict[str, Any]:
         """Return the checked keys of a suite file, for options to override."""
-        try:
-            with path.open("rb") as stream:
-                values = tomllib.load(stream)
-        except FileNotFoundError:
-            raise ConfigurationError(f"suite {path}: no such file.") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"suite {path}: not valid TOML: {error}.") from None
-        except OSError as error:
-            raise ConfigurationError(f"suite {path}: {error.strerror}.") from None
+        values = read_toml(path, SUITE)
         return cls.keys({"name": _name_of(path)} | values, where=f"suite {path}")
 
     def to_toml(self) -> str:
@@ -139,6 +161,8 @@ class Suite(BaseModel):
             if value is not None and not (value == [] and key in _NEVER_EMPTY)
         }
         for key, value in values.items():
+            if isinstance(value, dict):
+                values[key] = {name: item for name, item in value.items() if item is not None}
             if isinstance(value, list) and all(isinstance(item, dict) for item in value):
                 values[key] = [
                     {name: item[name] for name in item if item[name] is not None} for item in value

@@ -6,15 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fgbench.diagnostics.models import (
+    BinLabelsRecord,
     DiversityRecord,
     InfluenceRecord,
     InfluencesRecord,
     Judge,
     SetRecord,
 )
-from fgbench.report.view import number, signed
+from fgbench.loop.additions import label_difference
+from fgbench.loop.arms import MATCHED_DESIGNS
+from fgbench.numbers import number, percent, signed
 
 Value = Callable[[SetRecord], float | None]
+
+_TRAINED_ON_ACCEPTED = ("synthesis+", "synthesis", *sorted(MATCHED_DESIGNS), "random-bins")
+"""The arms that are trained on all accepted texts of a set, which is that of their design."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,16 @@ def _shift_slope(item: SetRecord) -> float | None:
     return None if judgment is None else judgment.accepted.shift_slope
 
 
+def _labels_from(rates: Callable[[BinLabelsRecord], tuple[int, float, float]]) -> Value:
+    def difference(item: SetRecord) -> float | None:
+        for arm in _TRAINED_ON_ACCEPTED:
+            if bins := item.labels.get(arm):
+                return label_difference(rates(record) for record in bins)
+        return None
+
+    return difference
+
+
 def _texts(get: Callable[[DiversityRecord], float | None]) -> Value:
     return lambda item: None if item.diversity is None else get(item.diversity)
 
@@ -59,13 +75,12 @@ def _median(influences: InfluencesRecord) -> float | None:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.0f} %"
+    return percent(value)
 
 
 def _small(value: float) -> str:
     """Return a difference in units of 10⁻⁴."""
-    text = f"{abs(value) * 1e4:.2f}"
-    return text if float(text) == 0 else ("−" if value < 0 else "+") + text
+    return signed(1e4 * value, 2)
 
 
 SECTIONS: tuple[tuple[str, tuple[Measure, ...]], ...] = (
@@ -96,6 +111,14 @@ SECTIONS: tuple[tuple[str, tuple[Measure, ...]], ...] = (
                 lambda item: item.relabeling.share,
                 "baseline",
                 lambda item: item.relabeling.baseline_share,
+            ),
+            Measure(
+                "labels of the texts vs. their bins",
+                "mean difference of label rate and rate of the real points; below: from the target",
+                number,
+                _labels_from(lambda record: (record.n, record.label_rate, record.bin_rate)),
+                "target",
+                _labels_from(lambda record: (record.n, record.label_rate, record.asked)),
             ),
             Measure(
                 "agreement of relabeler and baseline",

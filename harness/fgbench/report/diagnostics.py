@@ -8,12 +8,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from fgbench.coordinates import dose_text
 from fgbench.diagnostics.models import DIAGNOSTICS_FILE, Diagnostics, SetRecord
 from fgbench.diagnostics.shifts import Movement, movements
-from fgbench.errors import LeaderboardError
+from fgbench.errors import LeaderboardError, validation_sentence
+from fgbench.foreign import DIAGNOSTICS, read_json
 from fgbench.loop.arms import ARMS
+from fgbench.numbers import signed
 from fgbench.report.diagnostic_measures import SECTIONS, Measure
-from fgbench.report.view import signed
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,14 @@ def read_summaries(folder: Path) -> list[GeneratorSummary]:
     Raises `LeaderboardError` where the file is invalid.
     """
     path = folder / DIAGNOSTICS_FILE
-    try:
-        diagnostics = Diagnostics.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+    if not path.exists():
         return []
-    except (OSError, ValidationError) as error:
-        reason = str(error).partition("\n")[0]
+    try:
+        diagnostics = Diagnostics.model_validate(read_json(path, DIAGNOSTICS))
+    except ValidationError as error:
         raise LeaderboardError(
-            f"{path}: not the diagnostics of a run ({reason}): run the suite again."
+            f"{path}: not the diagnostics of a run: {validation_sentence(error)} Run the suite "
+            "again."
         ) from None
     groups: dict[tuple[str, ...], list[SetRecord]] = {}
     for item in diagnostics.sets:
@@ -82,11 +84,11 @@ def read_summaries(folder: Path) -> list[GeneratorSummary]:
 
 
 def _summary(items: Sequence[SetRecord]) -> GeneratorSummary:
-    sets: dict[tuple[str, int], list[SetRecord]] = {}
+    sets: dict[tuple[str, int, float], list[SetRecord]] = {}
     for item in items:
-        sets.setdefault((item.design, item.bins), []).append(item)
+        sets.setdefault((item.design, item.bins, item.dose), []).append(item)
     first = items[0]
-    names = [f"{bins} bins, {design}" for design, bins in sets]
+    names = [f"{bins} bins{dose_text(dose)}, {design}" for design, bins, dose in sets]
     sections = []
     for title, measures in SECTIONS:
         rows = [_row(measure, list(sets.values())) for measure in measures]

@@ -16,7 +16,7 @@ def noted(entries: Iterable[Entry]) -> list[str]:
     """
     places_of: dict[str, list[str]] = {}
     for entry in entries:
-        where = f"{entry.dataset.name} · {entry.classifier.name} · {entry.arm}"
+        where = f"{entry.dataset.title} · {entry.classifier.name} · {entry.arm}"
         for note in notes_of(entry):
             if where not in (places := places_of.setdefault(note, [])):
                 places.append(where)

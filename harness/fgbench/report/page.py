@@ -16,12 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fgbench._version import __version__
-from fgbench.report.columns import board_columns, diagram_columns, packed
+from fgbench.coordinates import dose_text
+from fgbench.numbers import date
+from fgbench.report.additions import additions_text
+from fgbench.report.columns import board_columns, controls_of, diagram_columns, packed
 from fgbench.report.fidelity import fidelity_columns
 from fgbench.report.notes import noted
 from fgbench.report.plain_tables import static_columns, static_sections
 from fgbench.report.reliability import NOTHING_STORED
-from fgbench.report.view import CAPTION, REAL_TITLE, SYMBOLS, Names
+from fgbench.report.verdict_panel import verdict_panel
+from fgbench.report.view import CAPTION, Names
 
 if TYPE_CHECKING:
     import jinja2
@@ -72,6 +76,7 @@ def render(
         .render(
             board=board,
             kind=kind,
+            created=date(board.created),
             version=__version__,
             policy=_policy(scripts),
             style=_static("page.css"),
@@ -79,8 +84,8 @@ def render(
             data=base64.b64encode(packed(columns)).decode("ascii"),
             columns=static_columns(board),
             caption=CAPTION,
-            real_title=REAL_TITLE,
-            symbols=SYMBOLS,
+            verdict=verdict_panel(board),
+            controls=controls_of(board.entries),
             sections=static_sections(board),
             notes=notes[:MAX_NOTES],
             omitted_notes=max(0, len(notes) - MAX_NOTES),
@@ -88,6 +93,7 @@ def render(
             omitted_sample_sets=samples.omitted,
             summaries=summaries,
             generations=generations[:MAX_GENERATIONS],
+            additions=additions_text,
             omitted_generations=max(0, len(generations) - MAX_GENERATIONS),
             failures=failures,
             provenances=provenances[:MAX_PROVENANCES],
@@ -171,7 +177,9 @@ def _generations(board: Leaderboard, names: Names) -> list[tuple[str, Entry]]:
 def _generation_title(entry: Entry, names: Names) -> str:
     parts = [names.dataset(entry.dataset), names.short("classifier", entry.classifier), entry.arm]
     if entry.generator is not None:
-        parts.append(f"{names.short('generator', entry.generator)}, {entry.bins} bins")
+        parts.append(
+            f"{names.short('generator', entry.generator)}, {entry.bins} bins{dose_text(entry.dose)}"
+        )
     return " · ".join(parts)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fgbench.coordinates import dose_text
 from fgbench.diagnostics.collect import SAMPLE_INDEX, SAMPLES_FOLDER
 from fgbench.diagnostics.fidelity import JUDGES, asked_class
-from fgbench.errors import LeaderboardError
+from fgbench.foreign import INDEX, read_json
+from fgbench.numbers import number
 from fgbench.report.fidelity import Fidelity, TenthMean, fidelity, tenth_rows
 from fgbench.report.reliability import POSITIVE
 from fgbench.samples import Design, Probabilities, RunSample, load_samples
@@ -82,13 +83,15 @@ class _Key:
     dataset: str
     generator: str
     bins: int
+    dose: float
     design: Design
     entries: frozenset[str]
 
-    def order(self) -> tuple[bool, str, str, int, list[str]]:
-        """Sort targeted bins before their control, random bins."""
-        random = self.design != "targeted"
-        return random, self.dataset, self.generator, self.bins, sorted(self.entries)
+    def order(self) -> tuple[bool, str, str, int, float, str, list[str]]:
+        """Sort targeted bins before their controls."""
+        control = self.design != "targeted"
+        shared = self.dataset, self.generator, self.bins, self.dose, self.design
+        return control, *shared, sorted(self.entries)
 
 
 @dataclass
@@ -112,7 +115,8 @@ def read_samples(runs: Iterable[Path]) -> Samples:
         for path in sorted((run / SAMPLES_FOLDER).glob("*.jsonl")):
             entries = frozenset(users.get(f"{SAMPLES_FOLDER}/{path.name}", ()))
             for sample in load_samples(path, RunSample):
-                key = _Key(sample.dataset, sample.generator, sample.bins, sample.design, entries)
+                made = sample.dataset, sample.generator, sample.bins, sample.dose, sample.design
+                key = _Key(*made, entries)
                 if key not in collected:
                     collected[key] = _Collected()
                 collected[key].add(sample)
@@ -126,12 +130,9 @@ def read_samples(runs: Iterable[Path]) -> Samples:
 
 def _users(run: Path) -> dict[str, list[str]]:
     """Return the ids of the entries trained on each file of samples; empty without an index."""
-    try:
-        index = json.loads((run / SAMPLE_INDEX).read_bytes())
-    except FileNotFoundError:
+    if not (run / SAMPLE_INDEX).exists():
         return {}
-    except (OSError, ValueError) as error:
-        raise LeaderboardError(f"{run / SAMPLE_INDEX}: cannot be read: {error}.") from None
+    index = read_json(run / SAMPLE_INDEX, INDEX)
     users: dict[str, list[str]] = {}
     for entry, paths in index.items() if isinstance(index, dict) else ():
         for path in paths if isinstance(paths, list) else ():
@@ -185,10 +186,11 @@ class _Collected:
             )
 
     def finished(self, key: _Key, *, anchor: str) -> SampleSet:
-        for number, sources in self.sources.items():
-            self.bins[number].sources = len(sources)
+        for place, sources in self.sources.items():
+            self.bins[place].sources = len(sources)
         return SampleSet(
-            title=f"{key.dataset} · {key.generator} · {key.bins} bins · {key.design}",
+            title=f"{key.dataset} · {key.generator} · {key.bins} bins{dose_text(key.dose)} · "
+            f"{key.design}",
             anchor=anchor,
             entries=key.entries,
             seeds=sorted(self.seeds),
@@ -227,7 +229,7 @@ def _probabilities(values: Probabilities | None) -> str:
     """Return class probabilities as text: that of class 1 of two, or else of each class."""
     if values is None:
         return ""
-    texts = [f"{value:.2f}" for value in values]
+    texts = [number(value, 2) for value in values]
     if len(texts) == 2:
         return texts[1]
     return ", ".join(texts[:8]) + (", …" if len(texts) > 8 else "")

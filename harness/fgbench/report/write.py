@@ -50,6 +50,7 @@ class BoardPage:
 def write_board_page(board_path: Path, output: Path, runs: Sequence[Path] = ()) -> BoardPage:
     """Write the page of a board, `index.html`, into the folder `output`.
 
+    Its permissions are those that the umask leaves, for a page is made to be published.
     `board_path` is a board file or a run folder; its predictions are read from the same folder.
     Synthetic samples come from `board_path`, if it is a run folder, and from the run folders
     `runs`. Raises `LeaderboardError` if there is no readable board or a run has no samples,
@@ -65,7 +66,7 @@ def write_board_page(board_path: Path, output: Path, runs: Sequence[Path] = ()) 
         raise LeaderboardError(f"{output}: is a file. Pass the folder to write the page into.")
     page = render(board, folder, kind="board", samples=read_samples(sources))
     target = output / PAGE_FILE
-    write_atomically(target, page.html)
+    write_atomically(target, page.html, public=True)
     return BoardPage(target, page.undrawn)
 
 

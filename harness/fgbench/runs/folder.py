@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from fgbench.coordinates import Coordinates, entry_id
 from fgbench.data import Predictions, test_groups
+from fgbench.diagnostics.added import AddedOf, selection_of
 from fgbench.diagnostics.collect import (
     SAMPLE_INDEX,
-    design,
     diagnose,
     sample_users,
     samples_file,
@@ -24,20 +24,22 @@ from fgbench.digests import digest_bytes
 from fgbench.errors import CorruptArtifactError
 from fgbench.leaderboard.build import assemble, build_entry
 from fgbench.leaderboard.models import (
+    AddedRecord,
     Artifacts,
     Entry,
     Leaderboard,
     PredictionsFile,
     SyntheticRecord,
 )
+from fgbench.loop.arms import DESIGNS, WITHOUT_TEXTS, added_samples
 from fgbench.plan.graph import BOOTSTRAP_SEED, CellNodes
 from fgbench.report import write_report
 from fgbench.samples import RunSample, serialize_samples
-from fgbench.stages.base import predictions_bytes
+from fgbench.stages.base import predictions_bytes, stored_samples
 from fgbench.stages.calibrate import calibrated_file
 from fgbench.stages.diagnose import stored_influences, stored_probabilities
 from fgbench.stages.evaluate import stored_evaluation
-from fgbench.stages.synthesise import stored_samples
+from fgbench.stages.target import stored_targets
 from fgbench.store.atomic import write_atomically
 from fgbench.usage import Usage
 
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from fgbench.inference import Evaluation
     from fgbench.leaderboard.models import Provenance
     from fgbench.plan.plan import Plan
+    from fgbench.samples import Sample
     from fgbench.store import Artifact, Store
 
 MODELS = "models.json"
@@ -74,6 +77,7 @@ class FinishedRun:
         self._store = store
         self._folder = folder
         self._facts = facts
+        self._added = AddedOf(plan.graph, self._find)
 
     def write(self) -> Leaderboard:
         """Write everything that a finished run leaves behind, and return its board.
@@ -94,9 +98,11 @@ class FinishedRun:
             str(self._facts.started),
             entries,
             lambda entry: evaluations[entry.id],
+            self._plan.resolved.primary,
+            self._plan.resolved.shown,
         )
         write_atomically(self._folder / "leaderboard.json", board.to_json())
-        diagnostics = diagnose(self._plan.graph, self._find, self._folder)
+        diagnostics = diagnose(self._plan.graph, self._find, self._folder, self._added)
         write_atomically(self._folder / DIAGNOSTICS_FILE, diagnostics.to_json())
         write_report(self._folder, self._folder / "report.html")
         return board
@@ -136,6 +142,7 @@ class FinishedRun:
             },
             higher_is_better=self._plan.resolved.higher_is_better,
             neutral=cells[0].cell.neutral,
+            margins=self._plan.resolved.margins,
             bootstrap_seed=BOOTSTRAP_SEED,
             replicates=self._suite.replicates,
             synthetic=self._synthetic(cells),
@@ -171,8 +178,10 @@ class FinishedRun:
         for summary in summaries:
             rejected.update(summary["rejected_by"])
             notes.update(summary["notes"])
-        counts = SyntheticRecord.model_fields.keys() - {"rejected_by", "notes"}
+        counts = SyntheticRecord.model_fields.keys() - {"rejected_by", "notes", "added"}
+        added = [self._added.of(nodes) for nodes in cells]
         return SyntheticRecord(
+            added=[AddedRecord.of(item) for item in added if item is not None],
             rejected_by=dict(sorted(rejected.items())),
             notes=dict(sorted(notes.items())),
             **{name: sum(summary[name] for summary in summaries) for name in counts},
@@ -221,10 +230,10 @@ class FinishedRun:
                 continue
             cell = cells[0].cell
             assert cell.generator is not None
-            arms = {nodes.cell.arm for nodes in cells} - {"resample"}
             assert cell.bins is not None
-            used_in = tuple(sorted(arms))
+            assert cell.dose is not None
             stored = stored_samples(self._artifact(samples))
+            used_in = self._used_in(cells, stored)
             judgments = self._judgments(cells[0], len(stored))
             records = [
                 RunSample(
@@ -234,20 +243,34 @@ class FinishedRun:
                     generator=cell.generator.name,
                     seed=cell.seed,
                     bins=cell.bins,
-                    design=design(cells[0]),
-                    used_in=used_in if sample.accepted else (),
+                    dose=cell.dose,
+                    design=DESIGNS[cell.arm],
+                    used_in=tuple(sorted(arms)),
                 )
-                for sample, judgment in zip(stored, judgments, strict=True)
+                for sample, judgment, arms in zip(stored, judgments, used_in, strict=True)
             ]
             path = self._folder / samples_file(samples, cells[0])
             _write_once(path, serialize_samples(records))
+
+    def _used_in(self, cells: list[CellNodes], samples: list[Sample]) -> list[set[str]]:
+        """Return the arms that were trained on each sample of a generation stage."""
+        used_in: list[set[str]] = [set() for _ in samples]
+        of_arms = {nodes.cell.arm: nodes for nodes in cells if nodes.cell.arm not in WITHOUT_TEXTS}
+        for arm, nodes in of_arms.items():
+            assert nodes.targets is not None
+            sources = stored_targets(self._artifact(nodes.targets)).sources
+            rows = selection_of(nodes.cell)
+            targeted = [int(rows[source.row]) for source in sources]
+            for index in added_samples(arm, targeted, samples):
+                used_in[index].add(arm)
+        return used_in
 
     def _write_sample_index(self) -> None:
         """Write which lineage files hold the samples that each entry was trained on."""
         users = sample_users(self._plan.graph)
         index: dict[str, list[str]] = {}
         for name, cells in self._entries.items():
-            if cells[0].cell.arm == "resample":
+            if cells[0].cell.arm in WITHOUT_TEXTS:
                 continue
             files = {
                 samples_file(nodes.samples, users[nodes.samples][0])
@@ -310,7 +333,7 @@ def _rows(array: FloatArray) -> list[float | tuple[float, ...] | None]:
 def _write_once(path: Path, content: bytes) -> None:
     """Write a file unless it already has this content."""
     try:
-        if path.read_bytes() == content:
+        if path.is_file() and path.read_bytes() == content:
             return
     except OSError:
         pass

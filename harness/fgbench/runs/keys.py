@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fgbench.digests import is_digest
 from fgbench.engine.events import read_events
-from fgbench.errors import ConfigurationError
+from fgbench.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,9 +20,14 @@ def keys_of_run(folder: Path) -> set[str]:
     log = folder / "events.jsonl"
     try:
         events = read_events(log)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{folder}: not a run folder ({log.name}: {error.strerror})."
-        ) from None
-    stages = {event["key"] for event in events if isinstance(event.get("key"), str)}
-    return stages.union(*(event.get("datasets", ()) for event in events))
+    except DataError as error:
+        raise ConfigurationError(f"{folder}: not a run folder ({error})") from None
+    keys: set[str] = set()
+    for event in events:
+        datasets = event.get("datasets")
+        keys.update(
+            key
+            for key in (event.get("key"), *(datasets if isinstance(datasets, list) else ()))
+            if is_digest(key)
+        )
+    return keys

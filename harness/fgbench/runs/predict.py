@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import os
+import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from fgbench.data import Predictions
 from fgbench.errors import ConfigurationError, StoreError
-from fgbench.leaderboard.files import read_board
+from fgbench.leaderboard.files import board_file, read_board
 from fgbench.loop.splitting import calibration_rows
 from fgbench.plugins.references import PartReference
+from fgbench.runs.consent import parts_of_records
 from fgbench.runs.folder import MODELS
 from fgbench.stages.base import stored_predictions
 from fgbench.stages.train import load_model
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from fgbench.data import FloatArray, Inputs
     from fgbench.leaderboard.models import Entry, Leaderboard
     from fgbench.plugins.registry import Registry
+    from fgbench.runs.consent import Consent
     from fgbench.store import Artifact, Store
 
 
@@ -36,6 +41,11 @@ class Predictor:
         load_model(self._classifier, model)
         self._calibrator = registry.create("calibrator", _reference(entry.calibrator))
         validation = stored_predictions(model, "validation")
+        if validation.logits.shape[1] != len(self.label_names):
+            raise StoreError(
+                f"artifact {model.key[:12]} is not the model of {entry.label}: it has "
+                f"{validation.logits.shape[1]} classes, and the entry {len(self.label_names)}."
+            )
         rows = calibration_rows(validation.labels, entry.protocol, seed)
         self._calibrator.fit(validation.take(rows))
 
@@ -46,11 +56,18 @@ class Predictor:
 
     @classmethod
     def of_run(
-        cls, run: Path, cell: str, seed: int | None, store: Store, registry: Registry
+        cls,
+        run: Path,
+        cell: str,
+        seed: int | None,
+        store: Store,
+        registry: Registry,
+        consent: Consent,
     ) -> Predictor:
         """Return the predictor of the entry whose id begins with `cell` (default: its first seed).
 
-        Raises `ConfigurationError` for an unknown entry or seed and for a classifier without stored
+        `consent` decides whether the run's board may use what the entry names. Raises
+        `ConfigurationError` for an unknown entry or seed and for a classifier without stored
         weights, and `StoreError` if the model is not in the store.
         """
         entry = _entry(read_board(run), cell)
@@ -58,24 +75,26 @@ class Predictor:
         if chosen not in entry.seeds:
             seeds = ", ".join(map(str, entry.seeds))
             raise ConfigurationError(f"entry {entry.id} has no seed {chosen}. It has: {seeds}.")
-        try:
-            models = json.loads((run / MODELS).read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(
-                f"{run / MODELS}: cannot be read ({error}). Rerun the suite to create it."
-            ) from error
-        key = models.get(entry.id, {}).get(str(chosen))
+        key = read_models(run / MODELS).get(entry.id, {}).get(str(chosen))
         if key is None:
             raise ConfigurationError(
                 f"{entry.label}: classifier {entry.classifier.name!r} stores no weights, so it "
                 "cannot classify new inputs."
             )
         model = store.find(key)
+        if model is None and key in store.corrupt:
+            raise StoreError(
+                f"{store.root}: the model of {entry.label} was corrupt and has been removed. Rerun "
+                "the suite to rebuild it."
+            )
         if model is None:
             raise StoreError(
                 f"{store.root}: the model of {entry.label} is not in this store. Select the run's "
                 "store with --store, or rerun the suite."
             )
+        records = {"classifier": entry.classifier, "calibrator": entry.calibrator}
+        parts = parts_of_records(records, f"entry {entry.id}, ")
+        consent.require(board_file(run), parts, registry)
         return cls(entry, chosen, model, registry)
 
     def probabilities(self, inputs: Inputs) -> FloatArray:
@@ -93,6 +112,40 @@ class Predictor:
         )
         calibrated: Predictions = self._calibrator.transform(predictions)
         return calibrated.probabilities()
+
+
+def read_models(path: Path) -> Mapping[str, Mapping[str, str]]:
+    """Return the keys of the stored models in a run's `models.json`, by entry id and seed.
+
+    Raises `ConfigurationError` for a file that a run cannot have written.
+    """
+    try:
+        return _MODELS.validate_json(_content(path))
+    except ValidationError:  # its content is not shown: it may be a link to any file
+        problem = "expected JSON with a key of 64 hexadecimal digits for each entry and seed"
+    except OSError as error:
+        problem = str(error.strerror)
+    except ValueError as error:
+        problem = str(error)
+    raise ConfigurationError(f"{path}: cannot be read: {problem}. Rerun the suite to create it.")
+
+
+def _content(path: Path) -> bytes:
+    """Return the content of a regular file of at most `_MAX_BYTES`."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a FIFO would block
+    with os.fdopen(descriptor, "rb") as stream:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("not a regular file")
+        content = stream.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise ValueError(f"larger than {_MAX_BYTES:,} bytes")
+    return content
+
+
+_MAX_BYTES = 64 << 20
+_Key = Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9a-f]{64}$")]
+_MODELS = TypeAdapter(dict[str, dict[str, _Key]])
 
 
 def parse_inputs(lines: Sequence[str], *, is_text: bool, first_line: int) -> Inputs:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgbench.digests import digest, digest_file
+from fgbench.errors import StoreError
+from fgbench.foreign import RECEIPT, read_json
 from fgbench.store.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -32,14 +34,14 @@ def is_current(folder: Path, results: Mapping[str, NodeResult], facts: Provenanc
     False if a stage failed.
     """
     try:
-        receipt = json.loads((folder / _FILE).read_bytes())
+        receipt = read_json(folder / _FILE, RECEIPT)
         return (
             all(result.ok for result in results.values())
             and isinstance(receipt, dict)
             and receipt.get("written_from") == _written_from(results, facts)
             and receipt.get("files") == _digests(folder)
         )
-    except (OSError, ValueError, RecursionError):
+    except (OSError, StoreError):
         return False
 
 
@@ -71,5 +73,5 @@ def _digests(folder: Path) -> dict[str, str]:
         path.relative_to(folder).as_posix(): digest_file(path)
         for pattern in _OUTPUTS
         for path in folder.glob(pattern)
-        if path.name not in _INPUTS
+        if path.name not in _INPUTS and path.is_file()
     }

@@ -12,13 +12,15 @@ from fgbench.coordinates import AXES, TREATMENT
 from fgbench.differences.compare import BoardComparison, compare_boards
 from fgbench.differences.drift import drifts
 from fgbench.digests import canonical_json, digest
-from fgbench.errors import ConfigurationError
+from fgbench.errors import ConfigurationError, LeaderboardError
 from fgbench.leaderboard.build import assemble
 from fgbench.leaderboard.files import PredictionsFolder, board_file, read_board
 from fgbench.leaderboard.recompute import Recomputed
-from fgbench.loop.arms import GENERATING_ARMS
+from fgbench.leaderboard.verify import id_problems
+from fgbench.loop.arms import DESIGNS
 from fgbench.plan.plan import Plan, make_plan
 from fgbench.plan.suite import Suite
+from fgbench.runs.consent import SUITE_FILE, Consent, parts_of_suite
 from fgbench.runs.session import FailedCell, run_plan
 from fgbench.store import Store, open_store
 
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from fgbench.leaderboard.models import Entry, Leaderboard
     from fgbench.plugins.registry import Registry
     from fgbench.runs.execution import Execution
-
-SUITE_FILE = "suite.toml"
 
 
 @dataclass
@@ -60,6 +60,7 @@ def regenerate(
     *,
     out: Path,
     execution: Execution,
+    consent: Consent,
     entry_prefixes: Sequence[str] = (),
     store: Store | None = None,
     observe: Callable[[Plan, Store, str], AbstractContextManager[Listener]],
@@ -71,15 +72,25 @@ def regenerate(
     coordinates. By default nothing that earlier runs stored is reused: the store is a folder in
     `out`, from which an interrupted regeneration resumes, and which is deleted at the end. The caps
     of `execution` hold for all suites together. `observe` returns what watches a run, given its
-    plan, store and account.
+    plan, store and account. `consent` decides whether the board, or its suite, may use what it
+    names; it is asked before a part is created, and after the ids of the entries are checked.
     """
     board = read_board(path)
+    for entry in board.entries:
+        for problem in id_problems(entry):
+            raise LeaderboardError(f"{path}: entry {entry.id} ({entry.label}): {problem}")
     folder = path if path.is_dir() else path.parent
     selected = _selected(board, entry_prefixes)
     if not selected:
         raise ConfigurationError(f"{path}: the board has no entries, so there is nothing to rerun.")
-    suites = _suites(board_file(path).parent / SUITE_FILE, selected, whole=not entry_prefixes)
-    plans = [make_plan(suite, registry, data) for suite in suites]
+    source, suites = _suites(board_file(path), selected, whole=not entry_prefixes)
+    named = (
+        part
+        for place, suite in suites
+        for part in parts_of_suite(suite, suite.model_fields_set, registry, prefix=place)
+    )
+    consent.require(source, named, registry)
+    plans = [make_plan(suite, registry, data) for _, suite in suites]
     account = f"regenerate-{digest([plan.run_id for plan in plans])[:10]}"
     own_store = out / f".{account}"
     chosen = store or open_store(own_store)
@@ -101,7 +112,14 @@ def regenerate(
     if store is None and not failures:
         shutil.rmtree(own_store)
     old = board.model_copy(update={"entries": selected, "checksum": None})
-    reproduced = assemble(board.name, boards[0].created, _distinct(boards), lambda entry: None)
+    reproduced = assemble(
+        board.name,
+        boards[0].created,
+        _distinct(boards),
+        lambda entry: None,
+        board.primary,
+        board.shown,
+    )
     comparison = compare_boards(
         old, reproduced, (Recomputed(registry, folder), _OfRuns(registry, boards, folders))
     )
@@ -121,7 +139,7 @@ def suite_of(entries: Sequence[Entry]) -> Suite:
         **{axis.suite: _values(entries, name) for name, axis in AXES.items()},
         **first.settings,
     }
-    if first.arm in GENERATING_ARMS:
+    if first.arm in DESIGNS:
         chosen = {name: getattr(first, name) for name in ("threshold", "selector", "alpha")}
         values |= {key: value for key, value in chosen.items() if value is not None}
     values = {key: value for key, value in values.items() if value != []}
@@ -144,16 +162,21 @@ def _selected(board: Leaderboard, entry_prefixes: Sequence[str]) -> list[Entry]:
     return list(selected.values())
 
 
-def _suites(frozen: Path, entries: Sequence[Entry], *, whole: bool) -> list[Suite]:
+def _suites(
+    board: Path, entries: Sequence[Entry], *, whole: bool
+) -> tuple[Path, list[tuple[str, Suite]]]:
+    """Return the file that names what is run, and its suites, each with its place in the file."""
+    frozen = board.parent / SUITE_FILE
     if whole and frozen.is_file():
-        return [Suite.build(Suite.read(frozen), where=f"suite {frozen}")]
+        return frozen, [("", Suite.build(Suite.read(frozen), where=f"suite {frozen}"))]
     for entry in entries:
         if entry.published is not None:
             raise ConfigurationError(
                 f"entry {entry.id} ({entry.label}): it is a published figure, and says not all "
                 f"that a run needs; a whole board with a {SUITE_FILE} next to it can be rerun."
             )
-    return [suite_of(group) for group in _of_one_setting(entries)]
+    groups = _of_one_setting(entries)
+    return board, [(f"entry {group[0].id}, ", suite_of(group)) for group in groups]
 
 
 def _of_one_setting(entries: Sequence[Entry]) -> list[list[Entry]]:

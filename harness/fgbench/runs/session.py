@@ -24,7 +24,8 @@ from fgbench.runs.provenance import provenance
 from fgbench.runs.receipt import is_current, write_receipt
 from fgbench.stages import STAGES
 from fgbench.stages.dataset import DATASET_ROLE, dataset_product
-from fgbench.store.atomic import cannot_write, write_atomically
+from fgbench.store.atomic import cannot_write, remove_leftovers, write_atomically
+from fgbench.store.claims import PRIVATE_FILE, PRIVATE_FOLDER
 
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Leaderboard
@@ -283,13 +284,15 @@ def _answer_settings(run: str, store: Store, execution: Execution) -> Iterator[d
 
 @contextlib.contextmanager
 def _run_folder(folder: Path) -> Iterator[None]:
-    """Create the folder and hold it for this process alone."""
+    """Create the folder, readable by its owner only, and hold it for this process alone."""
     from filelock import FileLock, Timeout
 
     try:
-        for part in (folder, folder / "samples", folder / "predictions"):
-            part.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        parts = (folder, folder / "samples", folder / "predictions")
+        for part in parts:
+            part.mkdir(PRIVATE_FOLDER, exist_ok=True)
+        lock = FileLock(folder / ".lock", mode=PRIVATE_FILE)
         lock.acquire(timeout=0)
     except Timeout:
         raise ConfigurationError(
@@ -298,6 +301,8 @@ def _run_folder(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise cannot_write(folder, error) from error
     try:
+        for part in parts:
+            remove_leftovers(part)
         yield
     finally:
         lock.release()

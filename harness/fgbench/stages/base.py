@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from fgbench.data import Dataset, Predictions
+from fgbench.samples import Sample, load_samples
 from fgbench.stages.dataset import DATASET_ROLE, read_stored_dataset
 
 if TYPE_CHECKING:
@@ -26,8 +27,16 @@ if TYPE_CHECKING:
     from fgbench.usage import Usage
 
 
+SAMPLES_FILE = "samples.jsonl"
+"""The file of a `synthesise` artifact."""
+
+
 class Params(BaseModel):
-    """Base of a stage's parameters; their JSON form is part of the stage key."""
+    """Base of a stage's parameters; their JSON form is part of the stage key.
+
+    A parameter with a default is younger than the first stored stages: where it has its default,
+    it is left out of the key.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -163,6 +172,11 @@ def predictions_bytes(predictions: Predictions) -> bytes:
     stream = io.BytesIO()
     predictions.write(stream)
     return stream.getvalue()
+
+
+def stored_samples(artifact: Artifact) -> list[Sample]:
+    """Return every sample of a `synthesise` artifact, in the order of its candidates."""
+    return load_samples(artifact.open(SAMPLES_FILE), Sample)
 
 
 def npz_bytes(arrays: Mapping[str, Any]) -> bytes:

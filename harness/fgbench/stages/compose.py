@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fgbench.data import RESERVE
 from fgbench.loop import arms, splitting
 from fgbench.loop.arms import Arm
 from fgbench.stages import base
-from fgbench.stages.synthesise import stored_samples
+from fgbench.stages.base import stored_samples
 from fgbench.stages.target import stored_targets
 from fgbench.store import Product
 
@@ -31,14 +32,22 @@ class Compose(base.Stage):
 
     def run(self, ctx: StageContext) -> Product:
         params: Compose.Params = ctx.params
-        labels = ctx.dataset().splits["validation"].labels
+        splits = ctx.dataset().splits
+        labels = splits["validation"].labels
         selection = splitting.selection_rows(labels, params.protocol, params.seed)
         targeted: list[int] = []
-        accepted: list[Sample] = []
+        samples: list[Sample] = []
         if "targets" in ctx.artifacts:
             sources = stored_targets(ctx.input("targets")).sources
             targeted = [int(selection[source.row]) for source in sources]
         if "samples" in ctx.artifacts:
             samples = stored_samples(ctx.input("samples"))
-            accepted = [sample for sample in samples if sample.accepted]
-        return Product(arms.compose(params.arm, selection, targeted, accepted))
+        composition = arms.compose(
+            params.arm,
+            selection,
+            targeted,
+            samples,
+            reserve=splits[RESERVE].labels if RESERVE in splits else None,
+            seed=params.seed,
+        )
+        return Product(composition)

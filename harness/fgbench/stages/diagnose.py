@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fgbench.data import Predictions
 from fgbench.loop import splitting
 from fgbench.stages import base
-from fgbench.stages.synthesise import stored_samples
+from fgbench.stages.base import stored_samples
 from fgbench.stages.train import load_model
 from fgbench.store import Product
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fgbench.loop import splitting
 from fgbench.loop.leakage import DropRule
-from fgbench.samples import Sample, load_samples, serialize_samples
+from fgbench.samples import serialize_samples
 from fgbench.stages import base
 from fgbench.stages.target import stored_targets
 from fgbench.store import Product
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fgbench.stages.base import Cost, PlanContext, StageContext
-    from fgbench.store import Artifact
-
-_FILE = "samples.jsonl"
 
 
 class Synthesise(base.Stage):
@@ -28,13 +25,18 @@ class Synthesise(base.Stage):
     inputs = ("targets", "dataset")
 
     class Params(base.Params):
-        """How generation is prompted, retried and filtered."""
+        """How generation is prompted, retried and filtered.
+
+        `by_class`: see `GenerationSettings`. `dose` only bounds the requests in plans.
+        """
 
         examples_per_class: int
         retries: int
         drop_near_duplicates: DropRule
         protocol: str
         seed: int
+        by_class: bool = False
+        dose: float = 1.0
 
     def run(self, ctx: StageContext) -> Product:
         from fgbench.loop.filling import GenerationSettings, synthesize
@@ -53,16 +55,19 @@ class Synthesise(base.Stage):
                 examples_per_class=params.examples_per_class,
                 retries=params.retries,
                 drop_near_duplicates=params.drop_near_duplicates,
+                by_class=params.by_class,
             ),
             relabeler=ctx.parts.get("relabeler"),
         )
-        return Product(synthesis.summary(), {_FILE: serialize_samples(synthesis.samples)})
+        return Product(
+            synthesis.summary(), {base.SAMPLES_FILE: serialize_samples(synthesis.samples)}
+        )
 
     def facts(self, value: Any) -> Mapping[str, Any]:
         return {name: value[name] for name in ("requested", "accepted", "usage", "notes")}
 
     def cost(self, ctx: PlanContext) -> Cost:
-        from fgbench.loop.estimates import expected_usage
+        from fgbench.loop.estimates import expected_usage, scaled
 
         params: Synthesise.Params = ctx.params
         labels = ctx.dataset.splits["validation"].labels
@@ -79,15 +84,14 @@ class Synthesise(base.Stage):
             seed=params.seed,
             examples_per_class=params.examples_per_class,
         )
+        n_requests = len(sources or ())
+        if sources is None:  # as if every selection row were targeted
+            n_requests = round(params.dose * len(selection))
+            usage = scaled(usage, params.dose)
         return base.Cost(
             "generator",
             usage,
-            requests=len(selection if sources is None else sources),
-            rounds=2 * (params.retries + 1),
+            requests=n_requests,
+            rounds=(2 + params.by_class) * (params.retries + 1),
             at_most=sources is None,
         )
-
-
-def stored_samples(artifact: Artifact) -> list[Sample]:
-    """Return every sample of a `synthesise` artifact, in the order of its candidates."""
-    return load_samples(artifact.open(_FILE), Sample)

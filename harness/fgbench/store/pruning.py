@@ -7,12 +7,12 @@ is never removed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fgbench.store.artifacts import MANIFEST
+from fgbench.digests import is_digest
+from fgbench.store.artifacts import MANIFEST, Manifest
 from fgbench.store.atomic import cannot_write
 
 if TYPE_CHECKING:
@@ -41,17 +41,20 @@ class Pruning:
 
 def artifacts(store: Store) -> Iterator[StoredArtifact]:
     """Yield every artifact of a store; those that disappear meanwhile are skipped."""
-    for manifest in store.objects.glob(f"*/*/{MANIFEST}"):
+    for path in store.objects.glob(f"*/*/{MANIFEST}"):
+        key = path.parent.name
+        if not is_digest(key) or path.parent != store.folder(key):
+            continue
         try:
-            content = json.loads(manifest.read_bytes())
-            size = sum(int(item["bytes"]) for item in content["files"].values())
-            stage, status = str(content["stage"]), manifest.stat()
+            status = path.stat()
+            manifest = Manifest.read(path.parent, key)
         except OSError:
             continue
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-            stage, size, status = "unreadable", 0, manifest.stat()
-        folder = manifest.parent
-        yield StoredArtifact(folder.name, stage, size + status.st_size, status.st_mtime)
+        except ValueError:
+            stage, size = "unreadable", 0
+        else:
+            stage, size = manifest.stage, sum(size for _, size in manifest.files.values())
+        yield StoredArtifact(key, stage, size + status.st_size, status.st_mtime)
 
 
 def prune(
@@ -66,9 +69,12 @@ def prune(
 
     Of all artifacts, or of those with the given `keys`: those not used since `unused_since`
     (seconds since the epoch), then as many more as it takes for the store to be at most `max_bytes`
-    large; with neither, all of them. Nothing that a run in progress may need is removed. Raises
-    `StoreError` when an artifact cannot be removed.
+    large; with neither, all of them. Nothing that a run in progress may need is removed. What
+    killed processes left is removed, too, except in a dry run. Raises `StoreError` when an artifact
+    cannot be removed.
     """
+    if not dry_run:
+        store.remove_leftovers()
     protected_since = store.oldest_lease()
     present = sorted(artifacts(store), key=lambda item: (item.used, item.key))
     total = sum(item.size for item in present)

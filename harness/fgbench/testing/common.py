@@ -11,6 +11,7 @@ import numpy as np
 
 from fgbench.digests import canonical_json
 from fgbench.errors import ConfigurationError, PluginError
+from fgbench.parts.access import Access
 
 if TYPE_CHECKING:
     from fgbench.data import FloatArray
@@ -54,6 +55,9 @@ def check_part(part: Part, interface: type[Part]) -> None:
         fail(part, f"its parameters cannot be written on a command line: {error}".rstrip("."))
     if parsed != values:
         fail(part, f"its parameters {values}, written on a command line, become {parsed}")
+    for parameters in (values, {}, {name: [7, {"x": None}] for name in values}):
+        if not all(isinstance(item, Access) for item in type(part).accesses(parameters)):
+            fail(part, "accesses must return fgbench.Access objects, also for invalid parameters")
 
 
 def twin(part: AnyPart) -> AnyPart:

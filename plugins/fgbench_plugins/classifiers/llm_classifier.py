@@ -6,8 +6,9 @@ once per text; `llm_confidence` describes how its confidence is elicited.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from fgbench import (
+    Access,
     Answers,
     ChatModel,
     Classifier,
@@ -36,6 +38,7 @@ from fgbench_plugins.classifiers.llm_confidence import (
 from fgbench_plugins.classifiers.llm_engine import (
     Engine,
     create_engine,
+    engine_accesses,
     judge_options,
     published_judge,
 )
@@ -54,7 +57,7 @@ ENGINE_OPTIONS = (
     *("revision", "dtype", "quantization", "max_model_len", "tensor_parallel_size"),
     *("gpu_memory_utilization", "enforce_eager", "block_size", "device", "batch_size", "threads"),
     *("base_url", "api_key_env", "price_prompt", "price_completion", "concurrency", "timeout"),
-    *("retries", "backoff", "extra_body"),
+    *("retries", "backoff", "max_reply_bytes", "extra_body"),
 )
 """Parameters of the engines; None is the default of the engine."""
 
@@ -111,13 +114,14 @@ class LanguageModelClassifier(Classifier):
     timeout: float | None = None
     retries: int | None = None
     backoff: float | None = None
+    max_reply_bytes: int | None = None
     extra_body: JsonObject | None = None
 
     needs = frozenset({"text"})
     learns = False
     operational = frozenset(
         {
-            *("api_key_env", "concurrency", "timeout", "retries", "backoff"),
+            *("api_key_env", "concurrency", "timeout", "retries", "backoff", "max_reply_bytes"),
             *("device", "batch_size", "threads", "tensor_parallel_size"),
             *("gpu_memory_utilization", "enforce_eager", "block_size"),
         }
@@ -143,6 +147,16 @@ class LanguageModelClassifier(Classifier):
         self._engine  # noqa: B018 - raises for options that the engine does not have
         if self.judge:
             self._judge  # noqa: B018
+
+    @classmethod
+    def accesses(cls, parameters: Mapping[str, Any]) -> Iterator[Access]:
+        """Yield what the engine and the judge may use."""
+        options = _set_options(parameters)
+        engine, judge = str(parameters.get("engine", cls.engine)), parameters.get("judge")
+        yield from engine_accesses(engine, options)
+        if isinstance(judge, str) and judge:
+            for access in engine_accesses(*judge_options(judge, engine, options)):
+                yield replace(access, place=f"judge, {access.place}")
 
     @property
     def exclusive(self) -> bool:
@@ -275,9 +289,14 @@ class LanguageModelClassifier(Classifier):
 
     def _options(self) -> Mapping[str, Any]:
         """Return the parameters for the engine that are set."""
-        options = {name: getattr(self, name) for name in ("model", *ENGINE_OPTIONS)}
-        options["structured"] = self.structured or None
-        return {name: value for name, value in options.items() if value is not None}
+        options = _set_options(vars(self))
+        return options | ({"structured": True} if self.structured else {})
+
+
+def _set_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of an engine that are set."""
+    options = {name: parameters.get(name) for name in ("model", *ENGINE_OPTIONS)}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _examples(training: TrainingSet, count: int, seed: int) -> tuple[tuple[str, ...], ...]:

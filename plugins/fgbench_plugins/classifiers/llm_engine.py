@@ -6,11 +6,11 @@ both and answers are stored under the same identity.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, Protocol, cast
 
-from fgbench import ChatModel, ConfigurationError, Generator
+from fgbench import Access, ChatModel, ConfigurationError, Generator
 
 ENGINES = {
     "openai": "fgbench_plugins.generators.openai:OpenAIGenerator",
@@ -43,8 +43,7 @@ def create_engine(name: str, options: Mapping[str, Any], *, role: str = "") -> E
         raise ConfigurationError(
             f"{where}: unknown engine {name!r}: choose from {', '.join(ENGINES)}."
         )
-    module, _, attribute = ENGINES[name].partition(":")
-    generator: type[Generator] = getattr(import_module(module), attribute)
+    generator = _generator(name)
     for option in options:
         supporting = " and ".join(other for other in ENGINES if _has_option(other, option))
         if supporting and not _has_option(name, option):
@@ -52,6 +51,11 @@ def create_engine(name: str, options: Mapping[str, Any], *, role: str = "") -> E
                 f"{where}: engine={name} has no parameter {option!r} (a parameter of {supporting})."
             )
     return cast("Engine", generator.create(options, name="llm", where=where))
+
+
+def engine_accesses(name: str, options: Mapping[str, Any]) -> Iterable[Access]:
+    """Return what an engine with these options may use; see `Part.accesses`."""
+    return _generator(name).accesses(options) if name in ENGINES else ()
 
 
 def judge_options(judge: str, name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -84,6 +88,10 @@ def published_judge(judge: str, engine: Engine) -> str:
     )
 
 
-def _has_option(name: str, option: str) -> bool:
+def _generator(name: str) -> type[Generator]:
     module, _, attribute = ENGINES[name].partition(":")
-    return option in getattr(import_module(module), attribute).parameter_names()
+    return cast("type[Generator]", getattr(import_module(module), attribute))
+
+
+def _has_option(name: str, option: str) -> bool:
+    return option in _generator(name).parameter_names()

@@ -38,9 +38,9 @@ def stated_number(body: str, names: Sequence[str]) -> tuple[str, float | None]:
         if not matches:
             continue
         shares = {_share(match["number"], bool(match["unit"])) for match in matches}
-        rest = body
-        for match in reversed(matches):
-            rest = f"{rest[: match.start()]} {rest[match.end() :]}"
+        starts = [0, *(match.end() for match in matches)]
+        ends = [*(match.start() for match in matches), len(body)]
+        rest = " ".join(body[start:end] for start, end in zip(starts, ends, strict=True))
         return rest, shares.pop() if len(shares) == 1 else None
     return body, None
 

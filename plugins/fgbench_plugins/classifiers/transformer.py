@@ -12,12 +12,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from fgbench import Classifier, ConfigurationError, Loss, Outputs, PluginError, TrainingSet
+from fgbench import (
+    Access,
+    Classifier,
+    ConfigurationError,
+    Loss,
+    Outputs,
+    PluginError,
+    TrainingSet,
+)
 from fgbench_plugins.classifiers.transformer_settings import TransformerSettings
-from fgbench_plugins.hub import ModelSource, find_model
+from fgbench_plugins.hub import ModelSource, find_model, model_access
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fgbench_plugins.classifiers.transformer_inference import FittedTransformer
 
@@ -81,6 +89,14 @@ class TransformerClassifier(Classifier):
     @property
     def exclusive(self) -> bool:
         return self.threads == 0
+
+    @classmethod
+    def accesses(cls, parameters: Mapping[str, Any]) -> Iterator[Access]:
+        """Yield the folder of the model, or the hub, and what other parameters name."""
+        yield from super().accesses(parameters)
+        model = parameters.get("model", getattr(cls, "model", None))
+        if isinstance(model, str):
+            yield model_access(model)
 
     def settings(self) -> TransformerSettings:
         """Return the parameters that training and inference read."""

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fgbench import DataError
+from fgbench import DataError, parse_json
 
 if TYPE_CHECKING:
     from fgbench_plugins.datasets.text_files import TextFile
@@ -40,9 +40,11 @@ class Evidences:
         """Read `release_evidences.json`; raise `DataError` for an invalid entry."""
         with file.text(newline="\n") as stream:
             try:
-                table = json.load(stream)
+                table = parse_json(stream.read())
             except json.JSONDecodeError as error:
                 raise file.error(error.lineno, f"not valid JSON ({error.msg}).") from None
+            except ValueError as error:
+                raise DataError(f"{file.where}: not valid JSON ({error}).") from None
         if not isinstance(table, dict):
             raise DataError(f"{file.where}: not a JSON object of evidences.")
         evidences = {}

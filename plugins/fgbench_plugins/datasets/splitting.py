@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fgbench import Card, Dataset, Split, seed_for
+from fgbench import Card, DataError, Dataset, Split, seed_for
 
 Rows = NDArray[np.int64]
 
@@ -74,10 +74,20 @@ def split_texts(
     test_share: float,
     validation_share: float = VALIDATION_SHARE,
     seed: int,
+    where: str | None = None,
 ) -> dict[str, Split]:
-    """Split n texts: `test_share` of all for test, then `validation_share` of the rest."""
+    """Split n texts: `test_share` of all for test, then `validation_share` of the rest.
+
+    Raises `DataError` that names `where`, if it is given, for rows too few for three splits.
+    """
     rest, test = held_out(labels, test_share, seed, groups=texts)
     train, validation = _split_off_validation(rest, texts, labels, validation_share, seed)
+    if where is not None and not (len(train) and len(validation) and len(test)):
+        distinct = len(set(texts))
+        raise DataError(
+            f"{where}: {len(texts):,} rows with {distinct:,} different texts are too few to divide "
+            "into training, validation and test split."
+        )
     return {
         "train": _split(texts, labels, train, seed),
         "validation": _split(texts, labels, validation, seed),
@@ -86,19 +96,26 @@ def split_texts(
 
 
 def split_official(
-    rows: Mapping[str, tuple[Sequence[str], Sequence[int]]], *, seed: int
+    rows: Mapping[str, tuple[Sequence[str], Sequence[int]]],
+    *,
+    seed: int,
+    columns: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
 ) -> dict[str, Split]:
-    """Return the official splits; without a validation split, split one off the training rows."""
+    """Return the official splits; without a validation split, split one off the training rows.
+
+    `columns` are the further columns of each split, by the name of the split.
+    """
+    columns = columns or {}
     splits = {
-        name: _split(texts, labels, np.arange(len(labels)), seed)
+        name: _split(texts, labels, np.arange(len(labels)), seed, columns.get(name))
         for name, (texts, labels) in rows.items()
     }
     if "validation" not in rows:
         texts, labels = rows["train"]
         every_row = np.arange(len(labels))
         train, validation = _split_off_validation(every_row, texts, labels, VALIDATION_SHARE, seed)
-        splits["train"] = _split(texts, labels, train, seed)
-        splits["validation"] = _split(texts, labels, validation, seed)
+        splits["train"] = _split(texts, labels, train, seed, columns.get("train"))
+        splits["validation"] = _split(texts, labels, validation, seed, columns.get("train"))
     return {name: splits[name] for name in ("train", "validation", "test")}
 
 
@@ -124,8 +141,21 @@ def _split_off_validation(
     return rows[train], rows[validation]
 
 
-def _split(texts: Sequence[str], labels: Sequence[int], rows: Rows, seed: int) -> Split:
+def _split(
+    texts: Sequence[str],
+    labels: Sequence[int],
+    rows: Rows,
+    seed: int,
+    columns: Mapping[str, Sequence[str]] | None = None,
+) -> Split:
     """Return the rows in an order drawn by seed, because files are often sorted by class."""
     rng = np.random.default_rng(seed_for("order", seed, len(rows)))
     shuffled = [int(row) for row in rng.permutation(rows)]
-    return Split([texts[row] for row in shuffled], np.array([labels[row] for row in shuffled]))
+    return Split(
+        [texts[row] for row in shuffled],
+        np.array([labels[row] for row in shuffled]),
+        columns={
+            name: np.array([values[row] for row in shuffled])
+            for name, values in (columns or {}).items()
+        },
+    )

@@ -8,15 +8,19 @@ import io
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
 
-from fgbench import Card, DataError, DataFolder
+from fgbench import Card, DataError, DataFolder, open_file
 
 _CORRUPT_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
-_MAX_FIELD_LENGTH = 2**31 - 1
+_MAX_LINE = 1 << 26
+"""Characters of a line, or of a field of CSV."""
+
+DELIMITERS = (",", ";", "\t", "|")
+"""The delimiters that files are usually written with."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class TextFile:
         cls, path: Path, where: str, encoding: str = "utf-8", errors: str = "strict"
     ) -> TextFile:
         """Return the file at `path`."""
-        return cls(where, lambda stack: stack.enter_context(path.open("rb")), encoding, errors)
+        return cls(where, lambda stack: stack.enter_context(open_file(path)), encoding, errors)
 
     def error(self, line: int, problem: str) -> DataError:
         """Return the error for a malformed line; lines are counted from 1."""
@@ -64,8 +68,21 @@ class TextFile:
     def lines(self) -> Iterator[tuple[int, str]]:
         """Yield line number and line without its end; only LF and CRLF end a line."""
         with self.text(newline="\n") as stream:
-            for number, line in enumerate(stream, start=1):
+            for number, line in enumerate(self._lines_of(stream), start=1):
                 yield number, line.removesuffix("\n").removesuffix("\r")
+
+    def records(self, stream: TextIO, delimiter: str) -> Any:
+        """Return a CSV reader of a stream of `text`."""
+        csv.field_size_limit(_MAX_LINE)  # process-wide; fgbench does not rely on a lower one
+        return csv.reader(self._lines_of(stream), delimiter=delimiter, strict=True)
+
+    def _lines_of(self, stream: TextIO) -> Iterator[str]:
+        number = 1
+        while line := stream.readline(_MAX_LINE + 1):
+            if len(line) > _MAX_LINE:
+                raise self.error(number, f"more than {_MAX_LINE:,} characters.")
+            yield line
+            number += 1
 
     @contextmanager
     def text(self, newline: str) -> Iterator[TextIO]:
@@ -85,6 +102,11 @@ class TextFile:
                     f"byte 0x{error.object[error.start]:02X} is not valid {self.encoding}; set "
                     "encoding= to the encoding of the file, or convert the file.",
                 ) from None
+            except UnicodeError as error:
+                raise DataError(
+                    f"{self.where}: not valid {self.encoding} ({error}); set encoding= to the "
+                    "encoding of the file, or convert the file."
+                ) from None
             except _CORRUPT_ARCHIVE as error:
                 raise DataError(f"{self.where}: corrupt archive ({error}).") from error
             except OSError as error:
@@ -102,7 +124,9 @@ class TextFile:
                     line += decoder.decode(chunk).count("\n")
                 except UnicodeDecodeError as error:
                     before = error.object[: error.start]
-                    return line + before.decode(self.encoding, "ignore").count("\n")
+                    with suppress(UnicodeError):  # some codecs cannot ignore errors
+                        line += before.decode(self.encoding, "ignore").count("\n")
+                    return line
         return line
 
 
@@ -115,10 +139,8 @@ def csv_records(
     of columns of a file without a header. Blank lines are skipped. Raises `DataError` for a record
     with a wrong number of fields, a missing column or an unclosed quote.
     """
-    # This limit is process-wide; fgbench does not rely on a lower one.
-    csv.field_size_limit(_MAX_FIELD_LENGTH)
     with file.text(newline="") as stream:
-        reader = csv.reader(stream, delimiter=delimiter, strict=True)
+        reader = file.records(stream, delimiter)
         line = 1
         indices: list[int] | None = None
         width = columns if isinstance(columns, int) else 0
@@ -141,14 +163,30 @@ def csv_records(
             raise file.error(1, f"missing header: {', '.join(columns)}.")
 
 
+def delimiter_name(delimiter: str) -> str:
+    """Return a delimiter as it is written in messages and suites."""
+    return "tab" if delimiter == "\t" else delimiter
+
+
 def _header(file: TextFile, line: int, record: list[str], columns: Sequence[str]) -> list[int]:
+    """Return the positions of the columns; errors do not quote the file, which may be any."""
     names = [name.strip() for name in record]
     for column in columns:
         if column not in names:
-            raise file.error(line, f"no column {column!r}; the header has {', '.join(names)}.")
+            raise file.error(
+                line,
+                f"no column {column!r} in the header of {_count(len(names), 'column')}."
+                f"{_delimiter_hint(record)}",
+            )
         if names.count(column) > 1:
             raise file.error(line, f"duplicate column {column!r} in the header.")
     return [names.index(column) for column in columns]
+
+
+def _delimiter_hint(record: list[str]) -> str:
+    """Return a hint at another delimiter, if a header is one column that contains one."""
+    found = [item for item in DELIMITERS if len(record) == 1 and item in record[0]]
+    return f" Try delimiter={delimiter_name(found[0])}." if found else ""
 
 
 def _open_member(stack: ExitStack, path: Path, member: str, where: str) -> BinaryIO:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from fgbench_plugins.generators.llm_generator import LanguageModelGenerator
+from fgbench_plugins.hub import model_access
 from fgbench_plugins.language_models.local_model import LocalModel
+
+if TYPE_CHECKING:
+    from fgbench import Access
 
 
 class LocalModelGenerator(LanguageModelGenerator):
@@ -31,6 +36,14 @@ class LocalModelGenerator(LanguageModelGenerator):
     @abstractmethod
     def require(cls) -> None:
         """Raise `PluginError` or `ConfigurationError` if the engine cannot run."""
+
+    @classmethod
+    def accesses(cls, parameters: Mapping[str, Any]) -> Iterator[Access]:
+        """Yield the folder of the model, or the hub, and what other parameters name."""
+        yield from super().accesses(parameters)
+        model = parameters.get("model", getattr(cls, "model", None))
+        if isinstance(model, str):
+            yield model_access(model)
 
     def local_model(self) -> LocalModel:
         """Return the model, which is located on first use."""

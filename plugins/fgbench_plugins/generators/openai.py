@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from fgbench import ConfigurationError, Price
+from fgbench import Access, ConfigurationError, HostUrl, KeyVariable, Price
 from fgbench_plugins.generators.llm_generator import LanguageModelGenerator
 from fgbench_plugins.language_models.json_object import JsonObject  # noqa: TC001 - read by pydantic
-from fgbench_plugins.language_models.openai_endpoint import OPENAI_URL, OpenAIChat
+from fgbench_plugins.language_models.openai_endpoint import (
+    MAX_REPLY_BYTES,
+    OPENAI_KEY,
+    OPENAI_URL,
+    OpenAIChat,
+    is_openai,
+)
 
 
 class OpenAIGenerator(LanguageModelGenerator):
@@ -22,22 +30,26 @@ class OpenAIGenerator(LanguageModelGenerator):
 
     At most `concurrency` requests are in flight. A request that takes longer than `timeout` seconds
     or fails with a transient error is repeated up to `retries` times, after the server's
-    Retry-After or after `backoff` seconds, doubled each time. `extra_body`, a JSON object, is added
-    to each request, for parameters that the server supports beyond the protocol.
+    Retry-After or after `backoff` seconds, doubled each time. A reply of more than
+    `max_reply_bytes` bytes, compressed or unpacked, is discarded. `extra_body`, a JSON object, is
+    added to each request, for parameters that the server supports beyond the protocol.
     """
 
     model: Annotated[str, Field(min_length=1)]
-    base_url: Annotated[str, Field(min_length=1)] = OPENAI_URL
-    api_key_env: str | None = None
+    base_url: Annotated[str, Field(min_length=1), HostUrl()] = OPENAI_URL
+    api_key_env: Annotated[str, KeyVariable(OPENAI_KEY)] | None = None
     price_prompt: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     price_completion: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 16
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 300.0
     retries: Annotated[int, Field(ge=0, le=100)] = 6
     backoff: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    max_reply_bytes: Annotated[int, Field(ge=1000)] = MAX_REPLY_BYTES
     extra_body: JsonObject = {}  # noqa: RUF012 - each part gets its own copy
 
-    operational = frozenset({"api_key_env", "concurrency", "timeout", "retries", "backoff"})
+    operational = frozenset(
+        {"api_key_env", "concurrency", "timeout", "retries", "backoff", "max_reply_bytes"}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -45,6 +57,18 @@ class OpenAIGenerator(LanguageModelGenerator):
             self.chat_model()
         except ConfigurationError as error:
             raise ValueError(str(error)) from None
+
+    @classmethod
+    def accesses(cls, parameters: Mapping[str, Any]) -> Iterator[Access]:
+        """Yield the host and the key variable; OPENAI_API_KEY is documented for OpenAI's only."""
+        of_openai = is_openai(str(parameters.get("base_url", OPENAI_URL)))
+        for access in super().accesses(parameters):
+            if access.kind == "variable" and not of_openai:
+                yield replace(access, documented=False)
+            else:
+                yield access
+        if of_openai and parameters.get("api_key_env") is None:
+            yield Access("variable", OPENAI_KEY, "api_key_env")
 
     def preflight(self) -> None:
         """Raise `ConfigurationError` unless the required key is set."""
@@ -60,6 +84,7 @@ class OpenAIGenerator(LanguageModelGenerator):
             timeout=self.timeout,
             retries=self.retries,
             backoff=self.backoff,
+            max_reply_bytes=self.max_reply_bytes,
             structured=structured,
             price=self.price(),
             extra_body=self.extra_body,

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from typing import Any
 
 from fgbench import ChatAnswer, ConfigurationError
@@ -42,29 +42,32 @@ class Secret:
         """Return a text without the key."""
         return text.replace(self.value, REDACTED) if self.value else text
 
-    def redacted_json(self, value: Any) -> Any:
-        """Return a JSON value with the key redacted from all of its strings."""
+    def redacted_value(self, value: Any) -> Any:
+        """Return JSON, or a record, with the key redacted from all of its strings."""
+        if not self.value:
+            return value
         if isinstance(value, str):
             return self.redacted(value)
-        if isinstance(value, list):
-            return [self.redacted_json(item) for item in value]
+        if isinstance(value, list | tuple):
+            return type(value)(map(self.redacted_value, value))
         if isinstance(value, dict):
-            return {self.redacted(name): self.redacted_json(item) for name, item in value.items()}
+            return {self.redacted(name): self.redacted_value(item) for name, item in value.items()}
+        if is_dataclass(value) and not isinstance(value, type):
+            parts = {name: self.redacted_value(item) for name, item in vars(value).items()}
+            return replace(value, **parts)
         return value
 
     def redacted_answer(self, answer: ChatAnswer) -> ChatAnswer:
-        """Return an answer with the key redacted, wherever a server may have echoed it."""
+        """Return an answer with the key redacted, wherever a server may have echoed it.
+
+        Its tokens are left out if they spell the key together.
+        """
         if not self.value:
             return answer
-        names = ("text", "failure", "served_model", "finish_reason")
-        changed = {
-            name: self.redacted(value)
-            for name in names
-            if (value := getattr(answer, name)) is not None and self.value in value
-        }
-        if "text" in changed and answer.tokens is not None:
-            return replace(answer, **changed, tokens=None)
-        return replace(answer, **changed) if changed else answer
+        if self.value in "".join(choice.token for choice in answer.tokens or ()):
+            answer = replace(answer, tokens=None)
+        redacted: ChatAnswer = self.redacted_value(answer)
+        return redacted
 
     @contextmanager
     def redacted_logs(self) -> Iterator[None]:

@@ -6,12 +6,11 @@ import re
 from typing import Any
 
 from fgbench import ConfigurationError, Message, TokenChoice
+from fgbench_plugins.language_models.template_marks import TEMPLATE_MARK, escaped
 
 MERGED = "system message merged into the first user message"
 """The note on answers of a model whose template does not support system messages."""
 
-_MARK = re.compile(r"<\|[^|<>\s]{1,40}\|>|</?[a-z_]{1,20}>|\[/?[A-Z][A-Z_]*\]|<</?[A-Z]+>>")
-"""Marks of chat templates, such as <|im_end|>, </s>, <start_of_turn>, [/INST], <<SYS>>."""
 _PROBE = "c4a7"
 
 
@@ -38,7 +37,7 @@ class ChatPrompts:
         self._tokenizer = tokenizer
         self._model = model
         special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
-        marks = {mark for mark in special | set(_MARK.findall(template)) if len(mark) > 2}
+        marks = {mark for mark in special | set(TEMPLATE_MARK.findall(template)) if len(mark) > 2}
         longest_first = sorted(marks, key=lambda mark: (-len(mark), mark))
         self._marks = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         self._system = self._takes_system()
@@ -83,7 +82,7 @@ class ChatPrompts:
     def _as_text(self, content: str) -> str:
         # Python strings may contain unpaired surrogates, which tokenizers reject.
         content = content.encode("utf-8", "replace").decode("utf-8")
-        return self._marks.sub(lambda match: f"{match[0][0]} {match[0][1:]}", content)
+        return escaped(content, self._marks)
 
 
 def _merged(messages: tuple[Message, ...]) -> tuple[Message, ...]:

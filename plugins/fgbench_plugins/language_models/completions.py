@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fgbench import ChatAnswer, ChatRequest, TokenChoice, Usage
 from fgbench_plugins.language_models.faults import Fault
+from fgbench_plugins.language_models.template_marks import KNOWN_MARKS, escaped
 
 NOTES = {
     "response_format": "no structured output",
@@ -54,7 +55,7 @@ def request_body(
     body: dict[str, Any] = {
         "model": model,
         "messages": [
-            {"role": message.role, "content": _sendable(message.content)}
+            {"role": message.role, "content": escaped(_sendable(message.content), KNOWN_MARKS)}
             for message in first.messages
         ],
         "temperature": sampling.temperature,
@@ -207,34 +208,52 @@ def _usage(value: Any) -> Usage | None:
     if not isinstance(value, Mapping):
         return None
     counts = [value.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    if not all(isinstance(count, int) and count >= 0 for count in counts):
+    if not all(type(count) is int and 0 <= count <= _MAX_TOKENS for count in counts):
         return None
     return Usage(1, *counts)  # type: ignore[arg-type]
 
 
 def _tokens(value: Any) -> tuple[TokenChoice, ...] | None:
+    """Return the tokens of a choice, None if it has none."""
     entries = value.get("content") if isinstance(value, Mapping) else None
     if not isinstance(entries, list) or not entries:
         return None
-    try:
-        return tuple(
-            TokenChoice(
-                str(entry["token"]),
-                float(entry["logprob"]),
-                tuple(
-                    (str(other["token"]), float(other["logprob"]))
-                    for other in entry.get("top_logprobs") or ()
-                ),
-            )
-            for entry in entries
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    tokens = []
+    for entry in entries:
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("token"), str):
+            return None
+        logprob = _logprob(entry.get("logprob"))
+        alternatives = _alternatives(entry.get("top_logprobs"))
+        tokens.append(TokenChoice(entry["token"], _NEVER if logprob is None else logprob,
+                                  tuple(alternatives)))  # fmt: skip
+    return tuple(tokens)
+
+
+def _alternatives(value: Any) -> Iterator[tuple[str, float]]:
+    """Yield the alternatives that are tokens with a log-probability."""
+    for entry in value if isinstance(value, list) else ():
+        if isinstance(entry, Mapping) and isinstance(entry.get("token"), str):
+            logprob = _logprob(entry.get("logprob"))
+            if logprob is not None:
+                yield entry["token"], logprob
+
+
+def _logprob(value: Any) -> float | None:
+    """Return a log-probability, at most 0; None for anything else, NaN included."""
+    if type(value) not in (int, float) or value != value:
         return None
+    return float(min(max(value, _NEVER), 0.0))
+
+
+_MAX_TOKENS = 2**31
+"""No reply has more tokens: a larger number in its usage is none."""
+_NEVER = -9999.0
+"""The log-probability that servers report for −∞."""
 
 
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True

@@ -111,29 +111,32 @@ class Exchange:
                 response = await client.post(
                     "/chat/completions", cast_to=httpx2.Response, body=body, options=options
                 )
-        except (APIConnectionError, TimeoutError) as error:
+        except (APIConnectionError, OSError) as error:  # a timeout is an OSError
             return connection_fault(error)
         except APIStatusError as error:
             return self._status_fault(error.response, sent)
         try:
             content = json.loads(response.content)
-        except ValueError:
+            if isinstance(content, dict) and content.get("error") and "choices" not in content:
+                return self._fault(response, content, sent)  # some gateways send errors like this
+        except (ValueError, RecursionError):
             return Fault("invalid JSON", transient=True, billed=True)
-        if isinstance(content, dict) and content.get("error") and "choices" not in content:
-            return self._status_fault(response, sent)  # some gateways send errors like this
         return content
 
     def _status_fault(self, response: httpx2.Response, sent: tuple[str, ...]) -> Fault:
+        """Return the fault of a response with an error status."""
         try:
-            body = json.loads(response.content)
-        except ValueError:
-            body = response.text
+            return self._fault(response, json.loads(response.content), sent)
+        except (ValueError, RecursionError):
+            return self._fault(response, response.text, sent)
+
+    def _fault(self, response: httpx2.Response, body: Any, sent: tuple[str, ...]) -> Fault:
         status = response.status_code
         if status == 200:
             error = body["error"]
             code = error.get("code") if isinstance(error, dict) else None
-            status = code if isinstance(code, int) and 400 <= code < 600 else 500
-        body = self.secret.redacted_json(body)
+            status = code if type(code) is int and 400 <= code < 600 else 500
+        body = self.secret.redacted_value(body)
         return status_fault(status, response.headers, body, sent, self.target.model)
 
     def _outcome(self, job: Job, reply: Reply, sent: tuple[str, ...]) -> Outcome:

@@ -6,10 +6,12 @@ what they reject has to be recognized by the wording of their messages.
 
 from __future__ import annotations
 
+import errno
 import re
 import ssl
 import time
-from collections.abc import Collection, Mapping
+import zlib
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_LENGTH = 200
 """Characters of a server's message, the rest is cut off."""
+
+
+class ReplyTooLongError(Exception):
+    """A response body has more bytes than allowed, before or after decompression."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,8 @@ class Fault:
     rejected: str | None = None
     """The field of the request that the server does not support."""
     stop: str | None = None
-    """Why all other requests would fail too: "key", "account", "model", "path", "certificate" or
-    "parameter"."""
+    """Why all other requests would fail too: "key", "account", "model", "path", "certificate",
+    "files" or "parameter"."""
     message: str = ""
     """The server's message, shortened."""
     status: int = 0
@@ -92,8 +98,8 @@ def status_fault(
     """
     error = _error_of(body)
     message = shorten(str(error.get("message") or error.get("detail") or ""))
-    code = " ".join(str(error.get(name) or "") for name in ("code", "type"))
-    param = str(error.get("param") or "").removeprefix("body.")
+    code = shorten(" ".join(str(error.get(name) or "") for name in ("code", "type")))
+    param = shorten(str(error.get("param") or "").removeprefix("body."))
     description = f"{code} {message}"
     fault = Fault(f"HTTP {status}", message=message, status=status)
     if status == 402 or (status in (400, 403, 429) and _NO_CREDIT.search(description)):
@@ -121,12 +127,18 @@ def status_fault(
     return replace(fault, reason=f"HTTP {status}: {message}") if message else fault
 
 
-def connection_fault(error: APIConnectionError | TimeoutError) -> Fault:
+def connection_fault(error: APIConnectionError | OSError) -> Fault:
     """Return the fault of a request that got no response or an incomplete one."""
     import httpx2
     from openai import APITimeoutError
 
     chain = list(_causes(error))
+    if any(isinstance(item, ReplyTooLongError) for item in chain):
+        return Fault("longer than max_reply_bytes", billed=True)
+    if any(isinstance(item, zlib.error) for item in chain):
+        return Fault("invalid compression", transient=True, billed=True)
+    if any(is_out_of_files(item) for item in chain):
+        return Fault("too many open files", stop="files")
     if any(isinstance(item, ssl.SSLCertVerificationError) for item in chain) or any(
         "CERTIFICATE_VERIFY_FAILED" in str(item) for item in chain
     ):
@@ -170,11 +182,26 @@ def stop_sentence(fault: Fault, endpoint: str, model: str, variable: str | None)
                 f"The certificate of {endpoint} is not trusted: check base_url=, or set the "
                 "environment variable SSL_CERT_FILE to the file of its certificate authority."
             )
+        case "files":
+            return out_of_files_sentence(endpoint)
         case "parameter":
             return f"The model {model!r} at {endpoint} rejects one of the parameters.{details}"
     return (
         f"{endpoint}/chat/completions does not exist ({fault.reason}): check base_url=, which "
         f"usually ends in /v1.{details}"
+    )
+
+
+def is_out_of_files(error: BaseException) -> bool:
+    """Return whether an error says that no more files can be opened."""
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+
+
+def out_of_files_sentence(endpoint: str) -> str:
+    """Return the message for a connection that needs more open files than are allowed."""
+    return (
+        f"No connection to {endpoint} could be opened, because this process has reached its limit "
+        "of open files: raise it (ulimit -n) or lower concurrency=."
     )
 
 
@@ -225,12 +252,19 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return None
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, TypeError, IndexError, OverflowError, OSError):
         return None
 
 
-def _causes(error: BaseException) -> Any:
-    cause: BaseException | None = error
-    while cause is not None:
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and everything that it was raised from, members of groups included."""
+    waiting, seen = [error], set()
+    while waiting:
+        cause = waiting.pop()
+        if id(cause) in seen:
+            continue
+        seen.add(id(cause))
         yield cause
-        cause = cause.__cause__ or cause.__context__
+        if isinstance(cause, BaseExceptionGroup):
+            waiting += cause.exceptions
+        waiting += filter(None, (cause.__context__, cause.__cause__))

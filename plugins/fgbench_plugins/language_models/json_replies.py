@@ -35,19 +35,23 @@ def _json_start(body: str) -> int | None:
     if fence:
         return fence.end()
     at_start = re.match(r"\s*(?=[\[{])", body)
-    if at_start and _looks_like_json(body, at_start.end()):
+    if at_start and _JSON.match(body, at_start.end()):
         return at_start.end()
-    for match in re.finditer(r"(?:^|:)[ \t]*(?=[\[{])", body, re.M):
-        before = body[: match.end()]
-        if re.search(r"^\W{0,4}\d{1,2}[.):]", before, re.M):
+    for match in _START_OR_ENTRY.finditer(body):
+        if match["number"]:
             return None  # inside an entry of a list
-        if _looks_like_json(body, match.end()):
+        if match["start"] is not None:
             return match.end()
     return None
 
 
-def _looks_like_json(body: str, at: int) -> bool:
-    return re.match(r"[\[{]\s*(?:[\[{\"]|[\]}]\s*$)", body[at : at + 200]) is not None
+_JSON = re.compile(r"[\[{]\s*(?:[\[{\"]|[\]}]\s*\Z)")
+_START_OR_ENTRY = re.compile(
+    rf"(?P<start>(?:^|:)[ \t]*(?={_JSON.pattern}))"
+    r"|(?P<number>^\W{0,4}\d{1,2}[.):])"
+    r"|^[ \t]*[-*•][ \t][^\n]*",  # JSON in a bulleted text is part of the text
+    re.MULTILINE,
+)
 
 
 def _is_complete(body: str, at: int) -> bool:
@@ -61,66 +65,69 @@ def _is_complete(body: str, at: int) -> bool:
 
 def _entries(body: str, at: int, names: Sequence[str]) -> Iterator[Item]:
     """Yield the texts of consecutive values from `at` on; a truncated text is `unfinished`."""
-    end = len(body)
-    while at < end:
-        char = body[at]
-        if char in " \t\n,":
-            at += 1
-            continue
-        if char in '[{"':
-            try:
-                value, at = DECODER.raw_decode(body, at)
-            except (ValueError, RecursionError):
-                yield from _malformed(body, at, names)
-                return
-            yield from _texts_in(value, names)
-            continue
-        return
+    for _ in range(_MAX_VALUES):
+        at = _SEPARATORS.match(body, at).end()  # type: ignore[union-attr] - may be empty
+        if body[at : at + 1] not in ("[", "{", '"'):
+            return
+        try:
+            value, at = DECODER.raw_decode(body, at)
+        except (ValueError, RecursionError):
+            yield from _malformed(body, at, names)
+            return
+        yield from _texts_in(value, names)
 
 
 def _malformed(body: str, at: int, names: Sequence[str]) -> Iterator[Item]:
-    """Yield the readable texts of JSON that is truncated or has extra commas."""
-    # String values follow "[", "," or ":"; keys precede ":".
-    in_list = False
-    while at < len(body):
-        char = body[at]
-        if char == '"':
-            try:
-                value, after = DECODER.raw_decode(body, at)
-            except ValueError:
-                yield Item(body[at + 1 :], exact=True, unfinished=True)
-                return
-            rest = body[after:].lstrip()
-            if rest.startswith(":"):
-                in_list = in_list and not _is_text_key(value)
-                key, at = value, after + (len(body[after:]) - len(rest)) + 1
-                following = body[at:].lstrip()
-                if following.startswith('"'):
-                    at = len(body) - len(following)
-                    try:
-                        value, at = DECODER.raw_decode(body, at)
-                    except ValueError:
-                        yield Item(following[1:], exact=True, unfinished=True)
-                        return
-                    if _is_text_key(key):
-                        yield Item(value, exact=True)
-                continue
-            yield Item(value, exact=True)
-            at = after
-            continue
-        if char == "{":
+    """Yield the readable texts of JSON that is truncated or has extra commas.
+
+    String values follow "[", "," or ":"; keys precede ":". Objects are decoded whole as long as the
+    characters that were read in vain are few, so that the time is linear.
+    """
+    patience = 8 * len(body)
+    while True:
+        pattern = _STRING_OBJECT_OR_FENCE if patience > 0 else _STRING_OR_FENCE
+        match = pattern.search(body, at)
+        if match is None:
+            return
+        at = match.start()
+        if match[0] == "```":
+            return
+        if match[0] == "{":
             try:
                 value, at = DECODER.raw_decode(body, at)
-            except (ValueError, RecursionError):
+            except json.JSONDecodeError as error:
+                end = len(body) if error.msg.startswith("Unterminated") else error.pos
+                patience -= end - at + len(body) // 64
+                at += 1
+            except RecursionError:
+                patience = 0
                 at += 1
             else:
                 yield from _texts_in(value, names)
             continue
-        if body.startswith("```", at):
+        is_text = True
+        try:
+            value, after = DECODER.raw_decode(body, at)
+            if colon := _COLON.match(body, after):
+                is_text = _is_text_key(value)
+                at = after = colon.end()
+                if not body.startswith('"', at):
+                    continue
+                value, after = DECODER.raw_decode(body, at)
+        except ValueError:
+            yield Item(body[at + 1 :], exact=True, unfinished=True)
             return
-        at += 1
+        at = after
+        if is_text:
+            yield Item(value, exact=True)
 
 
+_MAX_VALUES = 2000
+"""Maximum number of values that are searched for texts."""
+_SEPARATORS = re.compile(r"[ \t\n,]*")
+_STRING_OBJECT_OR_FENCE = re.compile(r"[\"{]|```")
+_STRING_OR_FENCE = re.compile(r"\"|```")
+_COLON = re.compile(r"\s*:\s*")
 _TEXT_KEY = re.compile(
     r"(?:new[_ ]?|generated[_ ]?|the[_ ]?)?"
     r"(?:texts?|utterances?|sentences?|examples?|contents?|tweets?|messages?|titles?|reviews?"
@@ -141,9 +148,9 @@ def _texts_in(value: Any, names: Sequence[str], depth: int = 0) -> Iterator[Item
     if isinstance(value, str):
         yield Item(value, exact=True)
     elif isinstance(value, list):
-        for entry in value:
+        for entry in islice(value, _MAX_VALUES):
             yield from _texts_in(entry, names, depth + 1)
-    elif isinstance(value, Mapping):
+    elif isinstance(value, Mapping) and value:
         claimed = _claim_in(value, names)
         keys = [key for key in value if _is_text_key(key)]
         if not keys:

@@ -29,6 +29,8 @@ REASONS = (EMPTY, REFUSAL, NO_LABEL, AMBIGUOUS, NO_LOGPROBS)
 MIN_SIMILARITY = 0.7
 """Minimum edit similarity between a reply and the nearest class name, with `nearest`."""
 _MIN_OPTION_MASS = 0.5
+_MAX_LENGTH = 20_000
+"""Number of characters of a reply in which a label is searched."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def read_label(
     their descriptions in the prompt. With `nearest`, a reply that names no class is matched to the
     class name with the smallest edit distance, if it is similar enough (Sahu et al. 2023).
     """
-    body = unwrapped(reply).strip()
+    body = unwrapped(reply).strip()[:_MAX_LENGTH]
     if not body:
         return Label(None, EMPTY)
     value = _json_value(body)
@@ -157,6 +159,7 @@ _STATED = re.compile(
     r"(?:\s+(?:of|for)\s+(?:the|this)\s+\w+)?\s*(?:is|:|=|-|–)+\s*(.+)$",
     re.IGNORECASE,
 )
+_SENTENCE_END = re.compile(r"[.!?(](?:\s|$)")
 _NEGATIONS = frozenset(
     ("not", "non", "no", "isnt", "aint", "never", "neither", "nor", "without", "rather", "instead",
      "than", "cannot", "cant", "doesnt", "wasnt", "dont", "unlike", "against", "hardly", "nicht",
@@ -199,8 +202,9 @@ class _Reader:
         labels = self._exactly(line)
         if labels:
             return labels
-        head = re.match(r"\s*(.*?[^\W\d].*?)[.!?(](?:\s|$)", line)
-        return self._exactly(head[1]) if head else labels
+        letter = re.search(r"[^\W\d]", line)
+        end = _SENTENCE_END.search(line, letter.end()) if letter else None
+        return self._exactly(line[: end.start()]) if end else labels
 
     def _exactly(self, text: str) -> frozenset[int]:
         """Return the class whose name, option or both the text is; nothing otherwise.

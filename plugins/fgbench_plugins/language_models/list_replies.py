@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from fgbench_plugins.language_models.json_replies import DECODER
 from fgbench_plugins.language_models.replies import MAX_ITEMS, Item
 from fgbench_plugins.language_models.stated_probabilities import is_claim
 
+_MAX_MARKS = 2000
+"""Maximum number of lines or list marks that are read."""
 _NOUN = (
     r"(?:new\s+|generated\s+)?(?:text|utterance|example|sentence|tweet|message|title|review|option"
     r"|version|sample|output|response|item|variation|query|question)"
@@ -48,17 +51,17 @@ _PREAMBLE = re.compile(
 def list_items(body: str, names: Sequence[str]) -> list[Item]:
     """Return the entries of a numbered or bulleted list, otherwise the lines of a reply."""
     for marks in (_NUMBERED, _BULLET):
-        items = list(_marked(body, marks, names))
+        items = list(islice(_marked(body, marks, names), MAX_ITEMS))
         if items:
-            return items[:MAX_ITEMS]
-    return list(_unmarked(body, names))[:MAX_ITEMS]
+            return items
+    return list(islice(_unmarked(body, names), MAX_ITEMS))
 
 
 def _marked(body: str, marks: re.Pattern[str], names: Sequence[str]) -> Iterator[Item]:
     """Yield the entries that start with a list mark; numbers must count up, from 1 if any is 1."""
     expected: int | None = None
     if marks is _NUMBERED:
-        numbers = [_number(match) for match in marks.finditer(body)]
+        numbers = [_number(match) for match in islice(marks.finditer(body), _MAX_MARKS)]
         if not numbers:
             return
         expected = 1 if 1 in numbers else numbers[0]
@@ -132,12 +135,10 @@ def _skip_space(body: str, at: int, stop: int) -> int:
 def _skip_label(body: str, at: int, stop: int, names: Sequence[str]) -> int:
     """Skip probabilities or a class name in front of a quoted text."""
     window = body[at : min(stop, at + 200)]
-    head = re.match(
-        r"\*{0,2}([^\"“«\n]{1,120}?)\*{0,2}[ \t]*[:\-–—]?\*{0,2}[ \t]*(?=[\"“«])", window
-    )
+    head = re.match(r"[^\"“«\n]{1,130}(?=[\"“«])", window)
     if head is None:
         return at
-    label = head[1].strip(" ()[]:*-–—")
+    label = head[0].strip(" \t()[]:*-–—")
     class_names = {" ".join(name.split()).casefold() for name in names}
     if (
         label.casefold() in class_names
@@ -197,10 +198,13 @@ def _unmarked(body: str, names: Sequence[str]) -> Iterator[Item]:
     """Yield the lines of a reply without list marks; only the quoted ones if there are any."""
     lines = [line.strip() for line in body.split("\n")]
     lines = [line for line in lines if line and not line.startswith("```")]
-    while lines and (
-        lines[0].endswith((":", "：")) or (len(lines) > 1 and _PREAMBLE.match(lines[0]))
+    n_preamble = 0
+    while n_preamble < len(lines) and (
+        lines[n_preamble].endswith((":", "："))
+        or (len(lines) - n_preamble > 1 and _PREAMBLE.match(lines[n_preamble]))
     ):
-        lines.pop(0)
+        n_preamble += 1
+    lines = lines[n_preamble : n_preamble + _MAX_MARKS]
     for index, line in enumerate(lines):
         if index and _REMARK.match(line):
             lines = lines[:index]

@@ -18,12 +18,14 @@ from fgbench_plugins.language_models.completions import Dialect
 from fgbench_plugins.language_models.dispatch import Dispatcher, Job
 from fgbench_plugins.language_models.event_loop import run_coroutine
 from fgbench_plugins.language_models.exchange import Exchange, Target
+from fgbench_plugins.language_models.faults import is_out_of_files, out_of_files_sentence
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 OPENAI_URL = "https://api.openai.com/v1"
 OPENAI_KEY = "OPENAI_API_KEY"
+MAX_REPLY_BYTES = 4_000_000
 _CONNECT_SECONDS = 10.0
 _MAX_CHOICES = 32
 _POOL_SIZE = 8
@@ -36,7 +38,8 @@ class OpenAIChat(ChatModel):
     At most `concurrency` requests are in flight. An attempt that takes longer than `timeout`
     seconds or fails with a transient error is repeated up to `retries` times. The wait is `backoff`
     seconds and doubles each time, up to a minute, with seeded jitter; or it is the server's
-    Retry-After, up to two minutes.
+    Retry-After, up to two minutes. A reply of more than `max_reply_bytes` bytes, compressed or
+    unpacked, is a permanent failure of its request.
 
     `structured="auto"` requests JSON by the schema of a request and continues without if the server
     does not support it; "on" raises in that case; "off" never requests it. `extra_body` is added to
@@ -56,6 +59,7 @@ class OpenAIChat(ChatModel):
         timeout: float = 300.0,
         retries: int = 6,
         backoff: float = 1.0,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
         structured: Literal["auto", "on", "off"] = "auto",
         price: Price | None = None,
         extra_body: Mapping[str, Any] | None = None,
@@ -64,7 +68,7 @@ class OpenAIChat(ChatModel):
             check_variable(api_key_env)
         self.model = model
         self.endpoint = normalized_url(base_url)
-        self._openai = _is_openai(self.endpoint)
+        self._openai = is_openai(self.endpoint)
         if self._openai:
             api_key_env = api_key_env or OPENAI_KEY
         self.price = price
@@ -75,6 +79,7 @@ class OpenAIChat(ChatModel):
         self._concurrency = concurrency
         self._retries = retries
         self._backoff = backoff
+        self._max_reply_bytes = max_reply_bytes
         self._dialect = Dialect("max_completion_tokens" if self._openai else "max_tokens")
         if structured == "off":
             self._dialect.lacks.add("response_format")
@@ -107,13 +112,18 @@ class OpenAIChat(ChatModel):
         """
         secret = read_key(self._target.key_variable)
         with secret.redacted_logs():
-            run_coroutine(
-                lambda *calls: self._answer_all(secret, *calls),
-                _Jobs(requests, self._dialect).next,
-                spending.reserve,
-                spending.settle,
-                lambda request, answer: deliver(request, secret.redacted_answer(answer)),
-            )
+            try:
+                run_coroutine(
+                    lambda *calls: self._answer_all(secret, *calls),
+                    _Jobs(requests, self._dialect).next,
+                    spending.reserve,
+                    spending.settle,
+                    lambda request, answer: deliver(request, secret.redacted_answer(answer)),
+                )
+            except OSError as error:  # of the event loop, or of the certificates
+                if not is_out_of_files(error):
+                    raise
+                raise ConfigurationError(out_of_files_sentence(self.endpoint)) from error
 
     async def _answer_all(
         self,
@@ -153,7 +163,9 @@ class OpenAIChat(ChatModel):
         are faster than a large one.
         """
         import httpx2
-        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+        from openai import AsyncOpenAI
+
+        from fgbench_plugins.language_models.bounded_client import BoundedClient
 
         seconds = self._target.timeout
         timeout = httpx2.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS), pool=None)
@@ -168,8 +180,12 @@ class OpenAIChat(ChatModel):
                 base_url=self.endpoint,
                 max_retries=0,  # attempts are counted here
                 timeout=timeout,
-                http_client=DefaultAsyncHttpxClient(
-                    limits=limits, timeout=timeout, verify=context, follow_redirects=False
+                http_client=BoundedClient(
+                    max_bytes=self._max_reply_bytes,
+                    limits=limits,
+                    timeout=timeout,
+                    verify=context,
+                    follow_redirects=False,
                 ),
             )
 
@@ -216,9 +232,12 @@ def _same_but_draw(first: ChatRequest, second: ChatRequest) -> bool:
     )
 
 
-def _is_openai(endpoint: str) -> bool:
+def is_openai(endpoint: str) -> bool:
     """Return whether an endpoint is OpenAI's own, including its regional ones."""
-    parts = urlsplit(endpoint)
+    try:
+        parts = urlsplit(endpoint.strip())
+    except ValueError:
+        return False
     return parts.scheme == "https" and f".{parts.hostname}".endswith(".api.openai.com")
 
 

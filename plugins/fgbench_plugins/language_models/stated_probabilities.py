@@ -84,14 +84,14 @@ def claim_of_value(value: Any, names: Sequence[str]) -> tuple[float, ...] | None
     """Return the probabilities (K,) that a JSON object assigns to classes by name, else None."""
     if not isinstance(value, Mapping):
         return None
-    labels = {_normalized(name): label for label, name in enumerate(names)}
+    labels = _labels(tuple(names))
     stated: dict[int, float] = {}
     for key, share in value.items():
         label = labels.get(_normalized(str(key)))
         if label is None:
             continue
         number = _share(share) if isinstance(share, str) else share
-        if isinstance(number, bool) or not isinstance(number, int | float):
+        if type(number) not in (int, float) or not 0 <= number <= 100:
             return None
         stated[label] = number / 100 if number > 1 else float(number)
     return _complete(stated, len(names))
@@ -112,7 +112,7 @@ def _complete(stated: Mapping[int, float], n_classes: int) -> tuple[float, ...] 
 
 def _tokens(fragment: str, names: tuple[str, ...]) -> list[tuple[str, float]]:
     """Return the classes and numbers of a fragment, in order."""
-    labels = {_normalized(name): label for label, name in reversed(list(enumerate(names)))}
+    labels = _first_labels(names)
     tokens: list[tuple[str, float]] = []
     for match in _pattern(names).finditer(fragment.casefold()):
         if match["number"] is not None:
@@ -144,6 +144,18 @@ def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
     ]
     name = "|".join(alternatives) or r"(?!)"
     return re.compile(rf"(?<!\w)(?P<name>{name})(?!\w)|(?P<number>{_NUMBER})")
+
+
+@lru_cache(maxsize=64)
+def _labels(names: tuple[str, ...]) -> Mapping[str, int]:
+    """Return the class of each name, the last one of equal names."""
+    return {_normalized(name): label for label, name in enumerate(names)}
+
+
+@lru_cache(maxsize=64)
+def _first_labels(names: tuple[str, ...]) -> Mapping[str, int]:
+    """Return the class of each name, the first one of equal names."""
+    return {_normalized(name): label for label, name in reversed(list(enumerate(names)))}
 
 
 def _normalized(name: str) -> str:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,7 +25,15 @@ from typing import Any
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from fgbench import ConfigurationError, GenerationRequest, GenerationTask, Message
+from fgbench import (
+    ConfigurationError,
+    DataError,
+    GenerationRequest,
+    GenerationTask,
+    Message,
+    open_file,
+    parse_toml,
+)
 from fgbench_plugins.language_models.prompts import (
     FitgPrompts,
     Messages,
@@ -53,6 +60,7 @@ PLACEHOLDERS: Mapping[str, Mapping[str, Any]] = {
 """The placeholders of each stage, with values for a test rendering."""
 
 _ROLES = ("system", "user")
+_MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -161,26 +169,30 @@ def read_template(path: str, *, needs_source: bool, by_option: bool) -> PromptTe
 
 def _content(path: str) -> bytes:
     try:
-        return Path(path).expanduser().read_bytes()
-    except OSError as error:
+        with open_file(Path(path).expanduser()) as stream:
+            content = stream.read(_MAX_BYTES + 1)
+    except (OSError, RuntimeError, DataError) as error:
         raise ConfigurationError(
-            f"template {path}: cannot be read ({error.strerror}); use a TOML file with "
+            f"template {path}: cannot be read ({str(error).rstrip('.')}); use a TOML file with "
             "[generation] and [relabeling]."
         ) from None
+    if len(content) > _MAX_BYTES:
+        raise ConfigurationError(f"template {path}: more than {_MAX_BYTES:,} bytes.")
+    return content
 
 
 @lru_cache(maxsize=8)
 def _validated(path: str, content: bytes, required: tuple[tuple[str, ...], ...]) -> PromptTemplate:
     try:
         text = content.decode("utf-8")
-        table = tomllib.loads(text)
+        table = parse_toml(text)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise ConfigurationError(f"template {path} line {line}: not valid UTF-8.") from None
-    except tomllib.TOMLDecodeError as error:
-        match = re.search(r"\(at line (\d+)", str(error))
+    except ValueError as error:
+        match = re.search(r"\((?:at )?line (\d+)", str(error))
         place = f" line {match[1]}" if match else ""
-        reason = re.sub(r" \(at .*\)$", "", str(error))
+        reason = re.sub(r" \((?:at )?line .*\)$", "", str(error))
         raise ConfigurationError(f"template {path}{place}: not valid TOML ({reason}).") from None
     file = _File(path, text)
     for stage in table:
@@ -228,7 +240,7 @@ def _stage(
             item.render(placeholders)
         except TemplateSyntaxError as error:
             raise file.error(stage, role, error.lineno, f"{role}: {error.message}") from None
-        except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
+        except (TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
             line = _failing_line(error)
             raise file.error(stage, role, line, f"{role} cannot be rendered: {error}") from None
         used |= names

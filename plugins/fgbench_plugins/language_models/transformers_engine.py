@@ -172,12 +172,14 @@ class TransformersChat(ChatModel):
 
         folder, name = self._source.folder, self._source.name
         device = choose_device(self._settings.device)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        prompts = ChatPrompts(tokenizer, name)
+        # Without it, transformers asks on a terminal whether to run code from the model's folder.
+        safely: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, **safely)
+            prompts = ChatPrompts(tokenizer, name)
             with quiet_transformers():
                 model = AutoModelForCausalLM.from_pretrained(
-                    folder, dtype=self._settings.dtype, use_safetensors=True, local_files_only=True
+                    folder, dtype=self._settings.dtype, use_safetensors=True, **safely
                 )
             model = model.to(device).eval()
         except (ValueError, OSError) as error:

@@ -153,6 +153,7 @@ class TrueCalibrationError(Metric):
     """Mean |p̂ − P(y|x)| against the known posterior: half the sum over classes."""
 
     limits = (0.0, 1.0)
+    shown_by_default = True
     needs = frozenset({"posterior"})
 
     def evaluate(self, predictions, weights):

@@ -16,6 +16,7 @@ class NegativeLogLikelihood(Metric):
     """Mean of −ln P(y), in nats; a probability below 2⁻⁵² counts as 2⁻⁵²."""
 
     limits = (0.0, inf)
+    shown_by_default = True
 
     def evaluate(self, predictions, weights):
         """Return the metric of each replicate, (R,)."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fgbench import read_predictions
+from fgbench import csv_cell, read_predictions
 from fgbench.calibration.grid import measure
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ _COLUMNS = (
     *("entry", "dataset", "classifier", "loss", "generator", "arm", "bins", "calibrator", "stage"),
     *("seed", "measure", "value"),
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def in_grid(board: Leaderboard) -> list[Entry]:
@@ -64,7 +63,7 @@ def grid_csv(board: Leaderboard, folder: Path) -> str:
             entry.calibrator.label,
             STAGES[entry.calibrator.name],
         )
-        safe = [f"'{name}" if name.startswith(_FORMULA) else name for name in names]
+        safe = [csv_cell(name) for name in names]
         for name, value in values.items():
             writer.writerow([*safe, seed, name, "" if np.isnan(value) else repr(value)])
     return stream.getvalue()
