@@ -10,9 +10,9 @@ from scipy import stats
 from fgbench.cli import run_command
 from fgbench.coordinates import PublishedRecord
 from fgbench.inference.power import detectable, seeds_to_detect
-from fgbench.leaderboard.contrasts import allowance, contrast_records, judged
+from fgbench.leaderboard.contrasts import allowance, contrasts_with, judged
 from fgbench.leaderboard.files import parse_board, read_board, write_board
-from fgbench.leaderboard.models import Contrasts, Leaderboard
+from fgbench.leaderboard.models import Leaderboard
 from fgbench.leaderboard.recompute import Recomputed
 from fgbench.leaderboard.verdict import verdict_of
 from fgbench.numbers import interval, number, signed
@@ -471,10 +471,7 @@ def test_words_do_not_depend_on_the_bootstrap_seed(tmp_path):
             e for e in entries.values() if e.arm == "synthesis+" and "calibrator" in e.neutral
         ]
         contrasts = {
-            kind: Contrasts(
-                entry=against.entry,
-                metrics=contrast_records(entry, entries[against.entry], recomputed.evaluations),
-            )
+            kind: contrasts_with(entry, entries[against.entry], recomputed.evaluations)
             for kind, against in entry.contrasts.items()
         }
         judgments = judged(entry, contrasts)

@@ -342,7 +342,7 @@ def _stored(entry: Entry, kind: str, label: str, primary: Primary) -> Finding | 
         difference=record.difference,
         interval=record.interval,
         word=record.word or "none",
-        reason=record.reason,
+        reason=entry.contrasts[kind].reasons.get(primary.metric),
     )
 
 
