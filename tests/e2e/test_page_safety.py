@@ -29,7 +29,8 @@ def evil_run(tmp_path):
         entry["metrics"][EVIL] = entry["metrics"]["ece"]
         entry["metric_versions"][EVIL] = EVIL
         for against in entry["contrasts"].values():
-            against["metrics"][EVIL] = {"difference": 0.1, "p_value": 0.001, "reason": EVIL}
+            against["metrics"][EVIL] = {"difference": 0.1, "p_value": 0.001}
+            against["reasons"] = {EVIL: EVIL}
         entry["undefined"] = {FORMULA: EVIL}
         entry["settings"] = {EVIL: FORMULA}
         entry["provenance"] |= {

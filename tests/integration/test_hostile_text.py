@@ -84,6 +84,8 @@ COMMANDS = [
     ["evaluate", "p.csv"],
     ["evaluate", "header.csv"],
     ["evaluate", "none.csv"],
+    ["compare", "p.csv", "p.csv"],
+    ["compare", "header.csv", "none.csv"],
     ["list"],
     ["show", PAYLOAD],
     ["data", "show", PAYLOAD],

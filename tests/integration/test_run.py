@@ -47,7 +47,8 @@ def test_run_folder_contents(tmp_path):
     assert entry["usage"]["requests"] == entry["synthetic"]["requested"] > 0
     assert entry["usage"]["prompt_tokens"] == 7 * entry["usage"]["requests"]
     assert [item["seed"] for item in entry["artifacts"]["predictions"]] == [0, 1]
-    baseline = next(each for each in board["entries"] if each["id"] == entry["baseline"])
+    control = entry["contrasts"]["baseline"]["entry"]
+    baseline = next(each for each in board["entries"] if each["id"] == control)
     assert (baseline["arm"], baseline["generator"], baseline["bins"]) == ("baseline", None, None)
     samples = [
         json.loads(line)

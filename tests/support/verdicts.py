@@ -37,9 +37,9 @@ def plain_entry(where, *, mean=0.1, margin=0.01, synthetic=None, higher=()):
     )
 
 
-def record(difference, error, seeds, reason=None):
+def record(difference, error, seeds):
     if error is None:
-        return ContrastRecord(difference=difference, reason=reason or "no variation")
+        return ContrastRecord(difference=difference)
     return ContrastRecord(
         difference=difference,
         standard_error=error,
@@ -98,7 +98,9 @@ def entries_of(
         contrasts = {"baseline": Contrasts(entry=ids["baseline"], metrics={})}
         for kind, (difference, error) in differences.items():
             contrasts[kind] = Contrasts(
-                entry=ids[kind], metrics={"ece": record(difference, error, len(seeds))}
+                entry=ids[kind],
+                metrics={"ece": record(difference, error, len(seeds))},
+                reasons={"ece": "no variation"} if error is None else {},
             )
         if post_hoc is not None:
             contrasts["post-hoc"] = Contrasts(

@@ -10,9 +10,9 @@ from scipy import stats
 from fgbench.cli import run_command
 from fgbench.coordinates import PublishedRecord
 from fgbench.inference.power import detectable, seeds_to_detect
-from fgbench.leaderboard.contrasts import allowance, contrast_records, judged
+from fgbench.leaderboard.contrasts import allowance, contrasts_with, judged
 from fgbench.leaderboard.files import parse_board, read_board, write_board
-from fgbench.leaderboard.models import Contrasts, Leaderboard
+from fgbench.leaderboard.models import Leaderboard
 from fgbench.leaderboard.recompute import Recomputed
 from fgbench.leaderboard.verdict import verdict_of
 from fgbench.numbers import interval, number, signed
@@ -132,14 +132,40 @@ def test_missing_control_gives_no_verdict(control):
     assert f"--arm {control}" in found.next
 
 
-def test_control_without_half_of_its_texts_gives_no_verdict():
-    entries = entries_of(BETTER)
-    few = next(entry for entry in entries if entry.arm == "other-bins")
+def with_few_texts(entries, arm):
+    few = next(entry for entry in entries if entry.arm == arm)
     scarce = few.synthetic.model_copy(update={"accepted": 80})
-    entries[entries.index(few)] = few.model_copy(update={"synthetic": scarce})
-    (found,) = verdict_of(board_of(entries)).answers
+    return [few.model_copy(update={"synthetic": scarce}) if e is few else e for e in entries]
+
+
+def test_without_a_control_with_half_of_its_texts_there_is_no_yes():
+    (found,) = verdict_of(board_of(with_few_texts(entries_of(BETTER), "other-bins"))).answers
     assert found.code == "none"
     assert found.reason == "The control other-bins got only 80 of 1,416 texts."
+
+
+def test_another_control_can_show_a_no_beside_one_with_few_texts():
+    (found,) = verdict_of(board_of(with_few_texts(entries_of(AS_GOOD), "other-bins"))).answers
+    assert found.code == "no"
+    assert found.reason == "Texts asked for without a shift do as well, to within .01."
+    (few,) = [finding for finding in found.contrasts if finding.control == "other-bins"]
+    assert (few.word, few.interval, few.reason) == ("none", None, "only 80 of 1,416 texts")
+
+
+def test_control_with_few_texts_decides_nothing():
+    equal = {**BETTER, "other-bins": AS_GOOD["other-bins"]}
+    (found,) = verdict_of(board_of(with_few_texts(entries_of(equal), "other-bins"))).answers
+    assert found.code == "none"
+
+
+def test_mean_over_data_sets_leaves_out_controls_with_few_texts():
+    entries = [
+        *with_few_texts(entries_of(AS_GOOD, dataset="subj"), "other-bins"),
+        *entries_of(AS_GOOD, dataset="tc"),
+    ]
+    overall = verdict_of(board_of(entries)).overall
+    words_of = {finding.control: finding.reason for finding in overall.contrasts}
+    assert "got enough texts on one of the data sets" in words_of["other-bins"]
 
 
 def test_contrast_without_inference_gives_no_verdict():
@@ -445,10 +471,7 @@ def test_words_do_not_depend_on_the_bootstrap_seed(tmp_path):
             e for e in entries.values() if e.arm == "synthesis+" and "calibrator" in e.neutral
         ]
         contrasts = {
-            kind: Contrasts(
-                entry=against.entry,
-                metrics=contrast_records(entry, entries[against.entry], recomputed.evaluations),
-            )
+            kind: contrasts_with(entry, entries[against.entry], recomputed.evaluations)
             for kind, against in entry.contrasts.items()
         }
         judgments = judged(entry, contrasts)

@@ -125,8 +125,7 @@ def compared(entry: Entry, controls: Controls, evaluations_of: EvaluationsOf) ->
             continue
         stored = entry.contrasts.get(kind)
         if stored is None or stored.entry != control.id or not stored.metrics:
-            records = contrast_records(entry, control, evaluations_of)
-            stored = Contrasts(entry=control.id, metrics=records)
+            stored = contrasts_with(entry, control, evaluations_of)
             is_new = True
         contrasts[kind] = stored
     if not is_new:
@@ -137,25 +136,23 @@ def compared(entry: Entry, controls: Controls, evaluations_of: EvaluationsOf) ->
     return entry.model_copy(update={"contrasts": judged(entry, contrasts) if is_new else contrasts})
 
 
-def contrast_records(
-    entry: Entry, control: Entry, evaluations_of: EvaluationsOf
-) -> dict[str, ContrastRecord]:
-    """Compare an entry with a control on the entry's seeds; {} if evaluations are missing.
+def contrasts_with(entry: Entry, control: Entry, evaluations_of: EvaluationsOf) -> Contrasts:
+    """Compare an entry with a control on the entry's seeds; without metrics if files are missing.
 
     The standard error is raised by `allowance`. The words are given by `judged`.
     """
     mine, theirs = evaluations_of(entry), evaluations_of(control)
     if mine is None or theirs is None:
-        return {}
+        return Contrasts(entry=control.id)
     by_seed = dict(zip(control.seeds, theirs, strict=True))
     factor = allowance(entry.statistics.replicates)
-    return {
-        name: _record(contrast, factor)
-        for name, contrast in compare_evaluations(
-            mine, [by_seed[seed] for seed in entry.seeds]
-        ).items()
-        if name in entry.metrics
-    }
+    found = compare_evaluations(mine, [by_seed[seed] for seed in entry.seeds])
+    found = {name: contrast for name, contrast in found.items() if name in entry.metrics}
+    return Contrasts(
+        entry=control.id,
+        metrics={name: _record(contrast, factor) for name, contrast in found.items()},
+        reasons={name: contrast.reason for name, contrast in found.items() if contrast.reason},
+    )
 
 
 def allowance(replicates: int) -> float:
@@ -198,7 +195,7 @@ def judged(entry: Entry, contrasts: Mapping[str, Contrasts]) -> dict[str, Contra
                     }
                 )
     return {
-        kind: Contrasts(entry=against.entry, metrics=records[kind])
+        kind: against.model_copy(update={"metrics": records[kind]})
         for kind, against in contrasts.items()
     }
 
@@ -212,14 +209,13 @@ def restored(entry: Entry, record: ContrastRecord, metric: str) -> Contrast:
         margin=entry.margins.get(metric),
         seeds=max(1, len(entry.seeds)),
         rows=entry.dataset.n_test or 0,
-        reason=record.reason,
     )
 
 
 def _record(contrast: Contrast, factor: float) -> ContrastRecord:
     error = contrast.standard_error
     if error is None or contrast.degrees_of_freedom is None:
-        return ContrastRecord(difference=contrast.difference, reason=contrast.reason)
+        return ContrastRecord(difference=contrast.difference)
     raised = error * factor
     p_value = None
     if contrast.p_value is not None:
@@ -228,6 +224,5 @@ def _record(contrast: Contrast, factor: float) -> ContrastRecord:
         degrees_of_freedom=contrast.degrees_of_freedom,
         difference=contrast.difference,
         p_value=p_value,
-        reason=contrast.reason,
         standard_error=raised,
     )

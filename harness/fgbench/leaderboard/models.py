@@ -165,7 +165,7 @@ class ContrastRecord(Record):
 
     `word` and `interval` are those of its family (`fgbench.leaderboard.contrasts`), and the
     interval is the one that decides the word. `p_value` is two-sided, `p_adjusted` Holm's within
-    the family. Null where no inference is possible; `reason` then says why. The fields are in
+    the family. Null where no inference is possible (`Contrasts.reasons`). The fields are in
     alphabetical order, in which boards hold them.
     """
 
@@ -174,7 +174,6 @@ class ContrastRecord(Record):
     interval: Interval | None = None
     p_adjusted: float | None = Field(default=None, ge=0, le=1)
     p_value: float | None = Field(default=None, ge=0, le=1)
-    reason: str | None = None
     standard_error: float | None = Field(default=None, ge=0)
     word: Word | None = None
 
@@ -185,6 +184,8 @@ class Contrasts(Record):
     entry: Name
     """Id of the control."""
     metrics: dict[Name, ContrastRecord] = Field(default_factory=dict)
+    reasons: dict[Name, str] = Field(default_factory=dict)
+    """By metric, why there is no inference, or what it is limited to."""
 
 
 class Entry(Coordinates):
@@ -233,7 +234,11 @@ class Entry(Coordinates):
         """
         value = self.model_dump(exclude={"metrics", "contrasts", "ranks"})
         contrasts = {
-            kind: {"entry": against.entry, "metrics": against.metrics}
+            kind: {
+                "entry": against.entry,
+                "metrics": against.metrics,
+                "reasons": against.reasons,
+            }
             for kind, against in self.contrasts.items()
         }
         return {**value, "metrics": self.metrics, "contrasts": contrasts, "ranks": self.ranks}

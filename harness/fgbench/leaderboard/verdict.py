@@ -9,6 +9,10 @@ without calibrator, is compared with its four controls in the primary metric. Th
     yes           better than each of the four controls
     cannot_tell   anything else
 
+A control that got under half of its texts decides nothing: other controls can still show a `no`,
+but there is no `yes` without it. That is common for `other-bins`, for which no rows are left where
+nearly all bins are targeted.
+
 The words of the contrasts are those of their family (`fgbench.leaderboard.contrasts`), in which the
 margin comes first: a difference shown to be smaller than the margin is `within`, never `better`.
 The post-hoc calibrator is shown as the alternative, and decides nothing. With several data sets,
@@ -63,7 +67,7 @@ class Finding(Record):
     """A contrast of a verdict: the difference from a control, the interval that decides, its word.
 
     `label` is the control's name, for `post-hoc` the calibrator's. `reason` is set where there is
-    no inference.
+    no inference. A control is not `filled` if it got under half of its texts.
     """
 
     control: str
@@ -73,6 +77,7 @@ class Finding(Record):
     interval: Interval | None = None
     word: Word
     reason: str | None = None
+    filled: bool = True
 
 
 class Texts(Record):
@@ -163,35 +168,23 @@ def over_datasets(
     the δ_d has the standard error s(δ)/√D and D − 1 degrees of freedom. Comparisons without a
     verdict are left out.
     """
-    effects: dict[str, list[list[float]]] = {}
+    effects: dict[str, dict[str, list[float]]] = {kind: {} for kind in FAMILY}
     higher_is_better = False
+    judged = set()
     for answer, entry in zip(answers, entries, strict=False):
-        if answer.code != "none":
-            differences = [finding.difference for finding in answer.contrasts]
-            effects.setdefault(answer.dataset, []).append(differences)
-            higher_is_better = primary.metric in entry.higher_is_better
-    n = len(effects)
+        if answer.code == "none":
+            continue
+        judged.add(answer.dataset)
+        higher_is_better = primary.metric in entry.higher_is_better
+        for finding in answer.contrasts:
+            if finding.word != "none":
+                effects[finding.control].setdefault(answer.dataset, []).append(finding.difference)
+    n = len(judged)
     if n < 2:
         return None
-    by_dataset = np.array([np.mean(rows, axis=0) for rows in effects.values()])
     contrasts = [
-        Contrast.of(
-            difference=float(column.mean()),
-            standard_error=float(column.std(ddof=1)) / math.sqrt(n),
-            degrees_of_freedom=float(n - 1),
-            margin=primary.margin,
-            seeds=n,
-            rows=n,
-        )
-        if float(column.std()) > 0.0
-        else Contrast(
-            difference=float(column.mean()),
-            margin=primary.margin,
-            reason="the difference is the same on all data sets",
-            rows=n,
-            seeds=n,
-        )
-        for column in by_dataset.T
+        _mean_effect([float(np.mean(rows)) for rows in by_dataset.values()], primary.margin)
+        for by_dataset in effects.values()
     ]
     findings = [
         _finding(kind, kind, None, judgment)
@@ -201,7 +194,8 @@ def over_datasets(
     ]
     detects = _detects(contrasts)
     code, reason = _decided(findings, primary.margin)
-    if untested := [finding for finding in findings if finding.word == "none"]:
+    untested = [finding for finding in findings if finding.word == "none"]
+    if untested and code != "no":
         code, reason = "none", f"No inference against {untested[0].control}: {untested[0].reason}."
     elif code == "cannot_tell":
         reason = f"{in_words(n).capitalize()} data sets detect {number(detects)}."
@@ -213,6 +207,28 @@ def over_datasets(
     return Overall(
         datasets=n, code=code, reason=reason, contrasts=findings, detects=detects, limit=limit
     )
+
+
+def _mean_effect(effects: Sequence[float], margin: float) -> Contrast:
+    """Return the contrast of the mean over data sets, whose effects are a random sample."""
+    n = len(effects)
+    mean = float(np.mean(effects)) if n else 0.0
+    error = float(np.std(effects, ddof=1)) / math.sqrt(n) if n > 1 else 0.0
+    if error > 0.0:
+        return Contrast.of(
+            difference=mean,
+            standard_error=error,
+            degrees_of_freedom=float(n - 1),
+            margin=margin,
+            seeds=n,
+            rows=n,
+        )
+    reason = (
+        "the difference is the same on all data sets"
+        if n > 1
+        else f"it got enough texts on {in_words(n)} of the data sets"
+    )
+    return Contrast(difference=mean, margin=margin, reason=reason, rows=n, seeds=max(n, 1))
 
 
 def _candidates(board: Leaderboard, primary: Primary) -> list[Entry]:
@@ -248,6 +264,20 @@ def _answer(entry: Entry, title: str, by_id: Mapping[str, Entry], primary: Prima
     findings = [
         finding for kind in FAMILY if (finding := _stored(entry, kind, kind, primary)) is not None
     ]
+    if unfilled := _unfilled(controls):
+        findings = [
+            finding.model_copy(
+                update={
+                    "word": "none",
+                    "reason": unfilled[finding.control],
+                    "interval": None,
+                    "filled": False,
+                }
+            )
+            if finding.control in unfilled
+            else finding
+            for finding in findings
+        ]
     owners = {kind: controls[kind] for kind in (BASELINE, "real", POST_HOC) if kind in controls}
     owners[primary.contrast] = entry
     values = {
@@ -272,9 +302,14 @@ def _answer(entry: Entry, title: str, by_id: Mapping[str, Entry], primary: Prima
         if (record := entry.contrast(kind, primary.metric)) is not None
     ]
     detects = _detects(contrasts) if len(entry.seeds) > 1 else None
-    problem = _problem(entry, controls, findings, primary)
+    tested = [finding for finding in findings if finding.control not in unfilled]
+    problem = _problem(entry, controls, findings, tested, primary)
     if problem is None:
-        code, reason = _decided(findings, margin)
+        code, reason = _decided(tested, margin)
+        if code == "yes" and unfilled:
+            control, share = next(iter(unfilled.items()))
+            problem = f"The control {control} got {share}.", _wider(entry)
+    if problem is None:
         further: str | None = None
         if code == "cannot_tell" and detects is not None:
             reason = f"{_size(entry)} detect {number(detects)}{_would_do(contrasts, margin)}."
@@ -307,7 +342,7 @@ def _stored(entry: Entry, kind: str, label: str, primary: Primary) -> Finding | 
         difference=record.difference,
         interval=record.interval,
         word=record.word or "none",
-        reason=record.reason,
+        reason=entry.contrasts[kind].reasons.get(primary.metric),
     )
 
 
@@ -324,7 +359,11 @@ def _finding(kind: str, label: str, entry: str | None, judgment: Judgment) -> Fi
 
 
 def _problem(
-    entry: Entry, controls: Mapping[str, Entry], findings: Sequence[Finding], primary: Primary
+    entry: Entry,
+    controls: Mapping[str, Entry],
+    findings: Sequence[Finding],
+    tested: Sequence[Finding],
+    primary: Primary,
 ) -> tuple[str, str | None] | None:
     """Return why there is no verdict, and what would give one; None if there is one."""
     if problem := _generation_problem(entry):
@@ -341,14 +380,8 @@ def _problem(
             f"{_listed(missing)} {'is' if len(missing) == 1 else 'are'} missing.",
             f"fgbench run … {arms}",
         )
-    for kind in FAMILY:
-        filled = _texts(controls[kind].synthetic)
-        if filled is not None and filled.used < _FEWEST * filled.asked:
-            higher = margin_text(2 * (entry.threshold or 0.03))
-            return (
-                f"The control {kind} got only {count(filled.used)} of {count(filled.asked)} texts.",
-                f"fgbench run … --threshold {higher}   (leaves more bins untargeted)",
-            )
+    if not tested:
+        return "No control got half of its texts.", _wider(entry)
     if len(entry.seeds) == 1:
         seed = entry.seeds[0]
         seeds = " ".join(f"--seed {number}" for number in range(seed, seed + 3))
@@ -361,11 +394,26 @@ def _problem(
         return f"No {primary.metric}: {why}.", None
     if len(findings) < len(FAMILY):
         return "The contrasts cannot be computed: there are no predictions.", None
-    for finding in findings:
+    for finding in tested:
         if finding.word == "none":
             why = finding.reason or "the board's inference is of an earlier version"
             return f"No inference against {finding.control}: {why}.", None
     return None
+
+
+def _unfilled(controls: Mapping[str, Entry]) -> dict[str, str]:
+    """Return the controls that got under half of their texts, and how many they got."""
+    texts = {kind: _texts(controls[kind].synthetic) for kind in FAMILY if kind in controls}
+    return {
+        kind: f"only {count(filled.used)} of {count(filled.asked)} texts"
+        for kind, filled in texts.items()
+        if filled is not None and filled.used < _FEWEST * filled.asked
+    }
+
+
+def _wider(entry: Entry) -> str:
+    higher = margin_text(2 * (entry.threshold or 0.03))
+    return f"fgbench run … --threshold {higher}   (leaves more bins untargeted)"
 
 
 def _generation_problem(entry: Entry) -> tuple[str, str | None] | None:

@@ -225,7 +225,7 @@ _BOOTSTRAPPED = (
     ".p_adjusted",
     ".standard_error",
     ".degrees_of_freedom",
-    ".reason",
+    ".reasons",
     ".word",
     "rank",
 )

@@ -149,7 +149,7 @@ def _sentences(verdict: Verdict) -> list[str]:
         found = verdict.answers[0].post_hoc
         sentences.append(
             f"Against {found.label} alone, without new texts: {signed(found.difference)} "
-            f"{interval(found.interval, differs=True)}, {word_text(found.word, verdict.margin)}."
+            f"{interval(found.interval, differs=True)}, {word_text(found, verdict.margin)}."
         )
     return sentences
 
@@ -176,7 +176,7 @@ def _row(finding: Finding, reach: float, margin: float) -> PanelRow:
         interval=interval(ends, differs=True),
         raw=finding.difference,
         mark=MARKS[finding.word],
-        word=word_text(finding.word, margin),
+        word=word_text(finding, margin),
         kind=finding.word.replace(" ", "-"),
         shape=_SHAPES[finding.word],
         hollow=finding.word == "cannot tell",

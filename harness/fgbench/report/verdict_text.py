@@ -123,7 +123,7 @@ def _values(verdict: Verdict, answer: Answer, width: int) -> str:
 def _contrasts(verdict: Verdict, findings: Sequence[Finding], width: int) -> list[str]:
     names = max(width_of(finding.label) for finding in findings)
     plot_width = _PLOT if width >= 80 else 0
-    words = [word_text(finding.word, verdict.margin) for finding in findings]
+    words = [word_text(finding, verdict.margin) for finding in findings]
     left = [
         f"    {padded(finding.label, names)} {padded(signed(finding.difference), 5)} "
         f"{interval(finding.interval, differs=True)}"
@@ -176,8 +176,12 @@ def _drawn(finding: Finding, reach: float, width: int) -> str:
     return "".join(cells)
 
 
-def word_text(word: Word, margin: float) -> str:
+def word_text(finding: Finding, margin: float) -> str:
     """Return the word of a contrast as it is shown."""
+    return _shown(finding.word, margin) if finding.filled else "too few texts"
+
+
+def _shown(word: Word, margin: float) -> str:
     if word == "within":
         return f"within ±{margin_text(margin)}"
     return "no inference" if word == "none" else word
@@ -259,7 +263,7 @@ def _legend(verdict: Verdict, answers: Sequence[Answer], width: int) -> list[str
     if not any(answer.contrasts for answer in answers):
         return []
     marks = (
-        f"{MARKS[word]} {word_text(word, verdict.margin)}"
+        f"{MARKS[word]} {_shown(word, verdict.margin)}"
         for word in ("better", "worse", "within", "cannot tell")
     )
     return [cut(f"  {'  '.join(marks)} · 5 %, Holm", width)]
