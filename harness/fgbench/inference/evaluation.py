@@ -158,11 +158,7 @@ def evaluate_metrics(
         undefined,
         floors,
         without_chance,
-        {
-            name: metrics[name].limits
-            for name in values
-            if has_interval(metrics[name], predictions)
-        },
+        {name: metrics[name].limits for name in values if has_interval(metrics[name], predictions)},
         n if units is None else int(units.max()) + 1,
     )
 
