@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import codecs
 import io
-import json
 import os
 import signal
 import sys
@@ -21,7 +20,6 @@ from fgbench._version import __version__
 from fgbench.cli.commands import COMMANDS
 from fgbench.cli.console import guarded
 from fgbench.errors import FgbenchError
-from fgbench.numbers import ascii_text
 
 if TYPE_CHECKING:
     from fgbench.plugins.registry import Registration, Registry
@@ -159,6 +157,10 @@ def _print_what_can_be_encoded() -> None:
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
     """Return signs by their ASCII substitutes, and any other character as JSON escapes it."""
+    import json
+
+    from fgbench.numbers import ascii_text
+
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = "".join(
