@@ -61,6 +61,15 @@ from .errors import (
 from .errors import (
     UnansweredError as UnansweredError,
 )
+from .inference.across import (
+    Result as Result,
+)
+from .inference.across import (
+    ResultsSummary as ResultsSummary,
+)
+from .inference.across import (
+    summarize_results as summarize_results,
+)
 from .leaderboard.build import (
     Controls as Controls,
 )
