@@ -345,6 +345,26 @@ class Predictions:
             raise CorruptArtifactError(f"{where}: not predictions ({error}).") from error
 
 
+def test_groups(dataset: Dataset) -> IntArray | None:
+    """Return the group of each test row, int64 (n,): rows with equal inputs share one.
+
+    None if all inputs differ.
+    """
+    return dataset.derived(_test_groups)
+
+
+def _test_groups(dataset: Dataset) -> IntArray | None:
+    import numpy as np
+
+    inputs = dataset.splits["test"].inputs
+    rows = inputs.tolist() if is_numeric(inputs) else inputs
+    first: dict[Any, int] = {}
+    groups = [
+        first.setdefault(tuple(row) if isinstance(row, list) else row, len(first)) for row in rows
+    ]
+    return None if len(first) == len(groups) else np.array(groups, dtype=np.int64)
+
+
 def write_dataset(dataset: Dataset, stream: IO[bytes]) -> None:
     """Write a data set as one `.npz` without pickles: texts as JSON, numbers as arrays."""
     import numpy as np

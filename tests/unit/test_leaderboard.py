@@ -117,12 +117,27 @@ def test_comparison_pairs_seeds_by_value(tmp_path):
     assert delta == pytest.approx(ours[0].values["nll"] - theirs[1].values["nll"])
 
 
-def test_p_values_are_adjusted_per_metric_over_the_board(run):
+def test_p_values_are_adjusted_per_metric_and_calibrator(run):
     _, board = run
     for name in ("ece", "nll"):
-        records = [e.versus_baseline[name] for e in board.entries if e.versus_baseline]
-        assert len(records) == 7
-        assert [r.p_adjusted for r in records] == pytest.approx(holm([r.p_value for r in records]))
+        for calibrator, count in (("none", 3), ("temperature", 4)):
+            records = [
+                entry.versus_baseline[name]
+                for entry in board.entries
+                if entry.versus_baseline and entry.calibrator.name == calibrator
+            ]
+            assert len(records) == count
+            expected = holm([record.p_value for record in records])
+            assert [record.p_adjusted for record in records] == pytest.approx(expected)
+
+
+def test_families_do_not_depend_on_other_calibrators_and_data_sets(tmp_path):
+    few = make_run(tmp_path / "few", calibrators=("none",))
+    more = make_run(tmp_path / "more", calibrators=("none", "temperature"))
+    other = make_run(tmp_path / "other", calibrators=("none",), dataset="other")
+    board = assemble("all", "", [*more.entries, *other.entries], lambda entry: None)
+    for entry in few.entries:
+        assert board.entry(entry.id).versus_baseline == entry.versus_baseline
 
 
 def test_board_does_not_depend_on_entry_order(run):

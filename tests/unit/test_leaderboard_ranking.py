@@ -8,6 +8,7 @@ from scipy import stats
 
 from fgbench.inference import Comparison, MetricSummary
 from fgbench.leaderboard import ranking
+from fgbench.leaderboard.models import RankRecord
 from fgbench.leaderboard.ranking import half_width, ranks, unpaired
 from fgbench.report.view import by_metric
 from support.boards import coordinates, make_entry
@@ -15,7 +16,7 @@ from support.boards import coordinates, make_entry
 
 @pytest.fixture(scope="module")
 def entry(tmp_path_factory):
-    made, _ = make_entry(tmp_path_factory.mktemp("entry"), coordinates("baseline", seeds=(0,)))
+    made, _ = make_entry(tmp_path_factory.mktemp("entry"), coordinates("baseline"))
     return made
 
 
@@ -67,6 +68,22 @@ def test_entries_without_intervals_share_all_ranks(entry):
     assert set(spans(ranks(made, "m")).values()) == {(1, 2)}
     one = entries_of(entry, [0.1, 0.9], half=[0.01, None])
     assert spans(ranks(one, "m")) == {"e0": (1, 1), "e1": (2, 2)}
+
+
+def test_one_seed_is_never_told_apart(entry):
+    made = entries_of(entry, [0.1, 0.9])
+    single = [item.model_copy(update={"seeds": [0]}) for item in made]
+    assert set(spans(ranks(made, "m")).values()) == {(1, 1), (2, 2)}
+    assert set(spans(ranks(single, "m")).values()) == {(1, 2)}
+    assert set(spans(ranks([made[0], single[1]], "m")).values()) == {(1, 2)}
+
+
+def test_stored_ranks_are_used_if_all_entries_have_them(entry):
+    made = entries_of(entry, [0.1, 0.9])
+    record = RankRecord(best=1, worst=5, among=7)
+    ranked = [item.model_copy(update={"ranks": {"m": record}}) for item in made]
+    assert set(spans(ranks(ranked, "m")).values()) == {(1, 5)}
+    assert set(spans(ranks([ranked[0], made[1]], "m")).values()) == {(1, 1), (2, 2)}
 
 
 def test_stored_paired_comparison_is_used(entry):

@@ -109,22 +109,24 @@ def smoothed_error(sums: Sums) -> Floats:
         mesh = np.diff(sums.residual[:, _mesh_edges(sums)], axis=1) / sums.total[:, None]
     result = np.full(len(mesh), np.nan)
     rows = np.flatnonzero(~np.isnan(mesh[:, 0]))
-    smoother = _Smoother(mesh[rows])
+    smoother = _Smoother.of_mesh(mesh[rows])
     last = np.full(len(rows), _FIRST_STEP)
     excess = smoother.excess(last)
-    # The error falls with σ, by less than in proportion: by about its square root.
+    # ln error falls along ln σ too, by about half as much.
     step = _nearest(last + excess / 1.5, last, excess)
     for _ in range(_MOST_SECANTS):
         new = smoother.excess(step)
-        slope = np.minimum((new - excess) / (step - last), -_SLOPE)
-        root = step - new / slope
+        root = step - new / np.minimum((new - excess) / (step - last), -_SLOPE)
         following = _nearest(root, step, new)
-        if (np.abs(step - last) == 1).all() and (np.abs(following - step) <= 1).all():
+        found = (np.abs(step - last) == 1) & (np.abs(following - step) <= 1)
+        result[rows] = _bandwidth(np.maximum(root, 0.0))
+        if (below := found & (root < 0)).any():
+            narrowest = np.zeros(int(below.sum()), dtype=np.intp)
+            result[rows[below]] = smoother.of(below).error(narrowest)
+        if found.all():
             break
-        last, excess, step = step, new, following
-    exact = _bandwidth(root)
-    narrowest = smoother.error(np.zeros(len(rows), dtype=np.intp)) if (root < 0).any() else exact
-    result[rows] = np.where(root < 0, narrowest, exact)
+        rows, smoother = rows[~found], smoother.of(~found)
+        last, excess, step = step[~found], new[~found], following[~found]
     return result
 
 
@@ -143,10 +145,19 @@ def _nearest(root: Floats, step: NDArray[np.intp], excess: Floats) -> NDArray[np
 class _Smoother:
     """Residuals on a mesh, (R, T), smoothed: a reflected Gaussian damps their cosine transform."""
 
-    def __init__(self, mesh: Floats) -> None:
+    def __init__(self, spectrum: Floats) -> None:
+        self._spectrum = spectrum
+
+    @classmethod
+    def of_mesh(cls, mesh: Floats) -> _Smoother:
+        """Use residuals on a mesh, (R, T)."""
         from scipy.fft import dct
 
-        self._spectrum = dct(mesh, type=2, axis=1)
+        return cls(np.asarray(dct(mesh, type=2, axis=1)))
+
+    def of(self, rows: NDArray[np.bool_]) -> _Smoother:
+        """Return the smoother of some of the rows."""
+        return self if rows.all() else _Smoother(self._spectrum[rows])
 
     def error(self, steps: NDArray[np.intp]) -> Floats:
         """Return ∫|r̂_σ| for bandwidths at positions (R,) of the grid, (R,)."""

@@ -52,7 +52,7 @@ def _print(assessment: Any) -> None:
         box=box.SIMPLE_HEAD, title=f"{assessment.n:,} predictions, {assessment.classes} classes"
     )
     table.add_column("metric")
-    for column in ("value", "95 % interval", "noise floor"):
+    for column in ("value", "without chance", "95 % interval", "noise floor"):
         table.add_column(column, justify="right")
     for name, summary in assessment.metrics.items():
         interval = (
@@ -65,8 +65,9 @@ def _print(assessment: Any) -> None:
     for name, reason in assessment.undefined.items():
         console.print(f"{name}: undefined: {reason}.", highlight=False)
     console.print(
-        "Intervals: percentile bootstrap over the points. Noise floor: what chance alone gives a "
-        "perfectly calibrated classifier with these predictions; °: at or below it. "
+        "Intervals: bootstrap over the points; those of ece are of the error without chance, "
+        "and — is a metric without a valid interval. Noise floor: what chance alone gives a "
+        "perfectly calibrated classifier on average; °: 5 % of them have a larger error. "
         + bounds_sentences(assessment.n, BOUND_BINS, delta=BOUND_DELTA),
         highlight=False,
     )

@@ -24,8 +24,9 @@ from fgbench.inference.evaluation import (
 )
 from fgbench.inference.families import Judgment, Word, holm, judge
 from fgbench.inference.intervals import corrected_interval, interval
+from fgbench.inference.ranks import pairwise_p_values, rank_intervals
 from fgbench.inference.resampling import bootstrap_weights, units_of
-from fgbench.inference.summaries import Comparison, MetricSummary, summarize
+from fgbench.inference.summaries import STATISTICS_VERSION, Comparison, MetricSummary, summarize
 
 __all__ = [
     "CONFIDENCE",
@@ -33,6 +34,7 @@ __all__ = [
     "ONE_SEED",
     "REPLICATES",
     "SIGNIFICANCE",
+    "STATISTICS_VERSION",
     "Comparison",
     "Contrast",
     "Evaluation",
@@ -50,6 +52,8 @@ __all__ = [
     "holm",
     "interval",
     "judge",
+    "pairwise_p_values",
+    "rank_intervals",
     "spread",
     "spread_of",
     "summarize",

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from fgbench.inference.evaluation import Evaluation
 
 
+STATISTICS_VERSION = "2"
+"""Version of the intervals, p-values and ranks that this package computes. Boards record it."""
+
+
 class MetricSummary(Record):
     """A metric over seeds: mean, standard deviation (n − 1; 0 for one seed), interval of the mean.
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fgbench.coordinates import Coordinates, entry_id
 from fgbench.errors import LeaderboardError
 from fgbench.inference import (
     CONFIDENCE,
     REPLICATES,
+    STATISTICS_VERSION,
     Comparison,
     compare_evaluations,
     holm,
+    rank_intervals,
     summarize,
     undefined_metrics,
 )
@@ -22,6 +26,7 @@ from fgbench.leaderboard.models import (
     Entry,
     Leaderboard,
     Provenance,
+    RankRecord,
     StatisticsRecord,
     SyntheticRecord,
 )
@@ -32,6 +37,8 @@ if TYPE_CHECKING:
 
 EvaluationsOf = Callable[[Entry], "Sequence[Evaluation] | None"]
 """The evaluations of an entry, one per seed in the order of its seeds; None without predictions."""
+
+_MOST_RANKED = 300
 
 _COMPARISONS = (("baseline", "versus_baseline"), ("real", "versus_real"))
 
@@ -70,7 +77,10 @@ def build_entry(
         higher_is_better=sorted(set(higher_is_better) & set(metrics)),
         neutral=list(neutral),
         statistics=StatisticsRecord(
-            replicates=replicates, confidence=CONFIDENCE, seed=bootstrap_seed
+            replicates=replicates,
+            confidence=CONFIDENCE,
+            seed=bootstrap_seed,
+            version=STATISTICS_VERSION,
         ),
         synthetic=synthetic,
         usage=usage or Usage(),
@@ -83,7 +93,7 @@ def build_entry(
 def assemble(
     name: str, created: str, entries: Iterable[Entry], evaluations_of: EvaluationsOf
 ) -> Leaderboard:
-    """Return a board of distinct entries, with links, comparisons and adjusted p-values.
+    """Return a board of distinct entries, with links, comparisons, adjusted p-values and ranks.
 
     An entry's comparison with the control that it has on this board is kept; a missing one is
     computed if `evaluations_of` has both sides. The entries are sorted.
@@ -91,6 +101,7 @@ def assemble(
     ordered = sorted(entries, key=lambda entry: (*entry.order(), entry.id))
     controls = Controls(ordered)
     entries = adjusted([compared(entry, controls, evaluations_of) for entry in ordered])
+    entries = ranked(entries, evaluations_of)
     return Leaderboard(
         name=name,
         created=created,
@@ -199,6 +210,57 @@ def adjusted(entries: Sequence[Entry]) -> list[Entry]:
         entry.model_copy(update=changes) if changes else entry
         for entry, changes in zip(entries, updates, strict=True)
     ]
+
+
+def ranked(entries: Sequence[Entry], evaluations_of: EvaluationsOf) -> list[Entry]:
+    """Fill in the ranks of the entries of each table.
+
+    Ranks are kept where all entries of a table have them and none joined, and computed where
+    `evaluations_of` has all; else there are none. Tables of more than 300 entries have none.
+    """
+    tables: dict[tuple[object, ...], list[Entry]] = {}
+    for entry in entries:
+        if entry.published is None:
+            tables.setdefault((*entry.table(), entry.statistics), []).append(entry)
+    ranks: dict[str, dict[str, RankRecord]] = {}
+    for members in tables.values():
+        sizes = {rank.among for entry in members for rank in entry.ranks.values()}
+        if sizes == {len(members)} and all(entry.ranks for entry in members):
+            continue
+        ranks |= {entry.id: {} for entry in members}
+        if len(members) <= _MOST_RANKED:
+            evaluations = [evaluations_of(entry) for entry in members]
+            known = [item for item in evaluations if item is not None]
+            if len(known) == len(members):
+                ranks |= _ranks(members, known)
+    return [
+        entry
+        if ranks.get(entry.id, entry.ranks) == entry.ranks
+        else entry.model_copy(update={"ranks": ranks[entry.id]})
+        for entry in entries
+    ]
+
+
+def _ranks(
+    members: Sequence[Entry], evaluations: Sequence[Sequence[Evaluation]]
+) -> dict[str, dict[str, RankRecord]]:
+    """Return the ranks of the entries of one table, by id and metric."""
+    ranks: dict[str, dict[str, RankRecord]] = {entry.id: {} for entry in members}
+    units = {item.units for seeds in evaluations for item in seeds}
+    if len(units) > 1 or len(members[0].seeds) < 2:
+        return ranks
+    for name in members[0].metrics:
+        if not all(name in entry.metrics for entry in members):
+            continue
+        intervals = rank_intervals(
+            np.array([[item.values[name] for item in seeds] for seeds in evaluations]),
+            np.array([[item.replicates[name] for item in seeds] for seeds in evaluations]),
+            next(iter(units)),
+            higher_is_better=name in members[0].higher_is_better,
+        )
+        for entry, (best, worst) in zip(members, intervals.tolist(), strict=True):
+            ranks[entry.id][name] = RankRecord(best=best, worst=worst, among=len(members))
+    return ranks
 
 
 def _with_adjusted(record: Comparison, p_adjusted: float) -> Comparison:

@@ -66,6 +66,17 @@ class StatisticsRecord(Record):
     replicates: int = Field(default=1000, ge=0, le=100_000)
     confidence: float = 0.95
     seed: int = 0
+    version: str = "1"
+    """Of the methods in `fgbench.inference`: STATISTICS_VERSION for what this fgbench computes. The
+    default is that of boards from before this field: percentiles of a nested bootstrap."""
+
+
+class RankRecord(Record):
+    """The 95 % interval of an entry's rank, `best` to `worst`, of `among` entries of its table."""
+
+    best: int = Field(ge=1)
+    worst: int = Field(ge=1)
+    among: int = Field(ge=1)
 
 
 class Entry(Coordinates):
@@ -88,6 +99,9 @@ class Entry(Coordinates):
     real: str | None = None
     """Id of the matched control in `versus_real`."""
     versus_real: dict[str, Comparison] = Field(default_factory=dict)
+    ranks: dict[str, RankRecord] = Field(default_factory=dict)
+    """By metric, from paired comparisons with all entries of the same table (`Coordinates.table`):
+    data set, classifier, protocol and seeds."""
     synthetic: SyntheticRecord | None = None
     usage: Usage = Field(default_factory=Usage)
     provenance: Provenance

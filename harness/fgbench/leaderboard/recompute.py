@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fgbench.plugins.registry import Registry
 
 
-_CACHED = 64
+_CACHED = 256
 """Number of entries whose evaluations are cached: a thousand replicates per metric are large."""
 
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from fgbench.coordinates import entry_id
 from fgbench.errors import FgbenchError
-from fgbench.leaderboard.build import Controls, adjusted, build_entry, compared
+from fgbench.inference import STATISTICS_VERSION
+from fgbench.leaderboard.build import Controls, adjusted, build_entry, compared, ranked
 from fgbench.leaderboard.checksums import board_checksum, entry_checksums
 from fgbench.leaderboard.files import read_board
 from fgbench.leaderboard.recompute import Recomputed
 
 if TYPE_CHECKING:
+    from fgbench.inference import Evaluation
     from fgbench.leaderboard.models import Entry, Leaderboard
     from fgbench.plugins.registry import Registry
 
@@ -29,6 +31,7 @@ class Verification:
     """The counts of what was checked, and the problems, one sentence each.
 
     `published` counts the entries with figures of a publication, which cannot be recomputed;
+    `earlier_statistics` those whose intervals, p-values and ranks are of an earlier version;
     `on_trust` those of older versions, which have no checksums.
     """
 
@@ -36,6 +39,7 @@ class Verification:
     files: int = 0
     numbers: int = 0
     published: int = 0
+    earlier_statistics: int = 0
     on_trust: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -49,6 +53,11 @@ class Verification:
         text = f"{self.entries} entries, {self.files} prediction files, {self.numbers} numbers"
         if self.published:
             text += f"; {self.published} entries are published figures, which cannot be recomputed"
+        if self.earlier_statistics:
+            text += (
+                f"; {self.earlier_statistics} entries have intervals and p-values of an earlier "
+                "version of fgbench, which are not recomputed"
+            )
         if self.on_trust:
             text += f"; {self.on_trust} entries without checksums: provenance and costs unverified"
         return text
@@ -90,11 +99,31 @@ class _Verifier:
                 self._report(entry, problem)
             self._result.published += entry.published is not None
             self._result.on_trust += not entry.checksums
+            self._result.earlier_statistics += entry.published is None and _is_earlier(entry)
             rebuilt = None if entry.published is not None else self._rebuilt(entry)
             expected.append(entry if rebuilt is None else rebuilt)
-        for entry, computed in zip(self._board.entries, adjusted(expected), strict=True):
+        checked = adjusted(expected)
+        if self._numbers and self._intervals:
+            checked = self._ranked(checked)
+        for entry, computed in zip(self._board.entries, checked, strict=True):
             self._compare(entry, computed)
         return self._result
+
+    def _ranked(self, entries: list[Entry]) -> list[Entry]:
+        """Return the entries with recomputed ranks, where all predictions of a table are there."""
+        unknown = set()
+
+        def evaluations_of(entry: Entry) -> list[Evaluation] | None:
+            evaluations = self._recomputed.known_evaluations(entry)
+            if evaluations is None:
+                unknown.add(entry.table())
+            return evaluations
+
+        fresh = ranked([item.model_copy(update={"ranks": {}}) for item in entries], evaluations_of)
+        return [
+            item.model_copy(update={"ranks": stored.ranks}) if item.table() in unknown else item
+            for item, stored in zip(fresh, self._board.entries, strict=True)
+        ]
 
     def _report(self, entry: Entry, problem: str) -> None:
         self._result.problems.append(f"entry {entry.id} ({entry.label}): {problem}")
@@ -134,6 +163,7 @@ class _Verifier:
             bootstrap_seed=entry.statistics.seed,
             replicates=entry.statistics.replicates,
         )
+        fresh = fresh.model_copy(update={"statistics": entry.statistics})
         fresh = compared(fresh, self._controls, self._recomputed.known_evaluations)
         # What cannot be recomputed stays as it is: its problem is reported elsewhere.
         stored: dict[str, Any] = {"id": entry.id}
@@ -151,6 +181,8 @@ class _Verifier:
         for place, stored, number in _differences(entry, computed, self._board.checksum is None):
             if not self._intervals and any(step in place for step in _BOOTSTRAPPED):
                 continue
+            if _is_earlier(entry) and any(step in place for step in _BOOTSTRAPPED + _CORRECTED):
+                continue
             self._result.numbers += 1
             if not _same(stored, number):
                 self._report(
@@ -160,7 +192,13 @@ class _Verifier:
                 )
 
 
-_BOOTSTRAPPED = (".ci95", ".p_value", ".p_adjusted")
+_BOOTSTRAPPED = (".ci95", ".p_value", ".p_adjusted", "ranks")
+_CORRECTED = (".corrected", ".chance_limit")
+
+
+def _is_earlier(entry: Entry) -> bool:
+    """Return whether an entry's intervals are of an earlier version, which is not here any more."""
+    return entry.statistics.version != STATISTICS_VERSION
 
 
 def _problems(entry: Entry, recomputed: Recomputed) -> Iterator[str]:
@@ -215,6 +253,7 @@ _COMPARED = (
     "versus_baseline",
     "real",
     "versus_real",
+    "ranks",
 )
 
 

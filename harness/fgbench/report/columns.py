@@ -173,7 +173,7 @@ def _metric(name: str, groups: Sequence[Group], entries: Sequence[Entry]) -> dic
     for group in groups:
         ranked |= ranks(group.entries, name)
     for entry in entries:  # a value without an interval has no rank
-        if name in entry.metrics and entry.metrics[name].ci95 is None:
+        if name in entry.metrics and entry.metrics[name].ci95 is None and not entry.ranks:
             del ranked[entry.id]
     records = [entry.metrics.get(name) for entry in entries]
     columns: dict[str, Column] = {
@@ -182,6 +182,7 @@ def _metric(name: str, groups: Sequence[Group], entries: Sequence[Entry]) -> dic
             _rounded(record.std) if record is not None and has_deviation(entry) else None
             for entry, record in zip(entries, records, strict=True)
         ],
+        "corrected": [record and _rounded(record.corrected) for record in records],
         "low": [record and record.ci95 and _rounded(record.ci95[0]) for record in records],
         "high": [record and record.ci95 and _rounded(record.ci95[1]) for record in records],
         "floor": [record and _rounded(record.noise_floor) for record in records],

@@ -82,7 +82,9 @@ def _interval(entry: Entry, metric: str) -> str:
         return entry.undefined.get(metric, "")
     facts = []
     if record.ci95 is not None:
-        facts.append(f"95 % interval {number(record.ci95[0])} to {number(record.ci95[1])}")
+        ends = f"95 % interval {number(record.ci95[0])} to {number(record.ci95[1])}"
+        of = "" if record.corrected is None else f"without chance {number(record.corrected)}, "
+        facts.append(of + ends)
     if record.noise_floor is not None:
         facts.append(f"noise floor {number(record.noise_floor)}")
     return "; ".join(facts)

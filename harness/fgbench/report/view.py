@@ -22,13 +22,14 @@ Verdict = Literal["better", "worse", "not separable", ""]
 SYMBOLS: dict[Verdict, str] = {"better": "✓", "worse": "✗", "not separable": "≈", "": ""}
 CAPTION = (
     "Mean ± standard deviation over seeds; below it the difference from the uncalibrated "
-    "baseline, with its 95 % interval (paired bootstrap over test points and seeds). "
-    "✓ better, ✗ worse: p < 0.05 after Holm's adjustment over the board; ≈ not separable. "
-    "°: at or below the noise floor, what chance alone gives a perfectly calibrated classifier."
+    "baseline, with its 95 % interval (paired, over seeds and test points). "
+    "✓ better, ✗ worse: p < 0.05 after Holm's adjustment over the arms of the same data set, "
+    "classifier and calibrator; ≈ not separable. A single seed shows nothing about methods and "
+    "gets no mark. °: 5 % of perfectly calibrated classifiers have a larger error by chance."
 )
 RANK_CAPTION = (
-    "Rank: 95 % interval of the rank in {} within the group; if it starts at 1, no entry is "
-    "significantly better."
+    "Rank: 95 % interval of the rank in {} among the entries of the same data set, classifier and "
+    "seeds; if it starts at 1, no entry is significantly better."
 )
 REAL_TITLE = "Difference from `real`: same data and calibrator, no synthetic points"
 
@@ -219,6 +220,8 @@ def _with_difference(value: str, against: Comparison | None, metric: str, entry:
 
 def verdict(against: Comparison, higher_is_better: bool) -> Verdict:
     """Return the verdict on a difference."""
+    if against.p_value is None:
+        return ""
     if against.p_adjusted is None or against.p_adjusted >= SIGNIFICANCE or against.delta == 0:
         return "not separable"
     return "better" if (against.delta > 0) == higher_is_better else "worse"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgbench.coordinates import Coordinates, entry_id
+from fgbench.data import Predictions, test_groups
 from fgbench.diagnostics.collect import (
     SAMPLE_INDEX,
     design,
@@ -31,6 +33,7 @@ from fgbench.leaderboard.models import (
 from fgbench.plan.graph import BOOTSTRAP_SEED, CellNodes
 from fgbench.report import write_report
 from fgbench.samples import RunSample, serialize_samples
+from fgbench.stages.base import predictions_bytes
 from fgbench.stages.calibrate import calibrated_file
 from fgbench.stages.diagnose import stored_influences, stored_probabilities
 from fgbench.stages.evaluate import stored_evaluation
@@ -118,7 +121,7 @@ class FinishedRun:
     ) -> Entry:
         files = []
         for nodes in cells:
-            content = calibrated_file(self._artifact(nodes.calibrate)).read_bytes()
+            content = self._predictions(nodes)
             path = f"predictions/{name}-seed{nodes.cell.seed}.npz"
             _write_once(self._folder / path, content)
             files.append(
@@ -146,6 +149,14 @@ class FinishedRun:
             ),
             artifacts=Artifacts(predictions=files),
         )
+
+    def _predictions(self, nodes: CellNodes) -> bytes:
+        """Return the test predictions of a cell as a file, with the groups of equal inputs."""
+        path = calibrated_file(self._artifact(nodes.calibrate))
+        groups = test_groups(nodes.cell.dataset.dataset)
+        if groups is None:
+            return path.read_bytes()
+        return predictions_bytes(replace(Predictions.load(path), groups=groups))
 
     def _coordinates(self, cells: list[CellNodes]) -> Coordinates:
         return cells[0].cell.entry(self._suite, sorted(nodes.cell.seed for nodes in cells))

@@ -24,10 +24,11 @@ function allMetrics(board, i) {
 }
 
 function valueCell(board, name, i) {
-  const [mean, std, low, high, floor] = ["mean", "std", "low", "high", "floor"]
+  const [mean, std, corrected, low, high, floor] = ["mean", "std", "corrected", "low", "high", "floor"]
     .map((column) => board.metric(name, column, i));
   return h("td", { class: "n" }, number(mean) + (std === null ? "" : ` ±${number(std)}`),
     low === null ? null : h("small", {}, interval(low, high)),
+    corrected === null ? null : h("small", {}, `interval of the value without chance, ${number(corrected)}`),
     floor === null ? null : h("small", {}, `noise floor ${number(floor)}`));
 }
 

@@ -35,7 +35,7 @@ class Board {
     return Array.isArray(column) ? column[i] : column.texts[column.of[i]];
   }
 
-  /** A number of one metric of an entry (mean, std, low, high, floor, best, worst), or null. */
+  /** A number of one metric of an entry (mean, std, corrected, low, high, floor, best, worst), or null. */
   metric(name, column, i) {
     return this.metrics[name]?.[column]?.[i] ?? null;
   }

@@ -96,11 +96,13 @@ function metricCell(board, view, name, i) {
   if (mean === null) return h("td", { class: "n" }, NOTHING);
   const [std, floor] = [board.metric(name, "std", i), board.metric(name, "floor", i)];
   const [low, high] = [board.metric(name, "low", i), board.metric(name, "high", i)];
+  const corrected = board.metric(name, "corrected", i);
   const value = number(mean) + (std === null ? "" : ` ±${number(std)}`);
   const mark = board.metric(name, "chance", i)
-    ? h("abbr", { title: `at or below the noise floor, ${number(floor)}` }, "°") : null;
+    ? h("abbr", { title: `5 % of perfectly calibrated classifiers have a larger error by chance; on average ${number(floor)}` }, "°") : null;
   return h("td", { class: "n" }, value, mark,
-    low === null ? null : h("small", {}, interval(low, high)),
+    low === null ? null : h("small", {},
+      corrected === null ? interval(low, high) : `${number(corrected)} ${interval(low, high)}`),
     view.against === "none" ? null : differenceText(board, name, view.against, i));
 }
 
