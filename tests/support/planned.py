@@ -61,7 +61,7 @@ class World:
         return brentq(lambda zeta: self.eces(scale, zeta).std() - self.seed_deviation, 0.0, 2.0)
 
     def scales(self, difference):
-        """Return g of two arms whose mean ECEs differ by that much; the worse has at least `ece`."""
+        """Return g of two arms whose mean ECEs differ so much; the worse has at least `ece`."""
         grid = np.linspace(-1.0, 3.5, 200)
         levels = np.array([self.eces(g, self.zeta).mean() for g in grid])
         grid, levels = grid[levels.argmin() :], levels[levels.argmin() :]

@@ -7,9 +7,9 @@ population, and ε is its own noise in each row. Two arms whose expected ECEs di
 population, one of them as far from calibration as the pilot, are evaluated on the same fresh test
 rows and compared as `fgbench.inference.contrast` does.
 
-Boards with many seeds give the mean measured difference μ(δ), its variance between seeds and that on
-the rows which all seeds share, and how the bootstrap estimates the latter. From these follows the
-power with any number of seeds. Near calibration ECEs are mostly chance, so μ(δ) is below δ there.
+Boards with many seeds give the mean measured difference μ(δ), its variance between seeds and that
+on the rows which all seeds share, and how the bootstrap estimates the latter. From these follows
+the power with any number of seeds. Near calibration ECEs are mostly chance, so μ(δ) is below δ.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from fgbench.calibration.gaps import corrected, gaps_of_bins
 from fgbench.digests import seed_for
 from fgbench.inference.components import quantile
 from fgbench.inference.contrasts import FEWEST_ROWS, SIGNIFICANCE
+from fgbench.numbers import number
 
 if TYPE_CHECKING:
     from fgbench.data import Predictions
@@ -53,7 +54,7 @@ _COARSE = np.array([0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0])
 _AROUND = np.array([0.82, 1.0, 1.2])
 _ROUNDS = 3
 _FARTHEST = 30.0
-_SCALES = np.linspace(-1.5, 4.0, 89)
+_SCALES = np.linspace(-4.0, 4.0, 129)
 _SEED_SCALES = np.concatenate([[0.0], np.geomspace(0.02, 1.5, 24)])
 _NODES = ndtri((np.arange(99) + 0.5) / 99)
 _QUANTILES = (np.arange(30) + 0.5) / 30
@@ -67,8 +68,9 @@ class Pilot:
     `scores` (N,) are the logits of a calibrated model: of class 1 for two classes, of the top label
     being correct for more. `ece` is the pilot's without chance, `row_noise` the standard deviation
     of the scores of a row over seeds. `seed_variance` is the variance of the measured ECE over
-    seeds, of `degrees_of_freedom` (None: known), of which the rows' own noise is `own_variance`.
-    `source` says where these come from.
+    seeds, with `degrees_of_freedom` (None: known), and `own_variance` the part of it that is noise
+    of the rows. Arms are `overconfident` or underconfident as the pilot is. `source` says where
+    these come from.
     """
 
     scores: Floats
@@ -77,6 +79,7 @@ class Pilot:
     seed_variance: float
     row_noise: float
     source: str
+    overconfident: bool = True
     own_variance: float = 0.0
     degrees_of_freedom: int | None = None
 
@@ -140,8 +143,8 @@ def default_pilot(classes: int) -> Pilot:
         DEFAULT_ECE,
         DEFAULT_SEED_DEVIATION**2,
         DEFAULT_ROW_NOISE,
-        f"no pilot: assumed accuracy {DEFAULT_ACCURACY}, ECE {DEFAULT_ECE}, "
-        f"sd over seeds {DEFAULT_SEED_DEVIATION}",
+        f"none, so assumed: accuracy {number(DEFAULT_ACCURACY)}, ECE {number(DEFAULT_ECE)}, "
+        f"its standard deviation over seeds {number(DEFAULT_SEED_DEVIATION)}",
     )
 
 
@@ -162,21 +165,21 @@ def pilot_of(arms: Sequence[Sequence[Predictions]], source: str) -> Pilot:
         float(np.mean(values)) if values else DEFAULT_ECE,
         DEFAULT_SEED_DEVIATION**2,
         DEFAULT_ROW_NOISE,
-        f"{source}; sd over seeds {DEFAULT_SEED_DEVIATION} assumed",
+        f"{source}; standard deviation over seeds assumed, {number(DEFAULT_SEED_DEVIATION)}",
     )
+    pilot = replace(pilot, overconfident=slope <= 1.0)
     varying = [arm for arm in arms if len(arm) > 1 and _varies(arm)]
+    varying = [arm for arm in varying if len(arm) == len(varying[0])]
     if not varying:
         return pilot
     noise = [_row_noise(np.stack([_scores(item) for item in arm])) for arm in varying]
-    weights = [len(arm) - 1 for arm in varying]
-    parts = np.array([_variances(arm) for arm in varying])
-    total, own = np.average(parts, axis=0, weights=weights)
+    total, own = _variances(varying)
     return replace(
         pilot,
-        seed_variance=float(total),
-        own_variance=float(own),
-        degrees_of_freedom=sum(weights),
-        row_noise=slope * float(np.sqrt(np.average(np.square(noise), weights=weights))),
+        seed_variance=total,
+        own_variance=own,
+        degrees_of_freedom=(len(varying[0]) - 1) * max(1, len(varying) - 1),
+        row_noise=slope * float(np.sqrt(np.mean(np.square(noise)))),
         source=source,
     )
 
@@ -191,7 +194,8 @@ class _Simulation:
         self._scores = np.resize(pilot.scores, _POPULATION)
         self._noise = pilot.row_noise * self._rng.normal(size=_POPULATION)
         self._errors = np.array([self._population_ece(scale) for scale in _SCALES])
-        self._best = int(np.argmin(self._errors))
+        least = int(np.argmin(self._errors))
+        self._branch = np.s_[least:] if pilot.overconfident else np.s_[least::-1]
         self._seed_scale = self._find_seed_scale(seed_deviation)
         self._levels = self._of_seeds(_SCALES, self._seed_scale).mean(axis=1)
 
@@ -203,17 +207,17 @@ class _Simulation:
     @cached_property
     def largest(self) -> float:
         """The largest difference of two arms."""
-        rising = self._levels[self._best :]
+        rising = self._levels[self._branch]
         return float(rising.max() - rising.min())
 
     def scales(self, difference: float) -> tuple[float, float]:
         """Return the scales g of a worse and a better arm."""
-        rising = np.maximum.accumulate(self._levels[self._best :])
+        rising = np.maximum.accumulate(self._levels[self._branch])
         least = float(rising[0])
         worse = min(max(self.pilot.ece, least + difference), float(rising[-1]))
         levels = (worse, max(worse - difference, least))
         strict = rising + _TINY * np.arange(len(rising))
-        worse_scale, better_scale = np.interp(levels, strict, _SCALES[self._best :])
+        worse_scale, better_scale = np.interp(levels, strict, _SCALES[self._branch])
         return float(worse_scale), float(better_scale)
 
     def board(self, scales: tuple[float, float], weights: NDArray[np.float32]) -> Floats:
@@ -277,9 +281,9 @@ class _Simulation:
 
     def _find_seed_scale(self, seed_deviation: float) -> float:
         """Return the standard deviation of ζ that gives the ECE's at the pilot's ECE."""
-        rising = np.maximum.accumulate(self._errors[self._best :])
+        rising = np.maximum.accumulate(self._errors[self._branch])
         strict = rising + _TINY * np.arange(len(rising))
-        place = np.interp(self.pilot.ece, strict, _SCALES[self._best :])
+        place = np.interp(self.pilot.ece, strict, _SCALES[self._branch])
         deviations = np.array(
             [self._of_seeds(np.array([place]), scale).std() for scale in _SEED_SCALES]
         )
@@ -303,12 +307,17 @@ class _Boards:
 
     def detectable(self, seeds: int, rows: int) -> float | None:
         """Return the smallest difference with enough power, within those that are simulated."""
-        grid = np.linspace(self.differences[0], self.differences[-1], 40)
-        power = np.maximum.accumulate(self._power(grid, seeds, rows))
+        if len(self.differences) > len(_AROUND):
+            grid = self.differences
+            parts = zip(self.differences, self.found, strict=True)
+            single = [_Boards(np.array([d]), boards[None]) for d, boards in parts]
+            powers = np.array([p._power(p.differences, seeds, rows)[0] for p in single])
+        else:
+            grid = np.linspace(self.differences[0], self.differences[-1], 40)
+            powers = self._power(grid, seeds, rows)
+        power = np.maximum.accumulate(powers)
         if power[-1] < POWER:
             return None
-        if power[0] >= POWER:
-            return float(grid[0])
         return float(np.interp(POWER, power + _TINY * np.arange(len(grid)), grid))
 
     def _power(self, grid: Floats, seeds: int, rows: int) -> Floats:
@@ -338,11 +347,10 @@ class _Boards:
         )
 
     def _interpolated(self, grid: Floats, values: Floats) -> Floats:
-        """Return values at other differences: on a line through few of them, else between them."""
-        if len(self.differences) <= 3:
-            line = np.polyfit(self.differences, values, 1)
-            return np.asarray(np.polyval(line, grid))
-        return np.asarray(np.interp(grid, self.differences, values))
+        """Return values at other differences, on a line through those that are simulated."""
+        if len(values) == 1:
+            return np.full(len(grid), values[0])
+        return np.asarray(np.polyval(np.polyfit(self.differences, values, 1), grid))
 
 
 def _critical(degrees: Floats) -> Floats:
@@ -443,26 +451,35 @@ def _logistic_regression(scores: Floats, events: Floats) -> tuple[float, float]:
     return slope, offset
 
 
-def _variances(seeds: Sequence[Predictions]) -> tuple[float, float]:
-    """Return the variance of the ECE over seeds, and the part of it that is noise of their rows."""
-    n, count = len(seeds[0]), len(seeds)
-    rng = np.random.default_rng(seed_for("pilot", n, count))
+def _variances(arms: Sequence[Sequence[Predictions]]) -> tuple[float, float]:
+    """Return the variance of the ECE over seeds, and the part of it that is noise of their rows.
+
+    With several arms it is half of that of the difference of two arms with the same seed, on
+    average over their pairs: what seeds do to all arms alike, such as another split of the
+    validation data, cancels.
+    """
+    n, count, seeds = len(arms[0][0]), len(arms), len(arms[0])
     blocks = min(n, _BLOCKS)
+    rng = np.random.default_rng(seed_for("pilot", n, seeds))
     weights = rng.multinomial(blocks, np.full(blocks, 1.0 / blocks), size=4 * _REPLICATES)
-    block = np.arange(n) * blocks // n
-    values, draws = [], []
-    for predictions in seeds:
-        probabilities = np.asarray(predictions.probabilities(), dtype=np.float64)
-        confidence = probabilities.max(axis=1)
-        correct = probabilities.argmax(axis=1) == predictions.labels
-        place = np.minimum((confidence * BINS).astype(np.intp), BINS - 1)
-        sums = np.bincount(
-            block * BINS + place, correct - confidence, minlength=blocks * BINS
-        ).reshape(blocks, BINS)
-        values.append(float(np.abs(sums.sum(axis=0)).sum()) / n)
-        draws.append(np.abs(weights @ sums).sum(axis=1) / n)
-    resampled = np.stack(draws)
-    of_mean = float(resampled.mean(axis=0).var(ddof=1))
-    of_each = float(resampled.var(axis=1, ddof=1).mean())
-    own = count * (of_each - of_mean) / (count - 1)
-    return float(np.var(values, ddof=1)), max(0.0, own)
+    sums = np.array([[_block_sums(item, blocks) for item in arm] for arm in arms])
+    values = np.abs(sums.sum(axis=2)).sum(axis=2) / n
+    draws = np.abs(weights @ sums).sum(axis=3) / n
+    if count > 1:
+        values, draws = values - values.mean(axis=0), draws - draws.mean(axis=0)
+    free = max(1, count - 1)
+    total = float(values.var(axis=1, ddof=1).sum()) / free
+    of_mean = float(draws.mean(axis=1).var(axis=1, ddof=1).sum()) / free
+    of_each = float(draws.var(axis=2, ddof=1).mean(axis=1).sum()) / free
+    return total, max(0.0, seeds * (of_each - of_mean) / (seeds - 1))
+
+
+def _block_sums(predictions: Predictions, blocks: int) -> Floats:
+    """Return the sums of correctness − confidence in blocks of rows and bins, (blocks, bins)."""
+    n, probabilities = len(predictions), np.asarray(predictions.probabilities(), np.float64)
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == predictions.labels
+    place = np.minimum((confidence * BINS).astype(np.intp), BINS - 1)
+    cells = np.arange(n) * blocks // n * BINS + place
+    sums = np.bincount(cells, weights=correct - confidence, minlength=blocks * BINS)
+    return np.asarray(sums, dtype=np.float64).reshape(blocks, BINS)
