@@ -28,8 +28,9 @@ class World:
 
     @cached_property
     def sample(self):
-        rng = np.random.default_rng(11)
-        return self.spread * rng.normal(size=40_000), self.row_noise * rng.normal(size=40_000)
+        n, rng = 200_000, np.random.default_rng(11)
+        t = self.spread * norm.ppf((np.arange(n) + 0.5) / n)
+        return t, self.row_noise * rng.normal(size=n)
 
     @cached_property
     def nodes(self):
@@ -46,7 +47,7 @@ class World:
 
     @cached_property
     def curve(self):
-        scales = np.linspace(-1.5, 4, 300)
+        scales = np.linspace(-1, 3.5, 150)
         return scales, np.array([self.population_ece(scale) for scale in scales])
 
     def eces(self, scale, zeta):
@@ -57,12 +58,12 @@ class World:
         """The standard deviation of ζ that gives `seed_deviation` at `ece`."""
         scales, errors = self.curve
         least = scales[errors.argmin()]
-        scale = brentq(lambda g: np.interp(g, scales, errors) - self.ece, least, 4)
+        scale = brentq(lambda g: np.interp(g, scales, errors) - self.ece, least, 3.5)
         return brentq(lambda zeta: self.eces(scale, zeta).std() - self.seed_deviation, 0.0, 2.0)
 
     def scales(self, difference):
         """Return g of two arms whose mean ECEs differ so much; the worse has at least `ece`."""
-        grid = np.linspace(-1.0, 3.5, 200)
+        grid = np.linspace(-0.9, 3.2, 300)
         levels = np.array([self.eces(g, self.zeta).mean() for g in grid])
         grid, levels = grid[levels.argmin() :], levels[levels.argmin() :]
         worse = max(self.ece, levels[0] + difference)

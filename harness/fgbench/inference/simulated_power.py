@@ -45,16 +45,16 @@ DEFAULT_ROW_NOISE = 0.5
 
 _SEEDS = 8
 _RESAMPLED_SEEDS = 3
-_BOARDS, _FEWEST_BOARDS, _SIMULATED_ROWS = 150, 50, 200_000
+_BOARDS, _FEWEST_BOARDS, _SIMULATED_ROWS = 150, 40, 150_000
 _REPLICATES = 64
 _BLOCKS = 160
 """Rows are resampled in blocks, of which there are at most so many."""
-_POPULATION = 20_000
+_POPULATION = 40_000
 _COARSE = np.array([0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0])
-_AROUND = np.array([0.82, 1.0, 1.2])
+_AROUND = np.array([0.8, 0.9, 1.0, 1.12, 1.25])
 _ROUNDS = 3
 _FARTHEST = 30.0
-_SCALES = np.linspace(-4.0, 4.0, 129)
+_SCALES = np.linspace(-3.0, 3.5, 105)
 _SEED_SCALES = np.concatenate([[0.0], np.geomspace(0.02, 1.5, 24)])
 _NODES = ndtri((np.arange(99) + 0.5) / 99)
 _QUANTILES = (np.arange(30) + 0.5) / 30
@@ -347,10 +347,9 @@ class _Boards:
         )
 
     def _interpolated(self, grid: Floats, values: Floats) -> Floats:
-        """Return values at other differences, on a line through those that are simulated."""
-        if len(values) == 1:
-            return np.full(len(grid), values[0])
-        return np.asarray(np.polyval(np.polyfit(self.differences, values, 1), grid))
+        """Return values at other differences, on a parabola through those that are simulated."""
+        degree = min(2, len(values) - 1)
+        return np.asarray(np.polyval(np.polyfit(self.differences, values, degree), grid))
 
 
 def _critical(degrees: Floats) -> Floats:
