@@ -134,7 +134,7 @@ def test_coverage_over_datasets(k):
     """
     rng = np.random.default_rng(k)
     draws = datasets_drawn(k, 0)[:2000]
-    hits = {"t": 0, "expanded": 0, "plain": 0}
+    hits = {"t": 0, "bootstrap": 0, "plain": 0}
     repetitions = 400
     for _ in range(repetitions):
         # An effect of 0.02 that differs between data sets, and noise of seeds within each.
@@ -143,13 +143,13 @@ def test_coverage_over_datasets(k):
         _, of_t = mean_effect_interval(deltas)
         intervals = {
             "t": of_t,
-            "expanded": bootstrap_interval(replicates, k),
+            "bootstrap": bootstrap_interval(deltas.mean(), replicates, k, (-1.0, 1.0)),
             "plain": tuple(np.quantile(replicates, [0.025, 0.975])),
         }
         for name, (low, high) in intervals.items():
             hits[name] += low <= 0.02 <= high
     assert hits["t"] / repetitions == pytest.approx(0.95, abs=0.03)
-    assert hits["expanded"] / repetitions >= (0.85 if k == 4 else 0.9)
+    assert hits["bootstrap"] / repetitions == pytest.approx(0.95, abs=0.03)
     assert hits["plain"] < hits["t"]
 
 

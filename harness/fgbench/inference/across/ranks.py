@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
-
 from fgbench.digests import seed_for
 from fgbench.inference.across.results import better
 from fgbench.inference.components import quantile
@@ -112,17 +110,18 @@ def datasets_drawn(k: int, seed: int) -> Floats:
     return np.asarray(rng.multinomial(k, np.full(k, 1.0 / k), size=REPLICATES), dtype=np.float64)
 
 
-def bootstrap_interval(replicates: Floats, k: int) -> Interval | None:
-    """Return the expanded percentile interval of a mean over k data sets; None for one.
+def bootstrap_interval(
+    estimate: float, replicates: Floats, k: int, limits: tuple[float, float]
+) -> Interval | None:
+    """Return the 95 % interval of an average over k data sets, within `limits`; None for one.
 
-    A bootstrap of k units has (k − 1)/k of the variance, and normal tails where those of t with
-    k − 1 degrees of freedom belong. These percentiles make up for both (Hesterberg 2015, The
-    American Statistician 69, 371, section 5.3).
+    The bootstrap standard error has (k − 1)/k of the variance, which is made up for, and t with
+    k − 1 degrees of freedom replaces its percentiles: of few data sets those are much too narrow
+    (Hesterberg 2015, The American Statistician 69, 371).
     """
     values = replicates[~np.isnan(replicates)]
-    if k < 2 or not len(values):
+    if k < 2 or len(values) < 2:
         return None
-    reach = math.sqrt(k / (k - 1)) * float(quantile(0.5 + CONFIDENCE / 2.0, k - 1))
-    tail = float(ndtr(-reach))
-    low, high = np.quantile(values, [tail, 1.0 - tail])
-    return float(low), float(high)
+    error = float(values.std()) * math.sqrt(k / (k - 1))
+    half = float(quantile(0.5 + CONFIDENCE / 2.0, k - 1)) * error
+    return max(limits[0], estimate - half), min(limits[1], estimate + half)

@@ -157,17 +157,28 @@ def _method_summaries(
     k, ranked = len(table.datasets), len(blocks)
     resampled_ranks = draws_of_blocks @ blocks / max(ranked, 1)
     valued = (~np.isnan(table.values)).sum(axis=0)
-    return [
-        MethodSummary(
-            mean_rank=float(blocks[:, index].mean()) if ranked else None,
-            mean_rank_interval=ranks.bootstrap_interval(resampled_ranks[:, index], ranked),
-            method=table.methods[index],
-            tasks=int(valued[index]),
-            win_rate=None if np.isnan(win_rates[index]) else float(win_rates[index]),
-            win_rate_interval=ranks.bootstrap_interval(resampled_win_rates[:, index], k),
+    summaries = []
+    for index in order.tolist():
+        rank = float(blocks[:, index].mean()) if ranked else None
+        rate = None if np.isnan(win_rates[index]) else float(win_rates[index])
+        ranks_drawn, rates_drawn = resampled_ranks[:, index], resampled_win_rates[:, index]
+        summaries.append(
+            MethodSummary(
+                mean_rank=rank,
+                mean_rank_interval=None
+                if rank is None
+                else ranks.bootstrap_interval(
+                    rank, ranks_drawn, ranked, (1.0, float(len(table.methods)))
+                ),
+                method=table.methods[index],
+                tasks=int(valued[index]),
+                win_rate=rate,
+                win_rate_interval=None
+                if rate is None
+                else ranks.bootstrap_interval(rate, rates_drawn, k, (0.0, 1.0)),
+            )
         )
-        for index in order.tolist()
-    ]
+    return summaries
 
 
 def _notes(table: ResultTable, ranked_tasks: int, ranked_datasets: int) -> list[str]:
