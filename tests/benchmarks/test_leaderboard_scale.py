@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 ENTRIES = int(os.environ.get("FGBENCH_BOARD_ENTRIES", "10000"))
 PARTS = 10
-LIMIT = 5.0
+LIMIT = 6.0
 """Seconds of the processor, for a build and a comparison of 10,000 entries: of the clock where the
 machine does nothing else."""
 

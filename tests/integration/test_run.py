@@ -9,8 +9,11 @@ import subprocess
 import pytest
 
 import fgbench as package
+from fgbench.data import Predictions
 from fgbench.errors import ConfigurationError, IncompatiblePartsError
 from fgbench.leaderboard.models import Provenance
+from fgbench.leaderboard.verify import verify_board
+from fgbench.plugins.registry import Registry
 from fgbench.runs import session
 from support.runs import ENTRY, PROBE, comparable, events, stage_counts
 
@@ -522,3 +525,23 @@ def test_rerun_of_a_finished_run_writes_nothing(tmp_path, monkeypatch):
     report.write_bytes(content[:-1])
     run(tmp_path / "runs", tmp_path / "store")
     assert len(report.read_bytes()) == len(content)  # rewritten, with the time of this attempt
+
+
+def test_test_rows_with_equal_texts_are_one_unit(tmp_path):
+    words = [("good", "bad")[number % 2] for number in range(300)]
+    lines = [f"{word} text {number % 100},{word}" for number, word in enumerate(words)]
+    data = tmp_path / "texts.csv"
+    data.write_text("\n".join(["text,label", *lines]))
+    outcome = package.run(
+        dataset=f"csv:path={data},text=text,label=label",
+        arms=["baseline", "real"],
+        seeds=[0, 1],
+        replicates=20,
+        out=tmp_path / "runs",
+        store=tmp_path / "store",
+    )
+    assert outcome.failures == ()
+    entry = outcome.leaderboard.entries[0]
+    stored = Predictions.load(outcome.folder / entry.artifacts.predictions[0].path)
+    assert len(stored) > len(set(stored.groups.tolist())) > 10
+    assert verify_board(outcome.folder, Registry.load()).ok

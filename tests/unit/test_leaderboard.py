@@ -361,3 +361,39 @@ def test_frame_has_one_row_per_entry_and_metric(run):
     assert row["mean"] == entry.metrics["ece"].mean
     assert (row["ci95_low"], row["ci95_high"]) == entry.metrics["ece"].ci95
     assert row["delta"] == entry.versus_baseline["ece"].delta
+
+
+def test_intervals_of_earlier_statistics_are_counted_not_recomputed(tmp_path):
+    board = make_run(tmp_path, seeds=(0, 1, 2))
+    statistics = board.entries[0].statistics.model_copy(update={"version": "1"})
+    entries = []
+    for entry in board.entries:
+        metrics = {
+            name: record.model_copy(update={"ci95": (0.0, 9.0), "corrected": None})
+            for name, record in entry.metrics.items()
+        }
+        changes = {"statistics": statistics, "metrics": metrics, "ranks": {}, "ranked_among": 0}
+        entries.append(entry.model_copy(update=changes))
+    write_board(board.model_copy(update={"entries": entries}), tmp_path / "leaderboard.json")
+    result = verify_board(tmp_path, registry())
+    assert result.ok, result.problems
+    assert result.earlier_statistics == len(board.entries)
+    assert "earlier version" in result.summary()
+    record = entries[0].metrics["nll"]
+    wrong = {"nll": record.model_copy(update={"mean": record.mean + 0.01})}
+    entries[0] = entries[0].model_copy(update={"metrics": entries[0].metrics | wrong})
+    write_board(board.model_copy(update={"entries": entries}), tmp_path / "leaderboard.json")
+    (problem,) = verify_board(tmp_path, registry()).problems
+    assert "metrics.nll.mean" in problem
+
+
+def test_changed_rank_is_found(tmp_path):
+    board = make_run(tmp_path, seeds=(0, 1, 2))
+    first = board.entries[0]
+    assert first.ranked_among == len(board.entries)
+    changed = first.model_copy(update={"ranks": first.ranks | {"nll": (1, 1)}})
+    entries = [changed, *board.entries[1:]]
+    write_board(board.model_copy(update={"entries": entries}), tmp_path / "leaderboard.json")
+    problems = verify_board(tmp_path, registry()).problems
+    assert problems
+    assert all("ranks.nll" in problem for problem in problems)

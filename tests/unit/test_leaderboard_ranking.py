@@ -8,7 +8,6 @@ from scipy import stats
 
 from fgbench.inference import Comparison, MetricSummary
 from fgbench.leaderboard import ranking
-from fgbench.leaderboard.models import RankRecord
 from fgbench.leaderboard.ranking import half_width, ranks, unpaired
 from fgbench.report.view import by_metric
 from support.boards import coordinates, make_entry
@@ -80,8 +79,8 @@ def test_one_seed_is_never_told_apart(entry):
 
 def test_stored_ranks_are_used_if_all_entries_have_them(entry):
     made = entries_of(entry, [0.1, 0.9])
-    record = RankRecord(best=1, worst=5, among=7)
-    ranked = [item.model_copy(update={"ranks": {"m": record}}) for item in made]
+    stored = {"ranks": {"m": (1, 5)}, "ranked_among": 7}
+    ranked = [item.model_copy(update=stored) for item in made]
     assert set(spans(ranks(ranked, "m")).values()) == {(1, 5)}
     assert set(spans(ranks([ranked[0], made[1]], "m")).values()) == {(1, 1), (2, 2)}
 

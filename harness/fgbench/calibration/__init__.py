@@ -14,6 +14,15 @@ from fgbench.calibration.binned import (
 )
 from fgbench.calibration.bounds import PaperBound, bounds_sentences, paper_bound, valid_bound
 from fgbench.calibration.gaps import Corrected, corrected, gaps_of_bins
+from fgbench.calibration.hypotheses import (
+    CalibrationTest,
+    CoxTest,
+    cox_recalibration,
+    cox_test,
+    skce_test,
+    spiegelhalter_test,
+    spiegelhalter_z,
+)
 from fgbench.calibration.inputs import predictions_from_probabilities
 from fgbench.calibration.metrics import (
     accuracy,
@@ -46,7 +55,9 @@ from fgbench.calibration.smoothed import (
 
 __all__ = [
     "TOP_LABEL",
+    "CalibrationTest",
     "Corrected",
+    "CoxTest",
     "PaperBound",
     "PooledDiagram",
     "ReliabilityDiagram",
@@ -66,6 +77,8 @@ __all__ = [
     "classwise_calibration_error",
     "classwise_noise_floor",
     "corrected",
+    "cox_recalibration",
+    "cox_test",
     "debiased_calibration_error",
     "ece",
     "gaps_of_bins",
@@ -82,8 +95,11 @@ __all__ = [
     "posterior_distance",
     "predictions_from_probabilities",
     "reliability_diagram",
+    "skce_test",
     "smooth_calibration_error",
     "smooth_ece",
+    "spiegelhalter_test",
+    "spiegelhalter_z",
     "swept_calibration_error",
     "top_label",
     "valid_bound",

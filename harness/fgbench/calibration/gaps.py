@@ -43,6 +43,8 @@ _SCALES = np.concatenate([np.linspace(0.0, 1.0, 25), np.geomspace(1.06, 8.0, 16)
 _TWO_SIDED = 0.5
 """Standard deviations from the noise floor at which both tails have 2.5 %."""
 _FEWEST_ROWS = 4
+_OF_PATTERN = 0.08
+"""By how much the measured pattern of gaps adds to the standard deviation, in simulations."""
 _PRIOR = 2.0
 """Rows with the rate of the scores that are added to a cell to estimate its variance."""
 _NOTHING = 1e-12
@@ -98,7 +100,9 @@ def corrected(gaps: Gaps) -> Corrected | None:
     mean, deviation, skewness = _moments(a, s, rate, n)
     # λ in units in which T is normal with variance 1 and mean `place`, at least 0.
     place = np.maximum.accumulate(np.maximum(mean - mean[0], 0.0) / deviation)
-    tail = (1.0 - CONFIDENCE) / 2.0 * np.minimum(place / _TWO_SIDED, 1.0)
+    away = np.minimum(place / _TWO_SIDED, 1.0)
+    tail = (1.0 - CONFIDENCE) / 2.0 * away
+    deviation = deviation * (1.0 + _OF_PATTERN * away)
     upper = mean + deviation * _quantile(CONFIDENCE + tail, skewness)
     lower = mean + deviation * _quantile(tail, skewness)
     value = _crossing(mean, error, measured)

@@ -158,7 +158,7 @@ def evaluate_metrics(
         undefined,
         floors,
         without_chance,
-        {name: metrics[name].limits for name in values if metrics[name].has_interval},
+        {name: metrics[name].limits for name in values if has_interval(metrics[name], predictions)},
         n if units is None else int(units.max()) + 1,
     )
 
@@ -177,6 +177,12 @@ def common_metrics(evaluations: Sequence[Evaluation]) -> list[str]:
         raise DataError("no evaluations to summarize.")
     first, *others = evaluations
     return [name for name in first.values if all(name in other.values for other in others)]
+
+
+def has_interval(metric: Metric, predictions: Predictions) -> bool:
+    """Return whether mean and bootstrap standard error give a valid interval here."""
+    enough = len(predictions) >= metric.rows_per_class * predictions.n_classes
+    return metric.has_interval and enough
 
 
 def _checked(

@@ -26,7 +26,6 @@ from fgbench.leaderboard.models import (
     Entry,
     Leaderboard,
     Provenance,
-    RankRecord,
     StatisticsRecord,
     SyntheticRecord,
 )
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
 
 EvaluationsOf = Callable[[Entry], "Sequence[Evaluation] | None"]
 """The evaluations of an entry, one per seed in the order of its seeds; None without predictions."""
+
+Ranks = dict[str, tuple[int, int]]
 
 _MOST_RANKED = 300
 
@@ -100,8 +101,8 @@ def assemble(
     """
     ordered = sorted(entries, key=lambda entry: (*entry.order(), entry.id))
     controls = Controls(ordered)
-    entries = adjusted([compared(entry, controls, evaluations_of) for entry in ordered])
-    entries = ranked(entries, evaluations_of)
+    entries = [compared(entry, controls, evaluations_of) for entry in ordered]
+    entries = ranked(adjusted(entries, controls), controls, evaluations_of)
     return Leaderboard(
         name=name,
         created=created,
@@ -124,7 +125,7 @@ class Controls:
         self._alike: dict[tuple[str, ...], list[Entry]] = {}
         for entry in entries:
             if entry.arm in ("baseline", "real") and entry.published is None:
-                self._alike.setdefault((entry.arm, *self._setting(entry)), []).append(entry)
+                self._alike.setdefault((entry.arm, *self.setting(entry)), []).append(entry)
 
     def of(self, entry: Entry, kind: str) -> Entry | None:
         """Return the control of that kind, or None."""
@@ -135,7 +136,7 @@ class Controls:
             return None
         alike = [
             other
-            for other in self._alike.get((kind, *self._setting(entry)), ())
+            for other in self._alike.get((kind, *self.setting(entry)), ())
             if other.id != entry.id and set(entry.seeds) <= set(other.seeds)
         ]
         same = [other for other in alike if other.calibrator == entry.calibrator]
@@ -144,7 +145,8 @@ class Controls:
         # Prefer the control of exactly these seeds over one of more.
         return min(same, key=lambda other: (len(other.seeds), other.id), default=None)
 
-    def _setting(self, entry: Entry) -> tuple[str, ...]:
+    def setting(self, entry: Entry) -> tuple[str, ...]:
+        """Return what an entry and its controls have in common."""
         if entry.id not in self._settings:
             self._settings[entry.id] = (entry.setting(), entry.statistics.model_dump_json())
         return self._settings[entry.id]
@@ -181,14 +183,14 @@ def compare_entries(
     }
 
 
-def adjusted(entries: Sequence[Entry]) -> list[Entry]:
+def adjusted(entries: Sequence[Entry], controls: Controls) -> list[Entry]:
     """Fill in Holm's p-values.
 
     A family is the comparisons of one kind in one metric, of the entries of one setting (data set,
     classifier, protocol, …) and calibrator. Other data sets and calibrators change nothing in it.
     """
     updates: list[dict[str, Any]] = [{} for _ in entries]
-    family_of = [(entry.setting(), entry.calibrator.label) for entry in entries]
+    family_of = [(*controls.setting(entry), entry.calibrator.label) for entry in entries]
     for _, comparisons in _COMPARISONS:
         families: dict[tuple[str, ...], list[float]] = {}
         for entry, family in zip(entries, family_of, strict=True):
@@ -212,20 +214,21 @@ def adjusted(entries: Sequence[Entry]) -> list[Entry]:
     ]
 
 
-def ranked(entries: Sequence[Entry], evaluations_of: EvaluationsOf) -> list[Entry]:
-    """Fill in the ranks of the entries of each table.
+def ranked(
+    entries: Sequence[Entry], controls: Controls, evaluations_of: EvaluationsOf
+) -> list[Entry]:
+    """Fill in the ranks of the entries of each table: those of one setting and the same seeds.
 
     Ranks are kept where all entries of a table have them and none joined, and computed where
     `evaluations_of` has all; else there are none. Tables of more than 300 entries have none.
     """
     tables: dict[tuple[object, ...], list[Entry]] = {}
     for entry in entries:
-        if entry.published is None:
-            tables.setdefault((*entry.table(), entry.statistics), []).append(entry)
-    ranks: dict[str, dict[str, RankRecord]] = {}
+        if entry.published is None and len(entry.seeds) > 1:
+            tables.setdefault((controls.setting(entry), *entry.seeds), []).append(entry)
+    ranks: dict[str, Ranks] = {}
     for members in tables.values():
-        sizes = {rank.among for entry in members for rank in entry.ranks.values()}
-        if sizes == {len(members)} and all(entry.ranks for entry in members):
+        if all(entry.ranks and entry.ranked_among == len(members) for entry in members):
             continue
         ranks |= {entry.id: {} for entry in members}
         if len(members) <= _MOST_RANKED:
@@ -233,21 +236,27 @@ def ranked(entries: Sequence[Entry], evaluations_of: EvaluationsOf) -> list[Entr
             known = [item for item in evaluations if item is not None]
             if len(known) == len(members):
                 ranks |= _ranks(members, known)
+    among = {entry.id: len(members) for members in tables.values() for entry in members}
     return [
         entry
         if ranks.get(entry.id, entry.ranks) == entry.ranks
-        else entry.model_copy(update={"ranks": ranks[entry.id]})
+        else entry.model_copy(
+            update={
+                "ranks": ranks[entry.id],
+                "ranked_among": among[entry.id] if ranks[entry.id] else 0,
+            }
+        )
         for entry in entries
     ]
 
 
 def _ranks(
     members: Sequence[Entry], evaluations: Sequence[Sequence[Evaluation]]
-) -> dict[str, dict[str, RankRecord]]:
+) -> dict[str, Ranks]:
     """Return the ranks of the entries of one table, by id and metric."""
-    ranks: dict[str, dict[str, RankRecord]] = {entry.id: {} for entry in members}
+    ranks: dict[str, Ranks] = {entry.id: {} for entry in members}
     units = {item.units for seeds in evaluations for item in seeds}
-    if len(units) > 1 or len(members[0].seeds) < 2:
+    if len(units) > 1:
         return ranks
     for name in members[0].metrics:
         if not all(name in entry.metrics for entry in members):
@@ -259,7 +268,7 @@ def _ranks(
             higher_is_better=name in members[0].higher_is_better,
         )
         for entry, (best, worst) in zip(members, intervals.tolist(), strict=True):
-            ranks[entry.id][name] = RankRecord(best=best, worst=worst, among=len(members))
+            ranks[entry.id][name] = (best, worst)
     return ranks
 
 

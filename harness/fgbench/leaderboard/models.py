@@ -71,14 +71,6 @@ class StatisticsRecord(Record):
     default is that of boards from before this field: percentiles of a nested bootstrap."""
 
 
-class RankRecord(Record):
-    """The 95 % interval of an entry's rank, `best` to `worst`, of `among` entries of its table."""
-
-    best: int = Field(ge=1)
-    worst: int = Field(ge=1)
-    among: int = Field(ge=1)
-
-
 class Entry(Coordinates):
     """One line of a board."""
 
@@ -99,9 +91,10 @@ class Entry(Coordinates):
     real: str | None = None
     """Id of the matched control in `versus_real`."""
     versus_real: dict[str, Comparison] = Field(default_factory=dict)
-    ranks: dict[str, RankRecord] = Field(default_factory=dict)
-    """By metric, from paired comparisons with all entries of the same table (`Coordinates.table`):
-    data set, classifier, protocol and seeds."""
+    ranks: dict[str, tuple[int, int]] = Field(default_factory=dict)
+    """By metric, the 95 % interval of the rank, best and worst, from paired comparisons of the
+    `ranked_among` entries of the same data set, classifier, loss, protocol and seeds."""
+    ranked_among: int = 0
     synthetic: SyntheticRecord | None = None
     usage: Usage = Field(default_factory=Usage)
     provenance: Provenance
@@ -124,7 +117,7 @@ class Entry(Coordinates):
 
         These are left as models: a large board has a million, and their fields are in file order.
         """
-        figures = ("metrics", "versus_baseline", "versus_real")
+        figures = ("metrics", "versus_baseline", "versus_real", "ranks")
         value = self.model_dump(exclude=set(figures))
         return {**value, **{name: getattr(self, name) for name in figures}}
 

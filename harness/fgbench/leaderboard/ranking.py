@@ -80,11 +80,7 @@ def ranks(entries: Sequence[Entry], metric: str) -> dict[str, Rank]:
     ranked = [entry for entry in entries if metric in entry.metrics]
     n = len(ranked)
     if ranked and all(metric in entry.ranks for entry in ranked):
-        stored_ranks = {entry.id: entry.ranks[metric] for entry in ranked}
-        return {
-            name: Rank(record.best, record.worst, record.among)
-            for name, record in stored_ranks.items()
-        }
+        return {entry.id: Rank(*entry.ranks[metric], entry.ranked_among) for entry in ranked}
     if n == 0:
         return {}
     level = SIGNIFICANCE / max(1, n - 1)

@@ -102,7 +102,7 @@ class _Verifier:
             self._result.earlier_statistics += entry.published is None and _is_earlier(entry)
             rebuilt = None if entry.published is not None else self._rebuilt(entry)
             expected.append(entry if rebuilt is None else rebuilt)
-        checked = adjusted(expected)
+        checked = adjusted(expected, self._controls)
         if self._numbers and self._intervals:
             checked = self._ranked(checked)
         for entry, computed in zip(self._board.entries, checked, strict=True):
@@ -116,12 +116,15 @@ class _Verifier:
         def evaluations_of(entry: Entry) -> list[Evaluation] | None:
             evaluations = self._recomputed.known_evaluations(entry)
             if evaluations is None:
-                unknown.add(entry.table())
+                unknown.add(self._controls.setting(entry))
             return evaluations
 
-        fresh = ranked([item.model_copy(update={"ranks": {}}) for item in entries], evaluations_of)
+        without = [item.model_copy(update={"ranks": {}, "ranked_among": 0}) for item in entries]
+        fresh = ranked(without, self._controls, evaluations_of)
         return [
-            item.model_copy(update={"ranks": stored.ranks}) if item.table() in unknown else item
+            item.model_copy(update={"ranks": stored.ranks, "ranked_among": stored.ranked_among})
+            if self._controls.setting(item) in unknown
+            else item
             for item, stored in zip(fresh, self._board.entries, strict=True)
         ]
 
@@ -192,7 +195,7 @@ class _Verifier:
                 )
 
 
-_BOOTSTRAPPED = (".ci95", ".p_value", ".p_adjusted", "ranks")
+_BOOTSTRAPPED = (".ci95", ".p_value", ".p_adjusted", "rank")
 _CORRECTED = (".corrected", ".chance_limit")
 
 
@@ -254,6 +257,7 @@ _COMPARED = (
     "real",
     "versus_real",
     "ranks",
+    "ranked_among",
 )
 
 

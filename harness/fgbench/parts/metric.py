@@ -46,6 +46,8 @@ class Metric(Part, ABC):
     has_interval: ClassVar[bool] = True
     """Whether mean and bootstrap standard error give a valid 95 % interval. False for errors that
     chance alone makes positive: they print no interval unless they define `gaps`."""
+    rows_per_class: ClassVar[int] = 0
+    """The interval is valid from this number of test rows per class on, on average."""
     margin: ClassVar[float | None] = None
     """A difference below this does not matter: the margin of equivalence. None: not declared."""
 

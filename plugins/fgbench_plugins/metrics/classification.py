@@ -23,6 +23,7 @@ class MacroF1(Metric):
     """Unweighted mean of the F1 of all classes that occur as label or prediction."""
 
     limits = (0.0, 1.0)
+    rows_per_class = 10
     lower_is_better = False
 
     def evaluate(self, predictions, weights):
@@ -34,6 +35,7 @@ class Auroc(Metric):
     """Area under the ROC curve of P(y=1); the mean of the one-vs-rest curves with K > 2."""
 
     limits = (0.0, 1.0)
+    rows_per_class = 10
     lower_is_better = False
     undefined_when = "a class does not occur among the labels, so nothing ranks against it"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
 from fgbench.digests import seed_for
 from fgbench.inference.across.results import better
 from fgbench.inference.components import quantile
