@@ -88,6 +88,15 @@ from .foreign import (
 from .foreign import (
     parse_toml as parse_toml,
 )
+from .inference.across import (
+    Result as Result,
+)
+from .inference.across import (
+    ResultsSummary as ResultsSummary,
+)
+from .inference.across import (
+    summarize_results as summarize_results,
+)
 from .inference.summaries import (
     MetricSummary as MetricSummary,
 )

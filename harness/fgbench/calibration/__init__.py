@@ -32,7 +32,7 @@ from fgbench.calibration.metrics import (
     posterior_distance,
     weighted_mean,
 )
-from fgbench.calibration.noise import classwise_noise_floor, noise_floor, resolvable_difference
+from fgbench.calibration.noise import classwise_noise_floor, noise_floor
 from fgbench.calibration.pooling import PooledDiagram, pooled_diagram, wilson_interval
 from fgbench.calibration.ranked import TOP_LABEL
 from fgbench.calibration.ranking import area_under_risk_coverage, auroc
@@ -95,7 +95,6 @@ __all__ = [
     "posterior_distance",
     "predictions_from_probabilities",
     "reliability_diagram",
-    "resolvable_difference",
     "skce_test",
     "smooth_calibration_error",
     "smooth_ece",

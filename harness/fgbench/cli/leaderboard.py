@@ -13,6 +13,7 @@ from fgbench.cli.leaderboard_compare import compare
 from fgbench.cli.leaderboard_html import html
 from fgbench.cli.leaderboard_regenerate import regenerate
 from fgbench.cli.leaderboard_submit import submit_check
+from fgbench.cli.leaderboard_summary import summary
 from fgbench.cli.options import load_registry, plugin_option
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ leaderboard.add_command(compare)
 leaderboard.add_command(html)
 leaderboard.add_command(regenerate)
 leaderboard.add_command(submit_check)
+leaderboard.add_command(summary)
 
 
 @leaderboard.command("build")
