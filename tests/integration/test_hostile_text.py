@@ -33,7 +33,7 @@ def hostile(value, text):
     if isinstance(value, dict):
         return {
             key + (text if key in ("ece", "brier") else ""): (
-                item if key in ("schema", "sha256", "path", "protocol", "id", "selector")
+                item if key in ("schema", "sha256", "path", "protocol", "id", "selector", "word")
                 else hostile(item, text)
             )
             for key, item in value.items()

@@ -236,7 +236,8 @@ def _rows(verdict: Verdict, answers: Sequence[Answer], width: int) -> list[str]:
     lead = f"  {metric_title(verdict.metric)}, {verdict.arm} minus"
     names = [f"  {VERDICT_MARKS[answer.code]} {answer.title}" for answer in answers]
     words = [NAMES[answer.code] for answer in answers]
-    for signs_only, room in ((False, width), (False, 24), (False, 16), (True, 24), (True, 12)):
+    wide = ((False, room) for room in (width, 24, 21, 20, 19, 18, 16))
+    for signs_only, room in (*wide, (True, 24), (True, 12)):
         pairs = [[cut(name, room), word] for name, word in zip(names, words, strict=True)]
         shown = [[cell.split(" ")[-1] for cell in row] for row in cells] if signs_only else cells
         starts = aligned(pairs, ["<", "<"], gap=" ")
