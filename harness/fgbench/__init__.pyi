@@ -5,6 +5,9 @@ from .api import (
     Run as Run,
 )
 from .api import (
+    compare as compare,
+)
+from .api import (
     evaluate as evaluate,
 )
 from .api import (
@@ -12,6 +15,9 @@ from .api import (
 )
 from .api import (
     run as run,
+)
+from .api import (
+    trust as trust,
 )
 from .cards import (
     Card as Card,
@@ -64,6 +70,15 @@ from .errors import (
 from .errors import (
     UnansweredError as UnansweredError,
 )
+from .evaluation.assessment import (
+    Assessment as Assessment,
+)
+from .evaluation.comparison import (
+    MetricComparison as MetricComparison,
+)
+from .evaluation.comparison import (
+    PredictionComparison as PredictionComparison,
+)
 from .foreign import (
     open_file as open_file,
 )
@@ -73,7 +88,19 @@ from .foreign import (
 from .foreign import (
     parse_toml as parse_toml,
 )
-from .leaderboard.build import (
+from .inference.across import (
+    Result as Result,
+)
+from .inference.across import (
+    ResultsSummary as ResultsSummary,
+)
+from .inference.across import (
+    summarize_results as summarize_results,
+)
+from .inference.summaries import (
+    MetricSummary as MetricSummary,
+)
+from .leaderboard.contrasts import (
     Controls as Controls,
 )
 from .leaderboard.files import (

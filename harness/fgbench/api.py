@@ -1,22 +1,26 @@
-"""The Python interface: run a matrix, regenerate a board, evaluate predictions from any source."""
+"""The Python interface: run a matrix, regenerate a board, evaluate or compare any predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgbench.cards import DataFolder
 from fgbench.errors import ConfigurationError
+from fgbench.inference import REPLICATES
 from fgbench.leaderboard.bundled import board_path
+from fgbench.leaderboard.verdict import verdict_of
 from fgbench.llm.budget import Caps
 from fgbench.plan.plan import make_plan
 from fgbench.plan.suite import Suite
 from fgbench.plugins.registry import Registry
 from fgbench.report.table import results_html, results_table
-from fgbench.runs.consent import Allow, Consent, parts_of_suite
+from fgbench.runs.consent import Allow, Consent, ConsentFile, parts_of_suite
 from fgbench.runs.execution import Execution
 from fgbench.runs.regenerate import Regeneration
 from fgbench.runs.regenerate import regenerate as regenerate_board
@@ -25,11 +29,13 @@ from fgbench.store import default_store, open_store
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-    from rich.console import RenderableType
+    from rich.text import Text
 
-    from fgbench.calibration.statistics import MetricSummary
     from fgbench.engine.events import Event, Listener
+    from fgbench.evaluation.assessment import Assessment
+    from fgbench.evaluation.comparison import PredictionComparison
     from fgbench.leaderboard.models import Leaderboard
+    from fgbench.leaderboard.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -38,19 +44,24 @@ class Run:
 
     id: str
     folder: Path
-    leaderboard: Leaderboard
+    leaderboard: Leaderboard = field(repr=False)
     failures: tuple[FailedCell, ...] = ()
     warnings: tuple[str, ...] = ()
     """Warnings about data and plugins, such as files that differ from their card."""
     notes: tuple[str, ...] = ()
     """What loaders guessed or left out, such as columns and invalid rows."""
 
-    def table(self) -> RenderableType:
-        """Return the results as a rich table."""
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether targeted synthesis helps beyond its controls, and what that rests on."""
+        return verdict_of(self.leaderboard)
+
+    def table(self) -> Text:
+        """Return all results as text, one line per entry."""
         return results_table(self.leaderboard)
 
     def _repr_html_(self) -> str:
-        return results_html(self.leaderboard)
+        return f"<p><b>{escape(self.verdict.headline)}</b></p>{results_html(self.leaderboard)}"
 
 
 def run(
@@ -186,22 +197,88 @@ def regenerate(
     )
 
 
+def trust(suite: str | Path, *, plugins: Iterable[str] = ()) -> None:
+    """Remember that a suite file may use what it names: hosts, key variables, paths and plugins.
+
+    For files that a program writes for its user. It is forgotten when the file changes. Raises
+    `FgbenchError` if the file is no suite or the record cannot be written.
+    """
+    file, registry = Path(suite), Registry.load(plugins)
+    values = Suite.read(file)
+    named = parts_of_suite(Suite.build(values, where=str(file)), values.keys(), registry)
+    Consent(memory=ConsentFile.of_user()).remember(file, named, registry)
+
+
 def evaluate(
     probabilities: ArrayLike,
     labels: ArrayLike,
     *,
+    seeds: int | None = None,
+    groups: ArrayLike | None = None,
     posterior: ArrayLike | None = None,
-    replicates: int = 1000,
+    replicates: int = REPLICATES,
     seed: int = 0,
-) -> dict[str, MetricSummary]:
-    """Compute every applicable metric for predictions from any source, with bootstrap intervals.
+) -> Assessment:
+    """Compute every applicable metric for predictions from any source, with its 95 % interval.
 
-    `probabilities` is (n, K) with rows that sum to 1, or (n,) for P(y=1). `labels` (n,) are class
-    indices. `posterior` (n, K) is the true P(y|x), if it is known. Raises `DataError` for invalid
-    probabilities or labels.
+    `probabilities` is (n, K) with rows that sum to 1, or (n,) for P(y=1); of S seeds on the same
+    rows, (S, n, K) or (S, n). `labels` (n,) are class indices. `seeds` is S where the shape (n, n)
+    leaves it open. Rows of the same label in `groups` (n,), such as rows of one text or one person,
+    count as one. `posterior` (n, K) is the true P(y|x), if it is known. The result prints as a
+    table, `result["ece"]` is one metric, and `result.plot("reliability.pdf")` draws the
+    reliability diagram. Raises `DataError` for invalid probabilities, labels or groups.
     """
-    from fgbench.calibration.statistics import predictions_from_probabilities
-    from fgbench.evaluating import assess
+    from fgbench.evaluation.assessment import assess
+    from fgbench.evaluation.shapes import predictions_of
 
-    predictions = predictions_from_probabilities(probabilities, labels, posterior=posterior)
-    return assess(predictions, Registry.load(), replicates=replicates, seed=seed).metrics
+    predictions = predictions_of(
+        "probabilities", probabilities, labels, seeds=seeds, posterior=posterior, groups=groups
+    )
+    return assess(predictions, Registry.load(), replicates=replicates, seed=seed)
+
+
+def compare(
+    a: ArrayLike,
+    b: ArrayLike,
+    labels: ArrayLike,
+    *,
+    seeds: int | None = None,
+    groups: ArrayLike | None = None,
+    posterior: ArrayLike | None = None,
+    metrics: Sequence[str] | None = None,
+    margins: float | Mapping[str, float] | None = None,
+    names: tuple[str, str] = ("a", "b"),
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> PredictionComparison:
+    """Compare two sets of predictions of the same rows: is `a` better than `b`?
+
+    `a` and `b` are probabilities: (n,) for P(y=1) or (n, K); of S seeds on the same rows, (S, n) or
+    (S, n, K). Seeds are paired by position. `labels`, `seeds`, `groups` and `posterior` are those
+    of `evaluate`. `metrics` are names, with parameters if need be (`"ece:bins=10"`), by default
+    accuracy, ece, nll and brier. `margins` are the differences that do not matter, by metric or one
+    for all; by default, those that the metrics declare.
+
+    The result prints as a table. `result["ece"]` has the values, the difference a − b, its interval
+    and p-value over seeds and test rows, and a word: "better", "worse", "within" (the margin),
+    "cannot tell", or "none" where no inference is possible: one seed speaks of two trained models
+    only, not of the methods. Raises `DataError` for invalid or unpaired predictions, and
+    `ConfigurationError` for a metric or margin that does not fit.
+    """
+    from fgbench.evaluation.comparison import compare_predictions
+    from fgbench.evaluation.shapes import predictions_of
+
+    first, second = (
+        predictions_of(name, side, labels, seeds=seeds, posterior=posterior, groups=groups)
+        for name, side in (("a", a), ("b", b))
+    )
+    return compare_predictions(
+        first,
+        second,
+        Registry.load(),
+        metrics=metrics,
+        margins=margins,
+        names=names,
+        replicates=replicates,
+        seed=seed,
+    )

@@ -416,6 +416,15 @@ class Predictions:
             raise CorruptArtifactError(f"{where}: not predictions ({error}).") from error
 
 
+def test_groups(dataset: Dataset) -> IntArray | None:
+    """Return the group of each test row, int64 (n,): rows with equal inputs share one.
+
+    None if all inputs differ.
+    """
+    groups = dataset.groups("test")
+    return None if int(groups.max(initial=-1)) + 1 == len(groups) else groups
+
+
 def write_dataset(dataset: Dataset, stream: IO[bytes]) -> None:
     """Write a data set as one `.npz` without pickles: texts as JSON, numbers as arrays."""
     import numpy as np

@@ -279,6 +279,16 @@ def fgbench_metrics(register):
         f"{home}.scoring_rules:BrierRefinement",
         "Refinement part of the Brier score",
     )
+    register(
+        "brier_resolution",
+        f"{home}.scoring_rules:BrierResolution",
+        "Variance of outcomes between bins",
+    )
+    register(
+        "brier_uncertainty",
+        f"{home}.scoring_rules:BrierUncertainty",
+        "Brier score of predicting the class shares",
+    )
     register("ece", f"{home}.calibration:TopLabelEce", "Top-label expected calibration error")
     register(
         "ece_positive",

@@ -4,8 +4,8 @@ import tracemalloc
 
 import numpy as np
 
-from fgbench.calibration import applicable, evaluate_metrics
 from fgbench.data import Predictions
+from fgbench.inference import applicable, evaluate_metrics
 from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
 

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from fgbench.compare.compare import compare_files
 from fgbench.coordinates import entry_id
+from fgbench.differences.compare import compare_files
 from fgbench.leaderboard.build import assemble
 from fgbench.leaderboard.files import PredictionsFolder, read_board, write_board
 from fgbench.leaderboard.merge import merge_boards
@@ -19,9 +19,11 @@ from support.boards import make_run, registry
 
 pytestmark = pytest.mark.slow
 
+ARMS = ("baseline", "real", "resample", "other-bins", "no-shift", "synthesis", "synthesis+")
+
 ENTRIES = int(os.environ.get("FGBENCH_BOARD_ENTRIES", "10000"))
 PARTS = 10
-LIMIT = 5.0
+LIMIT = 6.0
 """Seconds of the processor, for a build and a comparison of 10,000 entries: of the clock where the
 machine does nothing else."""
 
@@ -41,8 +43,10 @@ def settings_of(board, count, first=0):
             yield entry.model_copy(
                 update={
                     "id": ids[entry.id],
-                    "baseline": ids.get(entry.baseline),
-                    "real": ids.get(entry.real),
+                    "contrasts": {
+                        kind: against.model_copy(update={"entry": ids[against.entry]})
+                        for kind, against in entry.contrasts.items()
+                    },
                 }
             )
 
@@ -70,7 +74,7 @@ def worse(entry):
 def boards(tmp_path_factory):
     """Ten boards that are one of `ENTRIES` entries together, and that one with other numbers."""
     folder = tmp_path_factory.mktemp("boards")
-    small = make_run(folder / "small", seeds=(0, 1, 2))
+    small = make_run(folder / "small", seeds=(0, 1, 2), arms=ARMS)
     each = ENTRIES // len(small.entries) // PARTS
     whole = []
     for part in range(PARTS):
@@ -104,7 +108,8 @@ def test_build(benchmark, boards):
         megabytes=sum(source.stat().st_size for source in sources) / 1e6,
     )
     assert len(merged.entries) == count
-    assert sum(bool(entry.versus_baseline) for entry in merged.entries) == count * 7 // 8
+    compared = sum("baseline" in entry.contrasts for entry in merged.entries)
+    assert compared == count - count // len(ARMS) // 2
     assert seconds < LIMIT
 
 
@@ -115,7 +120,7 @@ def test_add_one_run_to_a_large_board(benchmark, boards):
         benchmark,
         lambda: merge_boards([folder / "small"], folder / "grown.json", registry()),
     )
-    assert len(merged.entries) == count + 8
+    assert len(merged.entries) == count + 2 * len(ARMS)
     assert seconds < LIMIT
 
 
@@ -133,7 +138,7 @@ def test_compare(benchmark, boards, other):
 def with_predictions(tmp_path_factory):
     """A board of which every entry has predictions of 3 × 300 rows: a twentieth of the entries."""
     folder = tmp_path_factory.mktemp("predictions")
-    small = make_run(folder, seeds=(0, 1, 2))
+    small = make_run(folder, seeds=(0, 1, 2), arms=ARMS)
     entries = list(settings_of(small, ENTRIES // len(small.entries) // 20))
     write_board(assemble("many", "", entries, lambda entry: None), folder / "many.json")
     merge_boards([folder / "many.json"], folder / "board.json", registry())

@@ -7,9 +7,10 @@ count. docs/benchmarks.md has the measured ratios. Peers that are not installed 
 import numpy as np
 import pytest
 
-from fgbench.calibration import applicable, ece, evaluate_metrics, smooth_ece
+from fgbench.calibration import ece, smooth_ece
 from fgbench.calibration.grid import measure
 from fgbench.data import Predictions
+from fgbench.inference import applicable, evaluate_metrics
 from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
 from support.cpu_time import compare_times

@@ -38,12 +38,13 @@ def shifted(records, rng):
     found = {}
     for name, record in records.items():
         step, width = rng.normal(scale=0.02), abs(rng.normal(scale=0.01))
-        value = "mean" if hasattr(record, "mean") else "delta"
+        value, ends = ("mean", "ci95") if hasattr(record, "mean") else ("difference", "interval")
         update = {value: getattr(record, value) + step}
-        if record.ci95 is not None:
-            update["ci95"] = (record.ci95[0] + step - width, record.ci95[1] + step + width)
-        if getattr(record, "noise_floor", None) is not None:
-            update["noise_floor"] = record.noise_floor + width
+        if (interval := getattr(record, ends)) is not None:
+            update[ends] = (interval[0] + step - width, interval[1] + step + width)
+        for other in ("corrected", "chance_limit"):
+            if getattr(record, other, None) is not None:
+                update[other] = getattr(record, other) + width
         found[name] = record.model_copy(update=update)
     return found
 
@@ -58,9 +59,10 @@ def with_own_numbers(entry, folder, number, rng):
     return entry.model_copy(
         update={
             "artifacts": entry.artifacts.model_copy(update={"predictions": records}),
-            **{
-                field: shifted(getattr(entry, field), rng)
-                for field in ("metrics", "versus_baseline", "versus_real")
+            "metrics": shifted(entry.metrics, rng),
+            "contrasts": {
+                kind: against.model_copy(update={"metrics": shifted(against.metrics, rng)})
+                for kind, against in entry.contrasts.items()
             },
         }
     )

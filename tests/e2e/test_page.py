@@ -37,7 +37,7 @@ def test_column_click_sorts_best_worst_then_original(visit, quick_page, quick, m
 
     def costs(dataset):
         return [
-            sign * round(entries[name].metrics[metric].mean, 4)
+            sign * round(entries[name].metrics[metric].estimate, 6)
             for name in page.rows()
             if entries[name].dataset.name == dataset
         ]
@@ -61,7 +61,7 @@ def test_sorting_without_comparisons_puts_best_first(visit, quick_page, quick):
     page.sort("ece")
     page.page.uncheck("#grouped")
     entries = {entry.id: entry for entry in quick.entries}
-    means = [round(entries[name].metrics["ece"].mean, 4) for name in page.rows()]
+    means = [round(entries[name].metrics["ece"].estimate, 6) for name in page.rows()]
     assert means == sorted(means)
     assert not page.cells("#entries tr.group")
     assert "banking77 · tfidf-logreg" in page.cells("#entries tr.entry th")[0]
@@ -86,10 +86,10 @@ def test_name_columns_sort_by_arm_and_alphabet(visit, quick_page):
 
 def test_page_marks_entries_not_separable_from_best(visit, quick_page, quick):
     page = visit(quick_page)
-    page.sort("ece_positive")
+    page.sort("ece")
     expected = {}
     for group in comparisons(quick):
-        expected |= {key: str(rank) for key, rank in ranks(group.entries, "ece_positive").items()}
+        expected |= {key: str(rank) for key, rank in ranks(group.entries, "ece").items()}
     shown = [text.split()[0] for text in page.cells("#entries tr.entry td.rank")]
     assert shown == [expected[name] for name in page.rows()]
     ties = [" ".join(text.split()[1:]) for text in page.cells("#entries tr.entry td.rank")]
@@ -104,12 +104,12 @@ def test_page_marks_entries_not_separable_from_best(visit, quick_page, quick):
 
 def test_ring_marks_errors_at_noise_floor(visit, quick_page, quick):
     page = visit(quick_page)
-    column = page.cells("#entries thead th").index("ece_positive ↕") + 1
+    column = page.cells("#entries thead th").index("ece ↕") + 1
     found = page.cells(f"#entries tr.entry > :nth-child({column})")
     entries = {entry.id: entry for entry in quick.entries}
     for name, text in zip(page.rows(), found, strict=True):
-        record = entries[name].metrics["ece_positive"]
-        assert ("°" in text) == (record.mean <= record.noise_floor)
+        record = entries[name].metrics["ece"]
+        assert ("°" in text) == record.is_chance
     assert 0 < sum("°" in text for text in found) < 72
 
 
@@ -135,7 +135,7 @@ def test_bins_filter_keeps_entries_without_generator(visit, tmp_path):
     page.choose("bins", "20")
     arms = {text.strip("▸ ") for text in page.cells("#entries tr.entry th")}
     assert arms == {"baseline", "synthesis", "synthesis+"}
-    assert set(page.cells("#entries tr.entry td:nth-child(3)")) == {"—", "llama2-vllm, 20 bins"}
+    assert set(page.cells("#entries tr.entry td:nth-child(3)")) == {"–", "llama2-vllm, 20 bins"}
 
 
 def test_columns_and_differences_can_be_selected(visit, quick_page):
@@ -197,14 +197,15 @@ def test_filter_menu_closes_on_focus_loss(visit, quick_page):
 
 
 def test_control_link_and_url_fragment_open_entry(visit, quick_page, quick):
-    entry = next(entry for entry in quick.entries if entry.real and entry.versus_real)
+    entry = next(entry for entry in quick.entries if entry.contrast("real", "ece"))
     page = visit(quick_page, address=f"#{entry.id}")
     assert page.page.locator(f'button.open[data-entry="{entry.id}"]').is_visible()
     assert page.page.locator("tr.details").count() == 1
     page.sort("ece")
     page.choose("arm", entry.arm)
     page.page.locator("tr.details a.control").last.click()
-    control = page.page.locator(f'button.open[data-entry="{entry.real}"]')
+    control_id = [*entry.contrasts.values()][-1].entry
+    control = page.page.locator(f'button.open[data-entry="{control_id}"]')
     assert control.get_attribute("aria-expanded") == "true"
     assert page.status.startswith("72 of 72")  # the filter hid it
     assert page.status.endswith("sorted by ece, best first")  # and the rest stays as it was

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from fgbench.numbers import number as text_of
 from fgbench.report import write_board_page, write_report
 from fgbench.report.view import comparisons
 from support.boards import make_run
@@ -16,11 +17,10 @@ def test_pareto_front_holds_undominated_entries(visit, quick_page, quick):
     assert len(said) == 4
     for group, text in zip(comparisons(quick), said, strict=True):
         points = [
-            (round(e.metrics["accuracy"].mean, 4), round(e.metrics["ece_positive"].mean, 4))
-            for e in group.entries
+            (e.metrics["accuracy"].estimate, e.metrics["ece"].estimate) for e in group.entries
         ]
         best = [
-            f"({x:.3f}, {y:.3f})"
+            f"({text_of(x)}, {text_of(y)})"
             for x, y in sorted(points)
             if not any(a >= x and b <= y and (a, b) != (x, y) for a, b in points)
         ]
@@ -61,12 +61,11 @@ def test_gain_is_error_reduction_from_control(visit, quick_page, quick, control)
         assert text.startswith(f"requests against the gain in nll over {control} of 1")
         expected = []
         for entry in group.entries:
-            record = getattr(entry, f"versus_{control}").get("nll")
-            if record is not None and record.p_adjusted < 0.05:
-                low, high = record.ci95
-                expected.append((entry.usage.requests, -record.delta, -high, -low))
+            record = entry.contrast(control, "nll")
+            if record is not None and record.word in ("better", "worse"):
+                expected.append((entry.usage.requests, record.difference, *record.interval))
         sure = text.partition("zero: ")[2].rstrip(".")
-        found = re.findall(r"\(([\d,]+) requests, gain (\S+) \[(\S+), (\S+)\]\)", sure)
+        found = re.findall(r"\(([\d,]+) requests, difference (\S+) \[(\S+),\s(\S+)\]\)", sure)
         assert len(found) == len(expected)
         for (cost, *numbers), (requests, *values) in zip(found, expected, strict=True):
             assert int(cost.replace(",", "")) == requests
@@ -143,14 +142,14 @@ def test_fidelity_charts_show_each_text_and_the_means_of_each_judge(visit, tmp_p
     box.scroll_into_view_if_needed()
     box.locator("figure").first.wait_for()
     assert box.locator("figcaption").all_inner_texts() == [
-        "true posterior\nmean absolute error 0.010, n = 6",
-        "generator's claim\nmean absolute error 0.050, n = 6",
+        "true posterior\nmean absolute error .010, n = 6",
+        "generator's claim\nmean absolute error .050, n = 6",
     ]
     for chart, judged in ((box.locator("svg").nth(0), 0.56), (box.locator("svg").nth(1), 0.6)):
         dots, means = chart.locator("g[data-mark=dot]").all()
         assert dots.locator("circle").count() == 6
         (mean,) = means.locator("circle").all()
-        assert f"0.550 → {judged:.3f}" in chart.get_attribute("aria-label")
+        assert f".550 → {text_of(judged)}" in chart.get_attribute("aria-label")
         # Both axes are 0 to 1, so the mean's place between their ends is its value.
         x, y = (float(mean.get_attribute(name)) for name in ("cx", "cy"))
         left, bottom, right, top = map(

@@ -28,7 +28,9 @@ def evil_run(tmp_path):
         entry["arm"] += FORMULA
         entry["metrics"][EVIL] = entry["metrics"]["ece"]
         entry["metric_versions"][EVIL] = EVIL
-        entry["versus_baseline"][EVIL] = {"delta": 0.1, "ci95": None, "p_value": 0.001}
+        for against in entry["contrasts"].values():
+            against["metrics"][EVIL] = {"difference": 0.1, "p_value": 0.001}
+            against["reasons"] = {EVIL: EVIL}
         entry["undefined"] = {FORMULA: EVIL}
         entry["settings"] = {EVIL: FORMULA}
         entry["provenance"] |= {

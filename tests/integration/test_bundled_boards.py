@@ -15,7 +15,7 @@ from fgbench.plugins.registry import Registry
 def test_quick_board_verifies():
     result = verify_board(board_path(Path("quick")), Registry.load([]))
     assert result.problems == []
-    assert (result.entries, result.files) == (72, 216)
+    assert (result.entries, result.files) == (126, 630)
     assert result.numbers > 5000
 
 

@@ -33,7 +33,7 @@ def hostile(value, text):
     if isinstance(value, dict):
         return {
             key + (text if key in ("ece", "brier") else ""): (
-                item if key in ("schema", "sha256", "path", "protocol", "id", "selector")
+                item if key in ("schema", "sha256", "path", "protocol", "id", "selector", "word")
                 else hostile(item, text)
             )
             for key, item in value.items()
@@ -84,6 +84,8 @@ COMMANDS = [
     ["evaluate", "p.csv"],
     ["evaluate", "header.csv"],
     ["evaluate", "none.csv"],
+    ["compare", "p.csv", "p.csv"],
+    ["compare", "header.csv", "none.csv"],
     ["list"],
     ["show", PAYLOAD],
     ["data", "show", PAYLOAD],

@@ -74,7 +74,7 @@ def test_invalid_board_exits_2_with_one_error(tmp_path, capsys, command):
     [
         ("{", "not JSON"),
         ("[]", "expected a JSON object"),
-        ('{"schema": "fgbench.leaderboard/2", "entries": []}', "newer than fgbench.leaderboard/1"),
+        ('{"schema": "fgbench.leaderboard/3", "entries": []}', "newer than fgbench.leaderboard/2"),
         (
             '{"schema": "fgbench.leaderboard/1", "name": NaN, "created": "", "entries": []}',
             "NaN is not a number of JSON",

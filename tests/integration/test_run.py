@@ -9,8 +9,11 @@ import subprocess
 import pytest
 
 import fgbench as package
+from fgbench.data import Predictions
 from fgbench.errors import ConfigurationError, IncompatiblePartsError
 from fgbench.leaderboard.models import Provenance
+from fgbench.leaderboard.verify import verify_board
+from fgbench.plugins.registry import Registry
 from fgbench.runs import session
 from support.runs import ENTRY, PROBE, comparable, events, stage_counts
 
@@ -33,7 +36,7 @@ def test_run_folder_contents(tmp_path):
         "models.json", "samples.json", "diagnostics.json", "report.html",
     }  # fmt: skip
     board = json.loads((folder / "leaderboard.json").read_text())
-    assert board["schema"] == "fgbench.leaderboard/1"
+    assert board["schema"] == "fgbench.leaderboard/2"
     arms = [entry["arm"] for entry in board["entries"]]
     assert sorted(set(arms)) == [
         "baseline", "no-shift", "other-bins", "real", "resample", "synthesis", "synthesis+",
@@ -44,7 +47,8 @@ def test_run_folder_contents(tmp_path):
     assert entry["usage"]["requests"] == entry["synthetic"]["requested"] > 0
     assert entry["usage"]["prompt_tokens"] == 7 * entry["usage"]["requests"]
     assert [item["seed"] for item in entry["artifacts"]["predictions"]] == [0, 1]
-    baseline = next(each for each in board["entries"] if each["id"] == entry["baseline"])
+    control = entry["contrasts"]["baseline"]["entry"]
+    baseline = next(each for each in board["entries"] if each["id"] == control)
     assert (baseline["arm"], baseline["generator"], baseline["bins"]) == ("baseline", None, None)
     samples = [
         json.loads(line)
@@ -527,3 +531,23 @@ def test_rerun_of_a_finished_run_writes_nothing(tmp_path, monkeypatch):
     report.write_bytes(content[:-1])
     run(tmp_path / "runs", tmp_path / "store")
     assert len(report.read_bytes()) == len(content)  # rewritten, with the time of this attempt
+
+
+def test_test_rows_with_equal_texts_are_one_unit(tmp_path):
+    words = [("good", "bad")[number % 2] for number in range(300)]
+    lines = [f"{word} text {number % 100},{word}" for number, word in enumerate(words)]
+    data = tmp_path / "texts.csv"
+    data.write_text("\n".join(["text,label", *lines]))
+    outcome = package.run(
+        dataset=f"csv:path={data},text=text,label=label",
+        arms=["baseline", "real"],
+        seeds=[0, 1],
+        replicates=20,
+        out=tmp_path / "runs",
+        store=tmp_path / "store",
+    )
+    assert outcome.failures == ()
+    entry = outcome.leaderboard.entries[0]
+    stored = Predictions.load(outcome.folder / entry.artifacts.predictions[0].path)
+    assert len(stored) > len(set(stored.groups.tolist())) > 10
+    assert verify_board(outcome.folder, Registry.load()).ok

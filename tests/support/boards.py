@@ -5,18 +5,32 @@ from functools import cache
 
 import numpy as np
 
-from fgbench.calibration.statistics import applicable, evaluate_metrics
 from fgbench.coordinates import Coordinates, DatasetRecord, PartRecord, entry_id
 from fgbench.data import Predictions
 from fgbench.digests import digest_file
+from fgbench.inference import Contrast, applicable, evaluate_metrics
 from fgbench.leaderboard.build import assemble, build_entry
+from fgbench.leaderboard.contrasts import allowance, restored
 from fgbench.leaderboard.files import write_board
 from fgbench.leaderboard.models import Artifacts, PredictionsFile, Provenance, SyntheticRecord
 from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
+from fgbench.primary import Primary
 
-SHARPNESS = {"baseline": 2.5, "real": 2.4, "synthesis": 1.7, "synthesis+": 1.4}
+SHARPNESS = {
+    "baseline": 2.5,
+    "real": 2.4,
+    "synthesis": 1.7,
+    "synthesis+": 1.4,
+    "resample": 1.9,
+    "other-bins": 1.8,
+    "no-shift": 1.75,
+}
 """By how much each arm's logits are too large; 1 is calibrated."""
+
+ARMS = ("baseline", "real", "synthesis", "synthesis+")
+CONTROL_ARMS = ("resample", "other-bins", "no-shift")
+"""With `ARMS`, all that a verdict needs."""
 
 REPLICATES = 60
 
@@ -45,7 +59,7 @@ def predictions(arm, calibrator, seed, *, n=300, classes=2):
 
 
 def coordinates(arm, calibrator="none", *, seeds=(0, 1), dataset="demo", classes=2, **changes):
-    generating = arm.startswith("synthesis")
+    generating = arm not in ("baseline", "real")
     values = {
         "dataset": DatasetRecord(
             name=dataset,
@@ -94,6 +108,7 @@ def make_entry(folder, where, *, classes=2, provenance=None):
             packages={"numpy": "2.4"},
         ),
         metric_versions={key: metric.version for key, metric in metrics().items()},
+        margins={key: metric.margin for key, metric in metrics().items() if metric.margin},
         higher_is_better=[key for key, metric in metrics().items() if not metric.lower_is_better],
         neutral=["loss", "calibrator"] if where.calibrator.name == "none" else ["loss"],
         replicates=REPLICATES,
@@ -113,7 +128,7 @@ def make_entry(folder, where, *, classes=2, provenance=None):
 def make_run(
     folder,
     *,
-    arms=tuple(SHARPNESS),
+    arms=ARMS,
     calibrators=("none", "temperature"),
     seeds=(0, 1),
     dataset="demo",
@@ -129,12 +144,35 @@ def make_run(
             entry, values = make_entry(folder, where, classes=classes)
             entries.append(entry)
             evaluations[entry.id] = values
-    board = assemble(name, "2026-01-02T03:04:05Z", entries, lambda entry: evaluations.get(entry.id))
+    calibrator = next((name for name in calibrators if name != "none"), None)
+    board = assemble(
+        name,
+        "2026-01-02T03:04:05Z",
+        entries,
+        lambda entry: evaluations.get(entry.id),
+        Primary(calibrator=calibrator),
+        [name for name, metric in metrics().items() if metric.shown_by_default],
+    )
     write_board(board, folder / "leaderboard.json")
     write_samples(folder, dataset=dataset, text=text)
     write_sample_index(folder, board)
     write_events(folder, text=text)
     return board
+
+
+def unraised(entry, record, metric):
+    """Return the contrast of a record as it was before the board raised its standard error."""
+    raised = restored(entry, record, metric)
+    if raised.standard_error is None:
+        return raised
+    return Contrast.of(
+        difference=raised.difference,
+        standard_error=raised.standard_error / allowance(entry.statistics.replicates),
+        degrees_of_freedom=raised.degrees_of_freedom,
+        margin=raised.margin,
+        seeds=raised.seeds,
+        rows=raised.rows,
+    )
 
 
 def write_samples(folder, *, dataset="demo", text="plain text"):

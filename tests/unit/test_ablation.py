@@ -8,10 +8,10 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fgbench.calibration.statistics import MetricSummary
 from fgbench.cli import run_command
 from fgbench.coordinates import Coordinates, DatasetRecord, PartRecord, entry_id
 from fgbench.errors import LeaderboardError
+from fgbench.inference import MetricSummary
 from fgbench.leaderboard.files import write_board
 from fgbench.leaderboard.models import Entry, Leaderboard, Provenance
 from fgbench_plugins.studies.ablation import read_entries, self_calibration, to_value

@@ -18,12 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fgbench.cards import Card, DataFolder, record_path, recorded_digest
-from fgbench.compare.compare import compare_boards
-from fgbench.compare.rendering import as_csv, as_markdown, as_text
 from fgbench.data import Predictions
+from fgbench.differences.compare import compare_boards
+from fgbench.differences.rendering import as_csv, as_markdown, as_text
 from fgbench.engine.events import read_events
 from fgbench.errors import FgbenchError
-from fgbench.evaluating import assess, read_predictions
+from fgbench.evaluation.assessment import assess
+from fgbench.evaluation.sets import read_predictions
 from fgbench.foreign import SUITE as SUITE_FILE
 from fgbench.foreign import read_json
 from fgbench.leaderboard.files import PredictionsFolder, read_board
@@ -369,10 +370,12 @@ def test_headers_of_arrays(first, second, content, name):
 
 
 def assess_file(path):
-    assess(read_predictions(path), registry())
+    assess(read_predictions(path).seeds, registry())
 
 
-CSV = b"label,a,b\n" + b"a,0.25,0.75\nb,0.5,0.5\n1,0.1,0.9\n" * 3
+CSV = b"label,a,b,seed,group\n" + b"".join(
+    b"a,0.25,0.75,%d,x\nb,0.5,0.5,%d,y\n1,0.1,0.9,%d,y\n" % (seed, seed, seed) for seed in range(3)
+)
 
 
 @FUZZ

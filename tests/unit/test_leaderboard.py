@@ -8,14 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fgbench.calibration.statistics import holm
 from fgbench.coordinates import entry_id
 from fgbench.errors import LeaderboardError
-from fgbench.leaderboard.build import Controls, assemble
+from fgbench.leaderboard.build import assemble
+from fgbench.leaderboard.checksums import board_checksum, with_checksums
+from fgbench.leaderboard.contrasts import Controls
 from fgbench.leaderboard.files import parse_board, read_board, write_board
 from fgbench.leaderboard.models import Leaderboard
 from fgbench.leaderboard.schema import schema_text
 from fgbench.leaderboard.verify import verify_board
+from fgbench.primary import Primary
 from fgbench_leaderboards import BOARDS
 from support.boards import coordinates, make_entry, make_run, predictions, registry
 
@@ -45,7 +47,7 @@ def test_board_round_trips_byte_identical(run, tmp_path):
     folder, board = run
     text = (folder / "leaderboard.json").read_text(encoding="utf-8")
     assert text.endswith("}\n")
-    assert json.loads(text)["schema"] == "fgbench.leaderboard/1"
+    assert json.loads(text)["schema"] == "fgbench.leaderboard/2"
     write_board(read_board(folder), tmp_path / "again.json")
     assert (tmp_path / "again.json").read_text(encoding="utf-8") == text
     assert read_board(folder) == board
@@ -72,23 +74,40 @@ def test_entry_id_depends_on_every_coordinate_but_not_seed_order(seeds):
 def test_controls_of_an_entry(run):
     _, board = run
     plain = find(board, "baseline")
-    assert plain.baseline is None
-    assert plain.versus_baseline == {}
+    assert plain.contrasts == {}
     for entry in board.entries:
         if entry.id != plain.id:
-            assert entry.baseline == plain.id
-            assert set(entry.versus_baseline) == set(entry.metrics)
+            assert entry.contrasts["baseline"].entry == plain.id
+            assert set(entry.contrasts["baseline"].metrics) == set(entry.metrics)
     for calibrator in ("none", "temperature"):
         real = find(board, "real", calibrator)
-        assert real.real is None
-        assert find(board, "synthesis+", calibrator).real == real.id
-    assert find(board, "baseline", "temperature").real is None
+        assert set(real.contrasts) == {"baseline"}
+        assert find(board, "synthesis+", calibrator).contrasts["real"].entry == real.id
+    calibrated = find(board, "baseline", "temperature")
+    assert set(calibrated.contrasts) == {"baseline"}
+    assert find(board, "synthesis+").contrasts["post-hoc"].entry == calibrated.id
+    assert set(find(board, "synthesis").contrasts) == {"baseline", "real"}
+
+
+def test_primary_arm_has_all_controls_of_its_own_generation(tmp_path):
+    made = [
+        make_entry(tmp_path, coordinates(arm, bins=bins))[0]
+        for arm in ("synthesis+", "resample", "other-bins", "no-shift")
+        for bins in (10, 15)
+    ]
+    controls = Controls(made)
+    for entry in made[:2]:
+        for kind in ("resample", "other-bins", "no-shift"):
+            control = controls.of(entry, kind)
+            assert (control.arm, control.bins) == (kind, entry.bins)
+        assert controls.of(entry, "real") is None
+    assert Controls(made, Primary(contrast="synthesis")).of(made[0], "resample") is None
 
 
 def test_calibrated_baseline_is_fallback_control(tmp_path):
     board = make_run(tmp_path, arms=("baseline", "synthesis"), calibrators=("temperature",))
     assert (
-        find(board, "synthesis", "temperature").baseline
+        find(board, "synthesis", "temperature").contrasts["baseline"].entry
         == find(board, "baseline", "temperature").id
     )
 
@@ -113,21 +132,31 @@ def test_comparison_pairs_seeds_by_value(tmp_path):
     baseline, theirs = make_entry(tmp_path, coordinates("baseline", seeds=(0, 1)))
     by_id = {synthesis.id: ours, baseline.id: theirs}
     board = assemble("b", "", [synthesis, baseline], lambda entry: by_id[entry.id])
-    delta = find(board, "synthesis").versus_baseline["nll"].delta
+    delta = find(board, "synthesis").contrast("baseline", "nll").difference
     assert delta == pytest.approx(ours[0].values["nll"] - theirs[1].values["nll"])
 
 
-def test_p_values_are_adjusted_per_metric_over_the_board(run):
-    _, board = run
-    for name in ("ece", "nll"):
-        records = [e.versus_baseline[name] for e in board.entries if e.versus_baseline]
-        assert len(records) == 7
-        assert [r.p_adjusted for r in records] == pytest.approx(holm([r.p_value for r in records]))
+def test_adding_calibrators_and_data_sets_changes_no_contrast(tmp_path):
+    arms = ("baseline", "real", "resample", "synthesis+")
+    few = make_run(tmp_path / "few", arms=arms, calibrators=("none", "temperature"))
+    more = make_run(tmp_path / "more", arms=arms, calibrators=("none", "temperature", "platt"))
+    other = make_run(tmp_path / "other", arms=arms, calibrators=("none",), dataset="other")
+    entries = [*more.entries, *other.entries]
+    board = assemble("all", "", entries, lambda entry: None, few.primary)
+    for entry in few.entries:
+        assert board.entry(entry.id).contrasts == entry.contrasts
 
 
 def test_board_does_not_depend_on_entry_order(run):
     _, board = run
-    again = assemble(board.name, board.created, reversed(board.entries), lambda entry: None)
+    again = assemble(
+        board.name,
+        board.created,
+        reversed(board.entries),
+        lambda entry: None,
+        board.primary,
+        board.shown,
+    )
     assert again == board
 
 
@@ -138,10 +167,10 @@ def test_board_does_not_depend_on_entry_order(run):
         (lambda text: "[1]", "expected a JSON object"),
         (lambda text: "[" * 100_000, "not"),
         (
-            lambda text: text.replace("leaderboard/1", "leaderboard/2"),
-            "newer than fgbench.leaderboard/1",
+            lambda text: text.replace("leaderboard/2", "leaderboard/3"),
+            "newer than fgbench.leaderboard/2",
         ),
-        (lambda text: text.replace("fgbench.leaderboard/1", "other"), "schema"),
+        (lambda text: text.replace("fgbench.leaderboard/2", "other"), "schema"),
         (lambda text: text.replace('"std": ', '"std": NaN, "x": ', 1), "NaN"),
         (lambda text: text.replace('"std": ', '"std": 1e999, "x": ', 1), "entries"),
         (
@@ -221,6 +250,9 @@ def at(value, path):
     return value, last
 
 
+_OF_BASELINE = ("contrasts", "baseline", "metrics")
+
+
 @pytest.mark.parametrize(
     ("path", "place"),
     [
@@ -228,11 +260,14 @@ def at(value, path):
         (("metrics", "nll", "std"), "metrics.nll.std"),
         (("metrics", "auroc", "ci95", 1), "metrics.auroc.ci95[high]"),
         (("metrics", "brier", "per_seed", 1), "metrics.brier.per_seed[seed 1]"),
-        (("versus_baseline", "ece", "delta"), "versus_baseline.ece.delta"),
-        (("versus_baseline", "ece", "ci95", 0), "versus_baseline.ece.ci95[low]"),
-        (("versus_baseline", "nll", "p_value"), "versus_baseline.nll.p_value"),
-        (("versus_baseline", "nll", "p_adjusted"), "versus_baseline.nll.p_adjusted"),
-        (("versus_real", "ece", "delta"), "versus_real.ece.delta"),
+        ((*_OF_BASELINE, "ece", "difference"), "contrasts.baseline.metrics.ece.difference"),
+        ((*_OF_BASELINE, "ece", "interval", 0), "contrasts.baseline.metrics.ece.interval[low]"),
+        ((*_OF_BASELINE, "nll", "p_value"), "contrasts.baseline.metrics.nll.p_value"),
+        ((*_OF_BASELINE, "nll", "p_adjusted"), "contrasts.baseline.metrics.nll.p_adjusted"),
+        (
+            ("contrasts", "real", "metrics", "ece", "standard_error"),
+            "contrasts.real.metrics.ece.standard_error",
+        ),
     ],
 )
 def test_verify_names_every_tampered_number(run, tmp_path, path, place):
@@ -345,4 +380,42 @@ def test_frame_has_one_row_per_entry_and_metric(run):
     assert (row["arm"], row["generator"]) == (entry.arm, entry.generator.name)
     assert row["mean"] == entry.metrics["ece"].mean
     assert (row["ci95_low"], row["ci95_high"]) == entry.metrics["ece"].ci95
-    assert row["delta"] == entry.versus_baseline["ece"].delta
+    assert row["delta"] == entry.contrast("baseline", "ece").difference
+
+
+def test_intervals_of_earlier_statistics_are_counted_not_recomputed(tmp_path):
+    board = make_run(tmp_path, seeds=(0, 1, 2))
+    statistics = board.entries[0].statistics.model_copy(update={"version": "1"})
+    entries = []
+    for entry in board.entries:
+        metrics = {
+            name: record.model_copy(update={"ci95": (0.0, 9.0), "corrected": None})
+            for name, record in entry.metrics.items()
+        }
+        changes = {"statistics": statistics, "metrics": metrics, "ranks": {}, "ranked_among": 0}
+        entries.append(with_checksums(entry.model_copy(update=changes)))
+    checksum = board_checksum(board.name, board.created, entries, board.primary)
+    board = board.model_copy(update={"checksum": checksum})
+    write_board(board.model_copy(update={"entries": entries}), tmp_path / "leaderboard.json")
+    result = verify_board(tmp_path, registry())
+    assert result.ok, result.problems
+    assert result.earlier_statistics == len(board.entries)
+    assert "earlier version" in result.summary()
+    record = entries[0].metrics["nll"]
+    wrong = {"nll": record.model_copy(update={"mean": record.mean + 0.01})}
+    entries[0] = entries[0].model_copy(update={"metrics": entries[0].metrics | wrong})
+    write_board(board.model_copy(update={"entries": entries}), tmp_path / "leaderboard.json")
+    (problem,) = verify_board(tmp_path, registry()).problems
+    assert "metrics.nll.mean" in problem
+
+
+def test_changed_rank_is_found(tmp_path):
+    board = make_run(tmp_path, seeds=(0, 1, 2))
+    first = board.entries[0]
+    assert first.ranked_among == len(board.entries)
+    changed = first.model_copy(update={"ranks": first.ranks | {"nll": (1, 1)}})
+    entries = [changed, *board.entries[1:]]
+    write_board(board.model_copy(update={"entries": entries}), tmp_path / "leaderboard.json")
+    problems = verify_board(tmp_path, registry()).problems
+    assert problems
+    assert all("ranks.nll" in problem for problem in problems)

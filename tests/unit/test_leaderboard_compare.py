@@ -7,11 +7,11 @@ import shutil
 
 import pytest
 
-from fgbench.calibration.statistics import MetricSummary
-from fgbench.compare.compare import compare_boards, compare_files
-from fgbench.compare.matching import changes
-from fgbench.compare.rendering import as_csv, as_markdown, as_text, as_value
 from fgbench.coordinates import Coordinates, DatasetRecord, PartRecord, PublishedRecord, entry_id
+from fgbench.differences.compare import compare_boards, compare_files
+from fgbench.differences.matching import changes
+from fgbench.differences.rendering import as_csv, as_markdown, as_text, as_value
+from fgbench.inference import MetricSummary
 from fgbench.leaderboard.build import assemble
 from fgbench.leaderboard.files import read_board, write_board
 from fgbench.leaderboard.models import Entry, Provenance

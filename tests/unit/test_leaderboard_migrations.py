@@ -11,6 +11,7 @@ from fgbench.leaderboard.files import read_board
 from fgbench.leaderboard.merge import merge_boards
 from fgbench.leaderboard.migrations import migrated
 from fgbench.leaderboard.models import Entry
+from fgbench.leaderboard.verdict import verdict_of
 from fgbench.leaderboard.verify import verify_board
 from support.boards import make_run, registry
 
@@ -43,6 +44,55 @@ def test_version_1_board_merges_with_current_boards(tmp_path):
     assert len(merged.entries) == 3 + len(today.entries)
     again = merge_boards([STORED], tmp_path / "board.json", registry())
     assert again == merged
+
+
+def test_version_1_comparisons_become_contrasts():
+    entries = read_board(STORED).entries
+    old = json.loads((STORED / "leaderboard.json").read_text(encoding="utf-8"))["entries"]
+    compared = 0
+    for entry, value in zip(entries, old, strict=True):
+        assert entry.statistics.version == "1"
+        for control in ("baseline", "real"):
+            records = value[f"versus_{control}"]
+            if value[control] is None:
+                assert control not in entry.contrasts
+                continue
+            assert entry.contrasts[control].entry == value[control]
+            for name, record in records.items():
+                contrast = entry.contrast(control, name)
+                assert contrast.difference == record["delta"]
+                assert list(contrast.interval) == record["ci95"]
+                assert contrast.p_value == record["p_value"]
+                assert contrast.standard_error is None
+                better = (record["delta"] < 0) != (name in value["higher_is_better"])
+                if record["p_adjusted"] < 0.05:
+                    assert contrast.word == ("better" if better else "worse")
+                else:
+                    assert contrast.word == "cannot tell"
+                compared += 1
+    assert compared > 10
+    assert verdict_of(read_board(STORED)).code == "none"
+
+
+def test_single_entry_of_version_1_is_read(tmp_path):
+    entry = json.loads((STORED / "leaderboard.json").read_text(encoding="utf-8"))["entries"][-1]
+    (tmp_path / "entry.json").write_text(json.dumps(entry), encoding="utf-8")
+    (read,) = read_board(tmp_path / "entry.json").entries
+    assert read.id == entry["id"]
+    assert read == read_board(STORED).entries[-1]
+
+
+def test_commands_read_a_board_of_version_1(fgbench, tmp_path):
+    for command in (
+        ("show", STORED),
+        ("show", STORED, "--table"),
+        ("show", STORED, "--json"),
+        ("compare", STORED, STORED),
+        ("html", STORED, "-o", tmp_path / "page"),
+    ):
+        assert fgbench("leaderboard", *command).stdout
+    assert "earlier version" in fgbench("leaderboard", "show", STORED).stdout
+    assert "Traceback" not in fgbench("leaderboard", "submit-check", STORED, code=1).stderr
 
 
 def step(value):

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from fgbench.calibration.statistics import Comparison, MetricSummary
+from fgbench.inference import MetricSummary
 from fgbench.leaderboard import ranking
+from fgbench.leaderboard.models import ContrastRecord, Contrasts
 from fgbench.leaderboard.ranking import half_width, ranks, unpaired
 from fgbench.report.view import by_metric
 from support.boards import coordinates, make_entry
@@ -15,7 +16,7 @@ from support.boards import coordinates, make_entry
 
 @pytest.fixture(scope="module")
 def entry(tmp_path_factory):
-    made, _ = make_entry(tmp_path_factory.mktemp("entry"), coordinates("baseline", seeds=(0,)))
+    made, _ = make_entry(tmp_path_factory.mktemp("entry"), coordinates("baseline"))
     return made
 
 
@@ -34,12 +35,16 @@ def entries_of(entry, values, *, half=0.01, higher=False):
                     )
                 },
                 "higher_is_better": ["m"] if higher else [],
-                "versus_baseline": {},
-                "versus_real": {},
+                "contrasts": {},
             }
         )
         for index, (value, width) in enumerate(zip(values, halves, strict=True))
     ]
+
+
+def against(control, difference):
+    record = ContrastRecord(difference=difference, p_value=1e-6)
+    return {"baseline": Contrasts(entry=control, metrics={"m": record})}
 
 
 def spans(found):
@@ -69,11 +74,26 @@ def test_entries_without_intervals_share_all_ranks(entry):
     assert spans(ranks(one, "m")) == {"e0": (1, 1), "e1": (2, 2)}
 
 
+def test_one_seed_is_never_told_apart(entry):
+    made = entries_of(entry, [0.1, 0.9])
+    single = [item.model_copy(update={"seeds": [0]}) for item in made]
+    assert set(spans(ranks(made, "m")).values()) == {(1, 1), (2, 2)}
+    assert set(spans(ranks(single, "m")).values()) == {(1, 2)}
+    assert set(spans(ranks([made[0], single[1]], "m")).values()) == {(1, 2)}
+
+
+def test_stored_ranks_are_used_if_all_entries_have_them(entry):
+    made = entries_of(entry, [0.1, 0.9])
+    stored = {"ranks": {"m": (1, 5)}, "ranked_among": 7}
+    ranked = [item.model_copy(update=stored) for item in made]
+    assert set(spans(ranks(ranked, "m")).values()) == {(1, 5)}
+    assert set(spans(ranks([ranked[0], made[1]], "m")).values()) == {(1, 1), (2, 2)}
+
+
 def test_stored_paired_comparison_is_used(entry):
     a, b = entries_of(entry, [0.10, 0.11], half=0.05)
     assert set(spans(ranks([a, b], "m")).values()) == {(1, 2)}
-    record = Comparison(delta=0.01, ci95=(0.008, 0.012), p_value=1e-6)
-    paired = b.model_copy(update={"baseline": "e0", "versus_baseline": {"m": record}})
+    paired = b.model_copy(update={"contrasts": against("e0", 0.01)})
     assert spans(ranks([a, paired], "m")) == {"e0": (1, 1), "e1": (2, 2)}
 
 
@@ -106,8 +126,7 @@ def test_rank_interval_contains_rank_of_mean(entry, values, half):
 @pytest.mark.parametrize("pairs", [1, 7, 30])
 def test_blockwise_ranking_equals_direct_ranking(entry, monkeypatch, pairs):
     made = entries_of(entry, [0.3, 0.1, 0.104, 0.2, 0.21, 0.29, 0.5])
-    paired = Comparison(ci95=None, delta=0.004, p_value=1e-6)
-    made[2] = made[2].model_copy(update={"baseline": "e1", "versus_baseline": {"m": paired}})
+    made[2] = made[2].model_copy(update={"contrasts": against("e1", 0.004)})
     whole = ranks(made, "m")
     assert spans(whole)["e1"] == (1, 1)
     monkeypatch.setattr(ranking, "_PAIRS", pairs)

@@ -94,7 +94,7 @@ def test_generated_data_set_needs_no_card(tmp_path):
         (
             '{"schema": "fgbench.leaderboard/7", "entries": []}',
             "schema",
-            "newer than fgbench.leaderboard/1",
+            "newer than fgbench.leaderboard/2",
         ),
         (
             '{"schema": "fgbench.leaderboard/1", "name": "x", "created": "", "entries": []}',

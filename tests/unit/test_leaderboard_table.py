@@ -1,15 +1,27 @@
-"""The tables of a board: width, controls, verdicts, escaping."""
+"""The tables of a board: width, controls, words, escaping."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
 
-from fgbench.calibration.statistics import Comparison, MetricSummary
 from fgbench.coordinates import PublishedRecord
+from fgbench.inference import MetricSummary
 from fgbench.leaderboard.models import Leaderboard
+from fgbench.numbers import interval, number, signed
+from fgbench.primary import Primary
+from fgbench.report.layout import Charset
 from fgbench.report.table import results_html, results_table
-from fgbench.report.view import cell_text, comparisons, filtered, groups, signed, verdict
+from fgbench.report.view import (
+    CHANCE,
+    MARKS,
+    cell_text,
+    comparisons,
+    default_metrics,
+    filtered,
+    groups,
+)
 from support.boards import make_run
 
 
@@ -18,25 +30,27 @@ def board(tmp_path_factory):
     return make_run(tmp_path_factory.mktemp("run"))
 
 
-def rendered(board, width, **options):
+def rendered(board, width, *, options=None, **console):
     stream = io.StringIO()
-    console = Console(file=stream, width=width, **options)
-    console.print(results_table(board, width=width))
+    output = Console(file=stream, width=width, **console)
+    output.print(results_table(board, width=width, **(options or {})), soft_wrap=True)
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("width", [40, 80, 100, 132, 200])
+@pytest.mark.parametrize("width", [60, 80, 100, 132, 200])
 def test_table_fits_terminal_without_cutting_numbers(board, width):
     text = rendered(board, width)
     assert max(map(len, text.splitlines())) <= width
-    assert "…" not in text
-    accuracy = cell_text(board.entries[0], "accuracy").value
-    assert accuracy in text
+    for entry in board.entries:
+        (line,) = [line for line in text.splitlines() if entry.id[:6] in line]
+        assert cell_text(entry, "ece").value in line
+        assert interval(entry.metrics["ece"].ci95).replace("\N{NO-BREAK SPACE}", " ") in line
 
 
-def test_table_without_terminal_has_no_control_codes(board):
-    assert "\x1b" not in rendered(board, 80)
-    assert "\x1b" in rendered(board, 80, force_terminal=True)
+def test_intervals_never_break_across_lines(board):
+    for width in range(60, 140, 7):
+        for line in rendered(board, width).splitlines():
+            assert len(re.findall(r"\[[+−]?[.\d]", line)) == len(re.findall(r"[.\d]\]", line))
 
 
 def test_table_has_row_per_arm_and_calibrator_with_controls(board):
@@ -49,26 +63,85 @@ def test_table_has_row_per_arm_and_calibrator_with_controls(board):
     assert "oracle, 15 bins" in group.title
 
 
+def test_differences_from_any_control(board):
+    (entry,) = [e for e in board.entries if e.arm == "synthesis+" and e.calibrator.name == "none"]
+    for control in ("real", "baseline", "post-hoc"):
+        text = rendered(board, 200, options={"against": control})
+        assert f"− {control}" in text
+        (line,) = [line for line in text.splitlines() if entry.id[:6] in line]
+        record = entry.contrast(control, "ece")
+        assert f"{signed(record.difference)} [" in line
+        assert MARKS[record.word] in line
+    (line,) = [line for line in rendered(board, 80).splitlines() if line.startswith("real ")][:1]
+    assert "control" in line
+
+
+def test_every_number_has_the_same_digits_in_text_html_and_board(board):
+    metrics = sorted({name for entry in board.entries for name in entry.metrics})
+    text = "".join(rendered(board, 400, options={"metrics": [name]}) for name in metrics)
+    html = results_html(board, metrics)
+    for entry in board.entries:
+        lines = [line for line in text.splitlines() if entry.id[:6] in line]
+        for name, line in zip(metrics, lines, strict=True):
+            if name not in entry.metrics:
+                continue
+            record = entry.metrics[name]
+            shown = [number(record.estimate)]
+            shown += [] if record.ci95 is None else [interval(record.ci95)]
+            contrast = entry.contrast("real", name)
+            if contrast is not None:
+                shown.append(signed(contrast.difference))
+                if contrast.interval is not None:
+                    shown.append(interval(contrast.interval, differs=True))
+            for item in shown:
+                assert item.replace("\N{NO-BREAK SPACE}", " ") in line, (entry.label, name)
+                assert item in html
+
+
+def test_ascii_table_has_ascii_only_and_the_same_digits(board):
+    charset = Charset(ascii_only=True)
+    text = rendered(board, 120, options={"charset": charset})
+    assert text.isascii()
+    assert "-.0" in text
+    whole = rendered(board, 120)
+    assert re.findall(r"\d+", text) == re.findall(r"\d+", whole)
+
+
 @pytest.mark.parametrize(
-    ("delta", "p", "higher", "expected"),
-    [
-        (-0.1, 0.01, False, "better"),
-        (-0.1, 0.01, True, "worse"),
-        (0.1, 0.01, False, "worse"),
-        (-0.1, 0.05, False, "not separable"),
-        (-0.1, None, False, "not separable"),
-        (0.0, 0.01, False, "not separable"),
-    ],
+    ("encoding", "ascii_only"),
+    [("utf-8", False), ("cp1252", True), ("latin-1", True), ("ascii", True), (None, True)],
 )
-def test_verdict_requires_significance_and_direction(delta, p, higher, expected):
-    record = Comparison(delta=delta, ci95=None, p_value=p, p_adjusted=p)
-    assert verdict(record, higher) == expected
+def test_encodings_without_the_marks_get_ascii(encoding, ascii_only):
+    assert Charset.of(encoding).ascii_only == ascii_only
+    assert Charset.of(encoding, ascii_only=True).ascii_only
 
 
-def test_difference_rounding_to_zero_has_no_sign():
-    assert [signed(x) for x in (-0.0001, 0.0, 0.0004, -0.0123, 1.5)] == [
-        "0.000", "0.000", "0.000", "−0.012", "+1.500",
-    ]  # fmt: skip
+def test_default_metrics_are_the_primary_one_and_those_that_declare_it(board):
+    assert default_metrics(board) == ["ece", "accuracy", "nll", "true_calibration_error"]
+    other = board.model_copy(update={"primary": Primary(metric="brier"), "shown": ["nll"]})
+    assert default_metrics(other) == ["brier", "nll"]
+
+
+def test_id_is_as_long_as_needed(board):
+    entries = [
+        entry.model_copy(update={"id": f"aaaaaaaa{index}{'0' * 7}"})
+        for index, entry in enumerate(board.entries)
+    ]
+    text = rendered(board.model_copy(update={"entries": entries}), 120)
+    assert "aaaaaaaa0" in text
+    assert "aaaaaaaa00" not in text
+
+
+def test_chance_is_marked_and_leaves_digits_aligned(board):
+    entry = board.entries[0]
+    noise = entry.metrics["ece"].model_copy(update={"corrected": 0.0, "chance_limit": 0.9})
+    marked = entry.model_copy(update={"metrics": {**entry.metrics, "ece": noise}})
+    rest = board.entries[1:]
+    text = rendered(board.model_copy(update={"entries": [marked, *rest]}), 100)
+    lines = [line for line in text.splitlines() if any(e.id[:6] in line for e in board.entries)]
+    assert sum(CHANCE in line for line in lines) >= 1
+    columns = {line.index(".") for line in lines}
+    assert len(columns) == 1
 
 
 def test_filters_keep_the_controls(board):
@@ -89,14 +162,6 @@ def test_data_text_is_not_interpreted_as_markup(board):
 
 def test_empty_board_is_reported():
     assert "no entries" in rendered(Leaderboard(name="x", created="", entries=[]), 80)
-
-
-def test_differences_from_real_have_own_table(board):
-    text = rendered(board, 80)
-    after = text[text.index("Difference from `real`") :]
-    assert "synthesis+" in after
-    assert "baseline" not in after.split("Mean ±")[0]
-    assert "Difference from" in results_html(board)
 
 
 def test_part_names_show_only_distinguishing_parameters(board):
@@ -144,9 +209,9 @@ def test_published_figures_show_standard_deviation(board):
             "seeds": [],
             "published": PublishedRecord(source="a paper"),
             "metrics": {"ece": MetricSummary(mean=0.058, std=0.02)},
-            "versus_baseline": {},
+            "contrasts": {},
         }
     )
-    assert cell_text(entry, "ece").value == "0.058"
+    assert cell_text(entry, "ece").value == ".058"
     three = entry.model_copy(update={"settings": {"number_of_seeds": 3}})
-    assert cell_text(three, "ece").value == "0.058 ±0.020"
+    assert cell_text(three, "ece").value == ".058 ±.020"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fgbench.calibration.statistics import MetricSummary
 from fgbench.coordinates import Coordinates, DatasetRecord, PartRecord, PublishedRecord, entry_id
 from fgbench.errors import LeaderboardError
+from fgbench.inference import MetricSummary
 from fgbench.leaderboard.build import assemble
 from fgbench.leaderboard.checksums import with_checksums
 from fgbench.leaderboard.files import parse_board, read_board, write_board
@@ -233,7 +233,7 @@ def test_only_published_entries_may_omit_seeds_digest_and_sizes(run, lacking):
 def test_published_figures_have_no_baseline_comparison(tmp_path):
     entry, _ = make_entry(tmp_path, coordinates("baseline"))
     board = assemble("both", "", [figures(), entry], lambda entry: None)
-    assert all(each.baseline is None for each in board.entries)
+    assert all(each.contrasts == {} for each in board.entries)
 
 
 def test_linked_or_non_file_predictions_are_refused(tmp_path):

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from fgbench.calibration import applicable, predictions_from_probabilities
+from fgbench.calibration import predictions_from_probabilities
 from fgbench.data import Predictions
 from fgbench.errors import ConfigurationError, DataError
+from fgbench.inference import applicable
 from fgbench.plugins.references import PartReference
 from fgbench.plugins.registry import Registry
 

@@ -11,8 +11,9 @@ from fgbench.calibration import positive_class, reliability_diagram
 from fgbench.leaderboard.bundled import board_path
 from fgbench.leaderboard.files import read_board, read_predictions
 from fgbench.leaderboard.ranking import ranks
+from fgbench.numbers import interval, number, signed
 from fgbench.report.columns import board_columns, packed
-from fgbench.report.view import comparisons, verdict
+from fgbench.report.view import comparisons
 from support.boards import make_run
 
 
@@ -48,24 +49,29 @@ def test_columns_hold_every_entry_in_arm_order(columns, board):
     assert text(columns, "generator", 4) == "oracle"
 
 
-def test_column_numbers_equal_board_to_four_decimals(columns, board):
+def test_columns_hold_the_board_raw_and_as_text(columns, board):
     for i, name in enumerate(columns["entries"]["id"]):
         entry = board.entry(name)
         for metric, record in entry.metrics.items():
             found = columns["metrics"][metric]
-            assert found["mean"][i] == pytest.approx(record.mean, abs=5.1e-5)
-            assert found["std"][i] == pytest.approx(record.std, abs=5.1e-5)
-            assert [found["low"][i], found["high"][i]] == pytest.approx(record.ci95, abs=5.1e-5)
+            assert found["value"][i] == pytest.approx(record.estimate, rel=1e-5)
+            assert found["text"][i] == number(record.estimate)
+            if record.ci95 is not None:
+                assert [found["low"][i], found["high"][i]] == pytest.approx(record.ci95, rel=1e-5)
+                assert found["interval"][i] == interval(record.ci95)
+            if record.corrected is not None:
+                assert found["measured"][i] == number(record.mean)
             assert found["higher"] == (metric in entry.higher_is_better)
-        for control, records in (("baseline", entry.versus_baseline), ("real", entry.versus_real)):
-            for metric, record in records.items():
+        for control, against in entry.contrasts.items():
+            for metric, record in against.metrics.items():
                 found = columns["metrics"][metric]["versus"][control]
-                assert found["delta"][i] == pytest.approx(record.delta, abs=5.1e-5)
-                assert found["verdict"][i] == verdict(record, metric in entry.higher_is_better)
-            control_place = columns["entries"][control][i]
-            assert (control_place is None) == (getattr(entry, control) is None)
-            if control_place is not None:
-                assert columns["entries"]["id"][control_place] == getattr(entry, control)
+                assert found["delta"][i] == pytest.approx(record.difference, rel=1e-5)
+                assert found["word"][i] == record.word
+                assert found["text"][i] == signed(record.difference)
+                if record.interval is not None:
+                    assert found["interval"][i] == interval(record.interval, differs=True)
+            place = columns["entries"]["controls"][control][i]
+            assert columns["entries"]["id"][place] == against.entry
 
 
 def test_ranks_are_among_entries_sharing_a_test_set(columns, board):
@@ -82,7 +88,7 @@ def test_figures_without_an_interval_have_no_rank():
     found = columns["metrics"]["ece_positive"]
     assert "best" not in found
     assert "low" not in found
-    assert 0.02 in found["std"]  # TC's baseline, as printed
+    assert any("±.020" in text for text in found["text"])  # TC's baseline, as printed
     assert "Table 4" in text(columns, "source", 0)
 
 

@@ -35,7 +35,7 @@ class Page(HTMLParser):
         self.tags.append(tag)
         self.attributes += attrs
         self.ids += [value for name, value in attrs if name == "id"]
-        if tag not in ("meta", "br", "link", "img", "input"):
+        if tag not in ("meta", "br", "link", "img", "input", "col"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
@@ -138,7 +138,7 @@ def test_report_is_deterministic(run, html):
 def test_report_shows_diagrams_pairs_counts_failures_and_provenance(html):
     page = Page(html)
     assert len(columns_of(html)["diagrams"]["drawn"]) == 8  # one an entry
-    for text in ("source 0", "synthetic 0", "target 0.55", "achieved 0.56", "2 rejected"):
+    for text in ("source 0", "synthetic 0", "target .55", "achieved .56", "2 rejected"):
         assert text in page.text
     assert "the plugin raised" in page.text
     assert "numpy 2.4" in page.text
@@ -155,12 +155,12 @@ def test_fidelity_compares_targets_with_what_each_judge_says(html):
         "judge": "true posterior",
         "axis": "P(y = 1)",
         "n": 6,
-        "error": 0.01,
+        "text": ".010",
         "dots": {"target": [0.55] * 6, "judged": [0.56] * 6},
-        "means": {"target": [0.55], "judged": [0.56], "n": [6]},
+        "means": {"target": [0.55], "judged": [0.56], "n": [6], "text": [".550 → .560"]},
     }
     assert claim["judge"] == "generator's claim"
-    assert claim["error"] == 0.05
+    assert claim["text"] == ".050"
 
 
 def test_fidelity_averages_by_tenth_of_the_target():
@@ -325,10 +325,16 @@ def test_report_shows_diagnostics(run, tmp_path):
     assert not page.open
     assert page.tags.count("script") == 4
     assert "diagnostics" in page.ids
-    for text in ("copy 0.250", "+0.500", "75 %", "baseline 50 %", f"classifier {EVIL} keeps"):
+    for text in (
+        "copy .250",
+        "+.500",
+        "75\N{NO-BREAK SPACE}%",
+        "baseline 50\N{NO-BREAK SPACE}%",
+        f"classifier {EVIL} keeps",
+    ):
         assert text in page.text
     # After .58 and .59, from .65: on average −.065, and −.045 more than the control.
-    for text in ("2 of 2", "80", "−0.065", "−0.045", "−0.050 … −0.040"):
+    for text in ("2 of 2", "80", "−.065", "−.045", "−.050 … −.040"):
         assert text in page.text
     assert "distinct-1" not in page.text  # no set has it
 

@@ -7,7 +7,6 @@ import pytest
 
 from fgbench.cards import DataFolder
 from fgbench.digests import digest
-from fgbench.leaderboard.bundled import board_path
 from fgbench.plan.plan import make_plan
 from fgbench.plan.suite import Suite
 from fgbench.plugins.registry import Registry
@@ -50,6 +49,20 @@ def test_stage_keys_of_embedded_suites_are_pinned(name, values):
     assert keys_by_stage(suite, DataFolder.from_environment()) == PINNED[name]
 
 
-def test_stage_keys_of_quick_suite_are_pinned(real_data):
-    suite = Suite.build(Suite.read(board_path(Path("quick")).with_name("suite.toml")))
-    assert keys_by_stage(suite, DataFolder.from_environment(real_data)) == PINNED["quick"]
+FIRST_QUICK = {
+    "datasets": ["tc", "subj", "banking77", "se"],
+    "classifiers": ["tfidf-logreg"],
+    "generators": ["ngram"],
+    "calibrators": ["none", "temperature", "isotonic"],
+    "arms": FIRST_ARMS,
+    "metrics": [
+        *("accuracy", "auroc", "ece", "ece_positive"),
+        *("ece_mass", "ece_debiased", "nll", "brier"),
+    ],
+}
+"""The first suite of the board `quick`."""
+
+
+def test_stage_keys_of_real_data_sets_are_pinned(real_data):
+    folder = DataFolder.from_environment(real_data)
+    assert keys_by_stage(Suite.build(FIRST_QUICK), folder) == PINNED["quick"]

@@ -7,6 +7,7 @@ import pytest
 from fgbench.cards import DataFolder
 from fgbench.errors import ConfigurationError
 from fgbench.loop.arms import DEFAULT_ARMS
+from fgbench.plan.plan import make_plan
 from fgbench.plan.resolve import resolve
 from fgbench.plan.suite import Suite
 from fgbench.plugins.registry import Registry
@@ -121,3 +122,52 @@ def test_failing_defaults_are_reported_and_left_out(tmp_path):
     registry = Registry.load([str(plugin)])
     assert registry.defaults("loss") == ["cross-entropy"]
     assert any("no defaults today" in failure.reason for failure in registry.failures)
+
+
+def plan_of(**values):
+    suite = Suite.build({"dataset": "known-posterior", "seeds": [0], **values})
+    return make_plan(suite, Registry.load(), DataFolder.from_environment())
+
+
+def test_primary_contrast_enters_the_run_id_only_when_declared():
+    plain = plan_of()
+    assert plan_of(primary=None).run_id == plain.run_id
+    declared = plan_of(primary={"margin": 0.02})
+    assert declared.run_id != plain.run_id
+    assert plan_of(primary={"margin": 0.03}).run_id != declared.run_id
+    assert declared.resolved.margins["ece"] == 0.02
+    assert plain.resolved.margins["ece"] == 0.01
+    assert [node.id for node in declared.graph.nodes.values()] == [
+        node.id for node in plain.graph.nodes.values()
+    ]
+
+
+def test_alternative_is_declared_or_the_usual_one_in_any_order():
+    some = ["isotonic", "none", "temperature"]
+    for calibrators in (some, some[::-1]):
+        assert plan_of(calibrators=calibrators).resolved.primary.calibrator == "temperature"
+        declared = plan_of(calibrators=calibrators, primary={"calibrator": "isotonic"})
+        assert declared.resolved.primary.calibrator == "isotonic"
+    assert plan_of(calibrators=["none"]).resolved.primary.calibrator is None
+
+
+@pytest.mark.parametrize(
+    ("primary", "message"),
+    [
+        ({"metric": "ecee"}, r"primary\.metric: the suite does not run the metric 'ecee'.*'ece'"),
+        ({"contrast": "reversed"}, r"primary\.contrast: the suite does not run the arm 'reversed'"),
+        ({"calibrator": "platt"}, r"primary\.calibrator: .*'platt'\. Add it"),
+        ({"margin": 0}, r"primary\.margin"),
+        ({"margins": 1}, r"primary\.margins"),
+    ],
+)
+def test_primary_contrast_that_does_not_run_is_refused(primary, message):
+    with pytest.raises(ConfigurationError, match=message) as error:
+        plan_of(primary=primary)
+    assert "\n" not in str(error.value)
+
+
+def test_suite_with_primary_contrast_round_trips_as_toml(tmp_path):
+    suite = Suite.build({"primary": {"metric": "ece", "margin": 0.02}})
+    (tmp_path / "suite.toml").write_text(suite.to_toml(), encoding="utf-8")
+    assert Suite.build(Suite.read(tmp_path / "suite.toml")).primary == suite.primary

@@ -1,17 +1,29 @@
-"""Reliability diagrams, metrics and their uncertainty: arrays in, numbers out."""
+"""Reliability diagrams and metrics: arrays in, numbers out."""
 
 from fgbench.calibration.binned import (
     adaptive_calibration_error,
     binned_calibration_error,
     brier_calibration,
+    brier_refinement,
+    brier_uncertainty,
     classwise_calibration_error,
     debiased_calibration_error,
     ece,
     maximum_calibration_error,
     swept_calibration_error,
 )
-from fgbench.calibration.bootstrap import bootstrap_weights
 from fgbench.calibration.bounds import PaperBound, bounds_sentences, paper_bound, valid_bound
+from fgbench.calibration.gaps import Corrected, corrected, gaps_of_bins
+from fgbench.calibration.hypotheses import (
+    CalibrationTest,
+    CoxTest,
+    cox_recalibration,
+    cox_test,
+    skce_test,
+    spiegelhalter_test,
+    spiegelhalter_z,
+)
+from fgbench.calibration.inputs import predictions_from_probabilities
 from fgbench.calibration.metrics import (
     accuracy,
     brier_score,
@@ -20,7 +32,7 @@ from fgbench.calibration.metrics import (
     posterior_distance,
     weighted_mean,
 )
-from fgbench.calibration.noise import classwise_noise_floor, noise_floor, resolvable_difference
+from fgbench.calibration.noise import classwise_noise_floor, noise_floor
 from fgbench.calibration.pooling import PooledDiagram, pooled_diagram, wilson_interval
 from fgbench.calibration.ranked import TOP_LABEL
 from fgbench.calibration.ranking import area_under_risk_coverage, auroc
@@ -40,47 +52,36 @@ from fgbench.calibration.smoothed import (
     smooth_calibration_error,
     smooth_ece,
 )
-from fgbench.calibration.statistics import (
-    Comparison,
-    Evaluation,
-    MetricSummary,
-    applicable,
-    compare,
-    evaluate_metrics,
-    holm,
-    predictions_from_probabilities,
-    summarize,
-    undefined_metrics,
-)
 
 __all__ = [
     "TOP_LABEL",
-    "Comparison",
-    "Evaluation",
-    "MetricSummary",
+    "CalibrationTest",
+    "Corrected",
+    "CoxTest",
     "PaperBound",
     "PooledDiagram",
     "ReliabilityDiagram",
     "accuracy",
     "adaptive_calibration_error",
-    "applicable",
     "area_under_risk_coverage",
     "auroc",
     "bin_edges",
     "bin_index",
     "binned_calibration_error",
-    "bootstrap_weights",
     "bounds_sentences",
     "brier_calibration",
+    "brier_refinement",
     "brier_score",
+    "brier_uncertainty",
     "class_probability",
     "classwise_calibration_error",
     "classwise_noise_floor",
-    "compare",
+    "corrected",
+    "cox_recalibration",
+    "cox_test",
     "debiased_calibration_error",
     "ece",
-    "evaluate_metrics",
-    "holm",
+    "gaps_of_bins",
     "kernel_density_calibration_error",
     "kolmogorov_smirnov_error",
     "macro_f1",
@@ -94,13 +95,13 @@ __all__ = [
     "posterior_distance",
     "predictions_from_probabilities",
     "reliability_diagram",
-    "resolvable_difference",
+    "skce_test",
     "smooth_calibration_error",
     "smooth_ece",
-    "summarize",
+    "spiegelhalter_test",
+    "spiegelhalter_z",
     "swept_calibration_error",
     "top_label",
-    "undefined_metrics",
     "valid_bound",
     "weighted_mean",
     "wilson_interval",

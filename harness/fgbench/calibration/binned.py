@@ -128,14 +128,40 @@ def swept_calibration_error(
 def brier_calibration(predictions: Predictions, weights: Weights, *, bins: int) -> Floats:
     """Return Σ_k Σ_b (n_b/n)(ȳ_b − p̄_b)², the part of the Brier score that calibration removes.
 
-    M equal-mass bins of each P(y=k). The rest of the score is its refinement.
-    Source: Murphy 1973; DeGroot and Fienberg 1983.
+    M equal-mass bins of each P(y=k). Source: Murphy 1973; DeGroot and Fienberg 1983. The Brier
+    score is calibration − resolution + uncertainty plus what its bins do not resolve: Σ_k of the
+    variance of p within bins less twice its covariance with the outcome (Stephenson, Coelho and
+    Jolliffe 2008).
     """
     total = np.zeros(len(weights))
     for label in range(predictions.n_classes):
         sums = bins_of(predictions, weights, bins, "mass", label)
         squares = _ratio(sums.residual**2, sums.weight).sum(axis=1)
         total += squares / sums.weight.sum(axis=1)
+    return total
+
+
+def brier_refinement(predictions: Predictions, weights: Weights, *, bins: int) -> Floats:
+    """Return Σ_k Σ_b (n_b/n) ȳ_b(1 − ȳ_b), the variance of the outcomes within bins.
+
+    M equal-mass bins of each P(y=k). It is uncertainty − resolution, and never exceeds the
+    uncertainty. Source: Murphy 1973; DeGroot and Fienberg 1983.
+    """
+    total = np.zeros(len(weights))
+    for label in range(predictions.n_classes):
+        sums = bins_of(predictions, weights, bins, "mass", label)
+        within = sums.outcome - _ratio(sums.outcome**2, sums.weight)
+        total += within.sum(axis=1) / sums.weight.sum(axis=1)
+    return total
+
+
+def brier_uncertainty(predictions: Predictions, weights: Weights) -> Floats:
+    """Return Σ_k ȳ(1 − ȳ), the Brier score of always predicting the shares of the classes."""
+    total = np.zeros(len(weights))
+    for label in range(predictions.n_classes):
+        sums = bins_of(predictions, weights, 1, "width", label)
+        share = sums.outcome[:, 0] / sums.weight[:, 0]
+        total += share * (1.0 - share)
     return total
 
 

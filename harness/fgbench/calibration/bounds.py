@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fgbench.errors import DataError
+from fgbench.numbers import number
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -77,9 +78,10 @@ def bounds_sentences(n: int, bins: int, *, delta: float = 0.05) -> str:
     share = f"{100 * (1 - delta):.0f} %"
     return (
         f"Bounds for {n:,} test points and {bins} fixed bins: with probability {share}, whatever "
-        f"the distribution, the true ECE is within {held:.3f} of the measured one (valid_bound: "
-        f"Hoeffding in each bin). The bound that Ba et al. 2024 print says {printed:.3f} "
-        "(paper_bound, confidences of the population as measured); its proof does not hold."
+        f"the distribution, the true ECE is within {number(held)} of the measured one "
+        "(valid_bound: Hoeffding in each bin). The bound that Ba et al. 2024 print says "
+        f"{number(printed)} (paper_bound, confidences of the population as measured); its proof "
+        "does not hold."
     )
 
 

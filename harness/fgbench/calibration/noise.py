@@ -7,8 +7,6 @@ differ by less than the bin's width.
 
 from __future__ import annotations
 
-from math import sqrt
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,16 +44,6 @@ def classwise_noise_floor(
     labels = range(predictions.n_classes)
     floors = [noise_floor(predictions, bins=bins, scheme=scheme, label=label) for label in labels]
     return float(np.mean(floors))
-
-
-def resolvable_difference(n: int, *, power: float = 0.8, level: float = 0.05) -> float:
-    """Return the minimum detectable difference in ECE on n test points, in the worst case.
-
-    (z_{1−level/2} + z_power) · √2 · √(p(1−p)/n) with p = ½: two errors of the largest variance, on
-    different points. Paired comparisons on the same points detect smaller differences.
-    """
-    normal = NormalDist()
-    return (normal.inv_cdf(1.0 - level / 2.0) + normal.inv_cdf(power)) * sqrt(0.5 / n)
 
 
 def mean_absolute_deviations(n: NDArray[Any], p: Floats) -> Floats:

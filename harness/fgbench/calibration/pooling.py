@@ -33,13 +33,15 @@ def pooled_diagram(
     bins: int,
     *,
     same_points: bool,
+    units: NDArray[np.int64] | None = None,
     confidence: float = 0.95,
 ) -> PooledDiagram:
     """Return the diagram of all seeds together, each with confidences (n,) and outcomes (n,).
 
     Outcomes are 0 or 1. With `same_points`, row i is the same test point in every seed, and
-    predictions of one point are not independent observations. A bin with w_i predictions of each
-    point i then has the effective size n = (Σ w_i)² / Σ w_i² (Kish 1965, "Survey Sampling"), which
+    predictions of one point are not independent observations; nor are those of rows of the same
+    number in `units` (n,), which needs `same_points`. A bin with w_i predictions of each point or
+    unit i then has the effective size n = (Σ w_i)² / Σ w_i² (Kish 1965, "Survey Sampling"), which
     is conservative if the outcomes of a point differ between seeds. The band is Wilson's interval
     (1927; recommended by Brown, Cai and DasGupta 2001) for this n.
 
@@ -54,8 +56,8 @@ def pooled_diagram(
         raise DataError(f"seeds with the same points have different shapes: {sorted(sizes)}.")
     diagram = reliability_diagram(np.concatenate(p), np.concatenate(came_true), bins)
     effective = diagram.counts.astype(np.float64)
-    if same_points and len(p) > 1:
-        effective = _effective_counts(p, bins)
+    if same_points and (len(p) > 1 or units is not None):
+        effective = _effective_counts(p, bins, np.arange(len(p[0])) if units is None else units)
     low, high = wilson_interval(diagram.mean_outcome, effective, confidence=confidence)
     return PooledDiagram(diagram, low, high)
 
@@ -75,10 +77,10 @@ def wilson_interval(share: Floats, n: Floats, *, confidence: float = 0.95) -> tu
     return np.maximum(center - half, 0.0), np.minimum(center + half, 1.0)
 
 
-def _effective_counts(confidences: Sequence[Floats], bins: int) -> Floats:
-    """Return (Σ w_i)² / Σ w_i² of each bin, 0 if it is empty; w_i counts predictions of point i."""
-    n = len(confidences[0])
-    cells = np.concatenate([np.arange(n) * bins + bin_index(p, bins) for p in confidences])
+def _effective_counts(confidences: Sequence[Floats], bins: int, units: NDArray[np.int64]) -> Floats:
+    """Return (Σ w_i)² / Σ w_i² of each bin, 0 if it is empty; w_i counts predictions of unit i."""
+    n = int(units.max()) + 1 if len(units) else 0
+    cells = np.concatenate([units * bins + bin_index(p, bins) for p in confidences])
     weights = np.bincount(cells, minlength=n * bins).reshape(n, bins).astype(np.float64)
     total, squares = weights.sum(axis=0), (weights**2).sum(axis=0)
     effective: Floats = np.divide(total**2, squares, out=np.zeros(bins), where=squares > 0)

@@ -7,10 +7,12 @@ should rank correct predictions above wrong ones.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import digamma
 
 from fgbench.calibration.ranked import TOP_LABEL, sums_along
 from fgbench.calibration.rows import row_blocks
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Weights = NDArray[Any]
 
-_TEMPORARIES = 4
+_TEMPORARIES = 6
 """Arrays as large as the sums that a metric needs at a time: together they fit the cache."""
+_SMALLEST = 1e-300
+_LARGEST_TABLE = 1 << 20
 
 
 def auroc(predictions: Predictions, weights: Weights, *, label: int) -> Floats:
@@ -45,17 +49,37 @@ def auroc(predictions: Predictions, weights: Weights, *, label: int) -> Floats:
 def area_under_risk_coverage(predictions: Predictions, weights: Weights) -> Floats:
     """Return the mean error rate of the most confident rows, over all coverages.
 
-    Each row contributes the error rate of the rows that are at least as confident; rows of equal
-    confidence are accepted together. Source: Geifman, Uziel and El-Yaniv 2019, eq. 2.
+    Rows of equal confidence are accepted in random order, and the result is the expectation over
+    it. If m rows with e errors tie, after A rows with E errors, the k-th of them is accepted at the
+    expected error rate (E + k·e/m)/(A + k). The sum over k is e + (E − A·e/m)(H(A+m) − H(A)) with
+    the harmonic numbers H. Source: Geifman, Uziel and El-Yaniv 2019, eq. 2, without ties.
     """
     sums = sums_along(predictions, TOP_LABEL, weights)
     area = np.empty(len(weights))
     for rows in row_blocks(len(weights), _TEMPORARIES * len(sums.score)):
         below, right = sums.weight[rows], sums.outcome[rows]
-        accepted = below[:, -1:] - below[:, :-1]
-        wrong = accepted - (right[:, -1:] - right[:, :-1])
-        risk = wrong / (accepted + (accepted == 0.0))  # none accepted: none wrong
+        accepted = below[:, -1:] - below
+        wrong = accepted - (right[:, -1:] - right)
+        tied = np.diff(below, axis=1)
+        errors = wrong[:, :-1] - wrong[:, 1:]
+        share = errors / np.maximum(tied, _SMALLEST)
+        harmonic = _harmonic(accepted)
+        before = wrong[:, 1:] - accepted[:, 1:] * share
+        risks = errors + before * (harmonic[:, :-1] - harmonic[:, 1:])
         with np.errstate(invalid="ignore"):
-            shares = np.einsum("rc,rc->r", np.diff(below, axis=1), risk)
-            area[rows] = shares / below[:, -1]
+            area[rows] = risks.sum(axis=1) / below[:, -1]
     return area
+
+
+def _harmonic(counts: Floats) -> Floats:
+    """Return the harmonic numbers of counts; for fractional ones ψ(x + 1) + γ."""
+    largest = float(counts.max(initial=0.0))
+    whole = counts.astype(np.int64)
+    if largest <= _LARGEST_TABLE and np.array_equal(whole, counts):
+        return _harmonic_table(1 << max(10, int(largest).bit_length())).take(whole)
+    return np.asarray(digamma(counts + 1.0) + np.euler_gamma)
+
+
+@lru_cache(maxsize=2)
+def _harmonic_table(size: int) -> Floats:
+    return np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, size + 1))])

@@ -5,7 +5,9 @@ Importing the module of `fgbench list` hides the built-in `list` in this one.
 
 from __future__ import annotations
 
+import codecs
 import errno
+import io
 import os
 import signal
 import sys
@@ -92,6 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run_command(arguments: list[str]) -> int:
     """Run one command line and return its exit code; errors are one sentence on standard error."""
+    _print_what_can_be_encoded()
     with guarded():
         return _run_command(arguments)
 
@@ -159,6 +162,29 @@ class _Terminated(KeyboardInterrupt):
 
 def _terminate(number: int, frame: object) -> None:
     raise _Terminated
+
+
+def _print_what_can_be_encoded() -> None:
+    """Let standard output and error replace what they cannot encode, instead of failing."""
+    codecs.register_error("fgbench", _replaced)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="fgbench")
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    """Return signs by their ASCII substitutes, and any other character as JSON escapes it."""
+    import json
+
+    from fgbench.numbers import ascii_text
+
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = "".join(
+        json.dumps(char)[1:-1] if (plain := ascii_text(char)) == "?" else plain
+        for char in error.object[error.start : error.end]
+    )
+    return text, error.end
 
 
 def _registry(ctx: click.Context) -> Registry:

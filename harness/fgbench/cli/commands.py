@@ -10,6 +10,7 @@ COMMANDS = {
     "store": ("fgbench.cli.store:store", "Show, free and check the disk space of stored stages."),
     "report": ("fgbench.cli.report:report", "Write the HTML report of a run."),
     "evaluate": ("fgbench.cli.evaluate:evaluate", "Evaluate anyone's predictions, without a run."),
+    "compare": ("fgbench.cli.compare:compare", "Compare two sets of predictions."),
     "predict": ("fgbench.cli.predict:predict", "Classify new texts with the model of a run."),
     "leaderboard": ("fgbench.cli.leaderboard:leaderboard", "Build, compare, verify, rerun boards."),
     "doctor": ("fgbench.cli.doctor:doctor", "Check the installation, the plugins and the folders."),

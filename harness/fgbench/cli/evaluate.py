@@ -3,84 +3,86 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from fgbench.cli.console import console, json_text
+from fgbench.cli.console import json_text
 from fgbench.cli.options import load_registry, plugin_option
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command("evaluate")
-@click.argument("predictions", metavar="PREDICTIONS", type=click.Path(path_type=Path))
+@click.argument(
+    "files", metavar="PREDICTIONS...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 @click.option("--full", is_flag=True, help="Add the measurement grid of Tao et al. 2024.")
 @click.option(
     "--replicates", type=click.IntRange(min=0), default=1000, help="Bootstrap replicates [1000]."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@click.option("--html", metavar="FILE", type=_FILE, help="Write a page with reliability diagram.")
+@click.option(
+    "--plot",
+    metavar="FILE",
+    type=_FILE,
+    help="Draw the reliability diagram for a paper: .svg, .pdf or .png (needs matplotlib).",
+)
 @plugin_option
 def evaluate(
-    predictions: Path, full: bool, replicates: int, as_json: bool, plugins: tuple[str, ...]
+    files: tuple[Path, ...],
+    full: bool,
+    replicates: int,
+    as_json: bool,
+    html: Path | None,
+    plot: Path | None,
+    plugins: tuple[str, ...],
 ) -> None:
     """Evaluate predictions that no run made: every metric, its interval, its noise floor.
 
-    PREDICTIONS is an .npz file with `labels` and `logits` or `probabilities`, or a .csv file with a
-    column `label` and one of probabilities for each class (a single one is P(y=1)).
+    PREDICTIONS is a .csv file with a column `label` and one of probabilities for each class (a
+    single one is P(y=1)), or an .npz file with `labels` and `logits` or `probabilities`. Several
+    files, or a column `seed`, are several seeds on the same rows. Optional columns: `id` of the
+    row, and `group`, whose rows count as one.
     """
-    from fgbench.evaluating import assess, read_predictions
+    from fgbench.evaluation.assessment import assess
+    from fgbench.evaluation.diagram import check_plot
+    from fgbench.evaluation.sets import read_predictions
+    from fgbench.store.atomic import write_atomically
 
+    if plot is not None:
+        check_plot(plot)
     registry = load_registry(plugins)
-    assessment = assess(read_predictions(predictions), registry, replicates=replicates, full=full)
+    predictions = read_predictions(*files)
+    assessment = assess(predictions.seeds, registry, replicates=replicates, full=full)
+    if html is not None:
+        write_atomically(html, assessment.page(", ".join(path.name for path in files)))
+    if plot is not None:
+        assessment.plot(plot)
     if as_json:
         click.echo(json_text(assessment.to_value(), indent=1, sort_keys=True))
-    else:
-        _print(assessment)
-
-
-def _print(assessment: Any) -> None:
-    from rich import box
-    from rich.table import Table
-
-    from fgbench.calibration import bounds_sentences
-    from fgbench.calibration.grid import BIN_COUNTS, FAMILIES, OTHERS
-    from fgbench.evaluating import BOUND_BINS, BOUND_DELTA
-    from fgbench.report.view import number
-
-    output = console()
-    table = Table(
-        box=box.SIMPLE_HEAD, title=f"{assessment.n:,} predictions, {assessment.classes} classes"
-    )
-    table.add_column("metric")
-    for column in ("value", "95 % interval", "noise floor"):
-        table.add_column(column, justify="right")
-    for name, summary in assessment.metrics.items():
-        interval = (
-            f"{number(summary.ci95[0])} to {number(summary.ci95[1])}" if summary.ci95 else "—"
-        )
-        floor = "" if summary.noise_floor is None else number(summary.noise_floor)
-        mark = (
-            "°" if summary.noise_floor is not None and summary.mean <= summary.noise_floor else ""
-        )
-        table.add_row(name, number(summary.mean) + mark, interval, floor)
-    output.print(table)
-    for name, reason in assessment.undefined.items():
-        output.print(f"{name}: undefined: {reason}.", highlight=False)
-    output.print(
-        "Intervals: percentile bootstrap over the points. Noise floor: what chance alone gives a "
-        "perfectly calibrated classifier with these predictions; °: at or below it. "
-        + bounds_sentences(assessment.n, BOUND_BINS, delta=BOUND_DELTA),
-        highlight=False,
-    )
-    if assessment.grid is None:
         return
-    grid = Table(box=box.SIMPLE_HEAD, title="Measurement grid (Tao et al. 2024)")
-    grid.add_column("bins", justify="right")
-    for family in FAMILIES:
-        grid.add_column(family.replace("_", "\n"), justify="right")
-    for bins in BIN_COUNTS:
-        grid.add_row(
-            str(bins), *(number(assessment.grid[f"{name}:bins={bins}"]) for name in FAMILIES)
-        )
-    output.print(grid)
-    for name in OTHERS:
-        output.print(f"{name:18}{number(assessment.grid[name])}", highlight=False)
+    click.echo(str(assessment))
+    if assessment.grid is not None:
+        click.echo(_grid_text(assessment.grid))
+    for path in (html, plot):
+        if path is not None:
+            click.echo(str(path))
+
+
+def _grid_text(grid: Mapping[str, float]) -> str:
+    from fgbench.calibration.grid import BIN_COUNTS, FAMILIES, OTHERS
+    from fgbench.evaluation.tables import Table
+    from fgbench.numbers import number
+
+    rows = tuple(
+        (str(bins), *(number(grid[f"{name}:bins={bins}"]) for name in FAMILIES))
+        for bins in BIN_COUNTS
+    )
+    errors = Table("Measurement grid (Tao et al. 2024)", ("bins", *FAMILIES), rows)
+    others = Table("", ("", "value"), tuple((name, number(grid[name])) for name in OTHERS))
+    return f"\n{errors.to_text()}\n{others.to_text()}"

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fgbench.cli.console import console, json_text
+from fgbench.cli.boards import json_with_verdict, print_board
+from fgbench.cli.console import json_text
 from fgbench.cli.leaderboard_compare import compare
 from fgbench.cli.leaderboard_html import html
 from fgbench.cli.leaderboard_regenerate import regenerate
 from fgbench.cli.leaderboard_submit import submit_check
+from fgbench.cli.leaderboard_summary import summary
 from fgbench.cli.options import load_registry, plugin_option
-from fgbench.terminal import plain_json
 
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Leaderboard
@@ -28,6 +29,7 @@ leaderboard.add_command(compare)
 leaderboard.add_command(html)
 leaderboard.add_command(regenerate)
 leaderboard.add_command(submit_check)
+leaderboard.add_command(summary)
 
 
 @leaderboard.command("build")
@@ -69,22 +71,31 @@ def build(
 @click.option("--bins", multiple=True, metavar="M", help="Only these numbers of bins.")
 @click.option("--dose", multiple=True, metavar="D", help="Only these doses.")
 @click.option("--sort", metavar="METRIC", help="Best first in each group, with ranks.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@click.option("--table", is_flag=True, help="Also print all numbers: one line per entry.")
+@click.option("--against", metavar="CONTROL", help="Show differences from this control.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Print ASCII characters only.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the verdict.")
 @plugin_option
 def show(
     file: Path,
     metric: tuple[str, ...],
     sort: str | None,
+    table: bool,
+    against: str | None,
+    ascii_only: bool,
     as_json: bool,
     plugins: tuple[str, ...],
     **wanted: tuple[str, ...],
 ) -> None:
-    """Show a board.
+    """Show the verdict of a board, and with --table all its numbers.
 
-    FILE is a board, a run folder, or the name of a board that comes with fgbench. --json prints the
-    selected entries as a board, or with --sort, each group in its order with the ranks.
+    FILE is a board, a run folder, or the name of a board that comes with fgbench. --metric, --sort
+    and --against imply --table. --json prints the selected entries as a board with its verdict, or
+    with --sort, each group in its order with the ranks.
     """
+    from fgbench.errors import ConfigurationError, did_you_mean
     from fgbench.leaderboard.bundled import board_path
+    from fgbench.leaderboard.contrasts import CONTROLS
     from fgbench.leaderboard.files import read_board
     from fgbench.report.view import filtered
 
@@ -92,14 +103,20 @@ def show(
     _check_names(whole, {**wanted, "metric": metric if sort is None else (*metric, sort)})
     board = filtered(whole, **wanted)
     if as_json:
-        text = board.to_json() if sort is None else _ranked_json(board, sort)
-        click.echo(plain_json(text), nl=False)
+        click.echo(
+            json_with_verdict(board) if sort is None else _ranked_json(board, sort), nl=False
+        )
         return
-
-    from fgbench.report.table import results_table
-
-    output = console()
-    output.print(results_table(board, metric or None, output.width, sort))
+    if against is not None and against not in CONTROLS:
+        raise ConfigurationError(f"unknown control {against!r}. {did_you_mean(against, CONTROLS)}")
+    print_board(
+        board,
+        table=table or bool(metric or sort or against),
+        metrics=metric,
+        sort=sort,
+        against=against,
+        ascii_only=ascii_only,
+    )
 
 
 @leaderboard.command("verify")

@@ -11,7 +11,7 @@ from fgbench.cli.console import json_text
 from fgbench.cli.options import load_registry, plugin_option
 
 if TYPE_CHECKING:
-    from fgbench.compare.compare import BoardComparison
+    from fgbench.differences.compare import BoardComparison
 
 _FAULTS = ("regression", "vanished", "data")
 
@@ -51,8 +51,8 @@ def compare(
 
     OLD and NEW are each a board, a run folder, or the name of a board that comes with fgbench.
     """
-    from fgbench.compare import rendering
-    from fgbench.compare.compare import compare_files
+    from fgbench.differences import rendering
+    from fgbench.differences.compare import compare_files
     from fgbench.leaderboard.bundled import board_path
 
     registry = load_registry(plugins)

@@ -103,7 +103,7 @@ def _observed(plan: Plan, store: Store, account: str, quiet: bool) -> Iterator[L
 
 
 def _report(regeneration: Regeneration, as_json: bool) -> None:
-    from fgbench.compare import drift, rendering
+    from fgbench.differences import drift, rendering
 
     if as_json:
         value = rendering.as_value(regeneration.comparison)

@@ -26,7 +26,7 @@ def submit_check(file: Path, against: Path | None, as_json: bool, plugins: tuple
 
     Prints one line per check. Exit code 1 if a check fails.
     """
-    from fgbench.compare.rendering import plain
+    from fgbench.differences.rendering import plain
     from fgbench.leaderboard.bundled import board_path
     from fgbench.leaderboard.submission import check_submission
 

@@ -21,18 +21,28 @@ from fgbench.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rich.table import Table
 
     from fgbench.plan.forecast import Forecast
     from fgbench.plan.plan import Plan
+    from fgbench.plan.power import PlannedPower
+    from fgbench.plugins.registry import Registry
     from fgbench.runs.consent import Consent
+    from fgbench.store import Artifact
     from fgbench.usage import Usage
 
 
 @click.command("plan")
 @matrix_options
+@click.option(
+    "--pilot", metavar="BOARD", type=click.Path(path_type=Path),
+    help="Simulate power from this board's predictions [default: stored ones].",
+)  # fmt: skip
+@click.option(
+    "--no-power", is_flag=True, help="Skip the power simulation (about a second per data set)."
+)
 @consent_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def plan(
@@ -42,16 +52,20 @@ def plan(
     store: str | None,
     plugins: tuple[str, ...],
     consent: Consent,
+    pilot: Path | None,
+    no_power: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Show the cells and stages of a run, which of them are stored, and what it will generate.
+    """Show the cells and stages of a run, what it will generate, and what it can detect.
 
-    Takes the same suite and options as `fgbench run`; runs nothing.
+    Takes the same suite and options as `fgbench run`; runs nothing. The smallest detectable
+    difference is simulated from predictions of a board (--pilot), else from those that are stored,
+    else from assumptions that are shown.
     """
     from fgbench.cards import DataFolder
     from fgbench.plan.forecast import forecast
-    from fgbench.plan.plan import make_plan
+    from fgbench.plan.plan import find_stored, make_plan
     from fgbench.store import Store, default_store
 
     registry = load_registry(plugins)
@@ -60,18 +74,20 @@ def plan(
     planned = make_plan(suite, registry, folder)
     for line in folder_lines(folder):
         click.echo(line, err=True)
-    outlook = forecast(planned, Store(Path(store) if store else default_store()), registry)
+    opened = Store(Path(store) if store else default_store())
+    stored = find_stored(planned, opened, mark=False)
+    outlook = forecast(planned, stored, registry)
+    powers = [] if no_power else _powers(planned, stored, pilot, registry)
     if as_json:
-        click.echo(json_text(_as_value(planned, outlook), indent=2))
+        click.echo(json_text(_as_value(planned, outlook, powers), indent=2))
         return
+
+    from fgbench.plan.power import power_lines
 
     output = console()
     output.print(_data_table(planned))
-    output.print(
-        "resolves: minimum detectable ECE difference (80 % power, α = 0.05 before Holm's "
-        "adjustment, worst case). Pairing and confident predictions make it smaller.",
-        highlight=False,
-    )
+    for line in power_lines(powers):
+        output.print(line, highlight=False, markup=False)
     output.print(_stage_table(outlook))
     lines = (
         repeated_rows_lines(planned),
@@ -82,15 +98,54 @@ def plan(
         output.print(line, highlight=False)
 
 
-def _as_value(planned: Plan, outlook: Forecast) -> dict[str, Any]:
-    """Return the plan and its forecast as JSON values."""
-    from fgbench.calibration import resolvable_difference
+def _powers(
+    planned: Plan, stored: Mapping[str, Artifact], pilot: Path | None, registry: Registry
+) -> list[PlannedPower]:
+    """Simulate the power; refuse a pilot that has none of the plan's settings."""
+    from fgbench.errors import ConfigurationError
+    from fgbench.leaderboard.bundled import board_path
+    from fgbench.leaderboard.pilots import pilot_predictions
+    from fgbench.plan.power import planned_power
 
+    if pilot is None:
+        return planned_power(planned, stored, {})
+    pilots = pilot_predictions(board_path(pilot, registry))
+    wanted = {
+        (cell.dataset.part.name, cell.classifier.name): cell.dataset.dataset.n_classes
+        for cell in planned.cells
+    }
+    if not wanted.keys() & pilots.keys():
+        known = "; ".join(" with ".join(names) for names in sorted(pilots))
+        raise ConfigurationError(
+            f"--pilot {pilot}: none of the plan's data sets with its classifier. It has {known}."
+        )
+    for names in wanted.keys() & pilots.keys():
+        classes = pilots[names][0][0][0].n_classes
+        if classes != wanted[names]:
+            raise ConfigurationError(
+                f"--pilot {pilot}: {names[0]} has {classes} classes there and {wanted[names]} here."
+            )
+    return planned_power(planned, stored, pilots)
+
+
+def _as_value(planned: Plan, outlook: Forecast, powers: Sequence[PlannedPower]) -> dict[str, Any]:
+    """Return the plan, its forecast and its power as JSON values."""
     return planned.to_value() | {
-        "resolvable_ece_difference": {
-            item.part.label: resolvable_difference(len(item.dataset.splits["test"]))
-            for item in planned.resolved.datasets
-        },
+        "power": [
+            {
+                "dataset": power.dataset,
+                "classifier": power.classifier,
+                "loss": power.loss,
+                "test_rows": power.rows,
+                "distinct_test_rows": power.detection.rows,
+                "seeds": power.detection.seeds,
+                "detectable_ece_difference": power.detection.difference,
+                "further_seeds": power.detection.further_seeds,
+                "detectable_with_further_seeds": power.detection.further,
+                "pilot": power.detection.source,
+            }
+            for power in powers
+        ],
         "cached": {stage: count.cached for stage, count in outlook.stages.items()},
         "generation_requests": {
             "known": outlook.requests_known,
@@ -115,17 +170,14 @@ def _data_table(planned: Plan) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from fgbench.calibration import resolvable_difference
-
     table = Table(box=box.SIMPLE_HEAD, title=f"{planned.run_id}: {len(planned.cells)} cells")
-    for column in ("data set", "classes", "train", "validation", "test", "resolves"):
+    for column in ("data set", "classes", "train", "validation", "test"):
         table.add_column(column, justify="left" if column == "data set" else "right")
     for item in planned.resolved.datasets:
         splits = item.dataset.splits
         sizes = [f"{len(splits[name]):,}" for name in ("train", "validation", "test")]
-        resolved = f"{resolvable_difference(len(splits['test'])):.3f}"
         label = Text(item.label, overflow="fold")  # it may contain brackets, which are no markup
-        table.add_row(label, str(item.dataset.n_classes), *sizes, resolved)
+        table.add_row(label, str(item.dataset.n_classes), *sizes)
     return table
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fgbench.cli.boards import json_with_verdict, print_board
 from fgbench.cli.consent import consent_options
-from fgbench.cli.console import console
 from fgbench.cli.options import (
     build_suite,
     execution_options,
@@ -21,10 +21,8 @@ from fgbench.cli.options import (
     refusal_lines,
     repeated_rows_lines,
 )
-from fgbench.terminal import plain_json
 
 if TYPE_CHECKING:
-    from fgbench.leaderboard.models import Leaderboard
     from fgbench.runs.consent import Consent
     from fgbench.runs.execution import Execution
 
@@ -34,8 +32,10 @@ if TYPE_CHECKING:
 @click.option("--out", default="runs", metavar="DIR", help="Folder of run folders [default: runs].")
 @execution_options
 @consent_options
-@click.option("--json", "as_json", is_flag=True, help="Print the leaderboard as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress, no table.")
+@click.option("--table", is_flag=True, help="Also print all numbers: one line per entry.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Print ASCII characters only.")
+@click.option("--json", "as_json", is_flag=True, help="Print leaderboard and verdict as JSON.")
+@click.option("--quiet", is_flag=True, help="No progress, no verdict.")
 def run(
     suite_file: str | None,
     skip_incompatible: bool,
@@ -44,6 +44,8 @@ def run(
     plugins: tuple[str, ...],
     out: str,
     execution: Execution,
+    table: bool,
+    ascii_only: bool,
     consent: Consent,
     as_json: bool,
     quiet: bool,
@@ -91,23 +93,18 @@ def run(
     for failure in registry.failures[n_reported:]:
         click.echo(f"Warning: plugin {failure.plugin}: {failure.reason}", err=True)
     if as_json:
-        click.echo(plain_json(outcome.leaderboard.to_json()), nl=False)
+        click.echo(json_with_verdict(outcome.leaderboard), nl=False)
     elif not quiet:
-        _print_results(outcome.leaderboard, outcome.folder, repeated_rows_lines(plan))
+        page = f"{outcome.folder}/report.html"
+        print_board(
+            outcome.leaderboard,
+            page=page,
+            table=table,
+            ascii_only=ascii_only,
+            notes=repeated_rows_lines(plan),
+        )
     if outcome.ok:
         return 0
     for line in failure_lines(outcome.failures, f"{outcome.folder}/events.jsonl"):
         click.echo(line, err=True)
     return 1
-
-
-def _print_results(board: Leaderboard, folder: Path, notes: list[str]) -> None:
-
-    from fgbench.report.notes import noted
-    from fgbench.report.table import results_table
-
-    output = console()
-    output.print(results_table(board, width=output.width))
-    for note in [*notes, *noted(board.entries)]:
-        output.print(f"Note: {note}", highlight=False, markup=False)
-    output.print(f"Results: {folder}/leaderboard.json, report.html", soft_wrap=True)

@@ -16,8 +16,9 @@ from fgbench.digests import digest_bytes
 from fgbench.errors import LeaderboardError, validation_sentence
 from fgbench.foreign import BOARD, PREDICTIONS, parse_json, read_bytes, read_text
 from fgbench.leaderboard.checksums import board_checksum
-from fgbench.leaderboard.migrations import migrated
+from fgbench.leaderboard.migrations import OLD_FIELDS, migrated, with_contrasts
 from fgbench.leaderboard.models import Entry, Leaderboard
+from fgbench.primary import Primary
 from fgbench.store.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 BOARD_FILE, REFERENCE_FILE = "leaderboard.json", "reference.json"
 """In the folder of a run, and in the folder of published figures."""
+
+DERIVED = ("verdict",)
+"""What printed boards have in addition: it follows from the rest, and is not read."""
 
 
 @contextmanager
@@ -103,14 +107,16 @@ def _parse_other(text: str | bytes, where: str) -> Leaderboard:
         raise LeaderboardError(f"{where}: not JSON ({error}).") from None
     if not isinstance(value, dict):
         raise LeaderboardError(f"{where}: not a leaderboard: expected a JSON object.")
+    value = {name: item for name, item in value.items() if name not in DERIVED}
     if "entries" not in value and "arm" in value:
-        entry: Entry = _validated(Entry, value, where)
+        is_old = not OLD_FIELDS.isdisjoint(value)
+        entry: Entry = _validated(Entry, with_contrasts(value) if is_old else value, where)
         name, created = entry.label, entry.provenance.started or ""
         return Leaderboard(
             name=name,
             created=created,
             entries=[entry],
-            checksum=board_checksum(name, created, [entry]) if entry.checksums else None,
+            checksum=board_checksum(name, created, [entry], Primary()) if entry.checksums else None,
         )
     board: Leaderboard = _validated(Leaderboard, migrated(value, where), where)
     return board

@@ -87,7 +87,10 @@ def _merge(
     with contextlib.ExitStack() as stack:
         copies = _Copies(output, stack)
         copied = [copies.of(item) for item in by_id.values()]
-    merged = assemble(title, created, copied, _lookup(registry, output.parent))
+    declared = {board.primary.model_dump_json(): board.primary for board in boards}
+    primary = next(iter(declared.values())) if len(declared) == 1 else None
+    shown = [name for board in boards for name in board.shown]
+    merged = assemble(title, created, copied, _lookup(registry, output.parent), primary, shown)
     write_board(merged, output)
     return merged
 

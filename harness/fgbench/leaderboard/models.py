@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from fgbench.calibration.statistics import (
-    REPLICATES,
-    Comparison,
-    MetricSummary,
-)
 from fgbench.coordinates import MAX_REPLICATES, Coordinates
+from fgbench.inference import REPLICATES, MetricSummary, Word
 from fgbench.leaderboard.migrations import SCHEMA, unrecorded_neutral
 from fgbench.leaderboard.serialize import sorted_json
 from fgbench.loop.additions import label_difference
-from fgbench.records import Count, Name, Record
+from fgbench.primary import Primary
+from fgbench.records import Count, Interval, Name, Record
 from fgbench.usage import Usage
 
 if TYPE_CHECKING:
@@ -158,6 +155,37 @@ class StatisticsRecord(Record):
     replicates: int = Field(default=REPLICATES, ge=0, le=MAX_REPLICATES)
     confidence: float = 0.95
     seed: int = 0
+    version: str = "1"
+    """Of the methods in `fgbench.inference`: STATISTICS_VERSION for what this fgbench computes. The
+    default is that of boards from before this field: percentiles of a nested bootstrap."""
+
+
+class ContrastRecord(Record):
+    """The paired difference of an entry from a control in one metric: entry − control.
+
+    `word` and `interval` are those of its family (`fgbench.leaderboard.contrasts`), and the
+    interval is the one that decides the word. `p_value` is two-sided, `p_adjusted` Holm's within
+    the family. Null where no inference is possible (`Contrasts.reasons`). The fields are in
+    alphabetical order, in which boards hold them.
+    """
+
+    degrees_of_freedom: float | None = Field(default=None, gt=0)
+    difference: float
+    interval: Interval | None = None
+    p_adjusted: float | None = Field(default=None, ge=0, le=1)
+    p_value: float | None = Field(default=None, ge=0, le=1)
+    standard_error: float | None = Field(default=None, ge=0)
+    word: Word | None = None
+
+
+class Contrasts(Record):
+    """The contrasts of an entry with one control, by metric; none without predictions."""
+
+    entry: Name
+    """Id of the control."""
+    metrics: dict[Name, ContrastRecord] = Field(default_factory=dict)
+    reasons: dict[Name, str] = Field(default_factory=dict)
+    """By metric, why there is no inference, or what it is limited to."""
 
 
 class Entry(Coordinates):
@@ -174,12 +202,14 @@ class Entry(Coordinates):
     neutral: list[str] = Field(default_factory=unrecorded_neutral)
     """The axes on which the entry has a neutral part: a calibrator that leaves predictions as they
     are, the loss that a classifier minimizes by itself."""
-    baseline: Name | None = None
-    """Id of the baseline in `versus_baseline`."""
-    versus_baseline: dict[Name, Comparison] = Field(default_factory=dict)
-    real: Name | None = None
-    """Id of the matched control in `versus_real`."""
-    versus_real: dict[Name, Comparison] = Field(default_factory=dict)
+    margins: dict[Name, float] = Field(default_factory=dict)
+    """By metric, the largest difference that does not matter."""
+    contrasts: dict[Name, Contrasts] = Field(default_factory=dict)
+    """By control (`fgbench.leaderboard.contrasts.CONTROLS`), the differences from it."""
+    ranks: dict[Name, tuple[int, int]] = Field(default_factory=dict)
+    """By metric, the 95 % interval of the rank, best and worst, from paired comparisons of the
+    `ranked_among` entries of the same data set, classifier, loss, protocol and seeds."""
+    ranked_among: int = 0
     synthetic: SyntheticRecord | None = None
     usage: Usage = Field(default_factory=Usage)
     provenance: Provenance
@@ -202,18 +232,34 @@ class Entry(Coordinates):
 
         These are left as models: a large board has a million, and their fields are in file order.
         """
-        figures = ("metrics", "versus_baseline", "versus_real")
-        value = self.model_dump(exclude=set(figures))
-        return {**value, **{name: getattr(self, name) for name in figures}}
+        value = self.model_dump(exclude={"metrics", "contrasts", "ranks"})
+        contrasts = {
+            kind: {
+                "entry": against.entry,
+                "metrics": against.metrics,
+                "reasons": against.reasons,
+            }
+            for kind, against in self.contrasts.items()
+        }
+        return {**value, "metrics": self.metrics, "contrasts": contrasts, "ranks": self.ranks}
+
+    def contrast(self, control: str, metric: str) -> ContrastRecord | None:
+        """Return the contrast with a control in a metric, or None."""
+        against = self.contrasts.get(control)
+        return None if against is None else against.metrics.get(metric)
 
 
 class Leaderboard(Record):
     """A board: its name, its date, and its entries, sorted."""
 
-    schema_: Literal["fgbench.leaderboard/1"] = Field(default=SCHEMA, alias="schema")
+    schema_: Literal["fgbench.leaderboard/2"] = Field(default=SCHEMA, alias="schema")
     name: Name
     created: Name
     entries: list[Entry] = Field(max_length=MAX_ENTRIES)
+    primary: Primary = Field(default_factory=Primary)
+    """What the verdict rests on; the default where no suite declared it."""
+    shown: list[Name] = Field(default_factory=list)
+    """The metrics that tables show beside the primary one: those that declare it."""
     checksum: Name | None = None
     """A checksum of name, date and entry ids: see `fgbench.leaderboard.checksums`. Null on boards
     of older versions, and on a selection of a board's entries."""
@@ -251,7 +297,7 @@ def json_schema() -> dict[str, Any]:
 def _flat_rows(board: Leaderboard) -> Iterator[dict[str, Any]]:
     for entry in board.entries:
         for name, metric in entry.metrics.items():
-            against = entry.versus_baseline.get(name)
+            against = entry.contrast("baseline", name)
             low, high = metric.ci95 or (None, None)
             yield {
                 "id": entry.id,
@@ -261,6 +307,6 @@ def _flat_rows(board: Leaderboard) -> Iterator[dict[str, Any]]:
                 "std": metric.std,
                 "ci95_low": low,
                 "ci95_high": high,
-                "delta": against.delta if against else None,
+                "delta": against.difference if against else None,
                 "p_adjusted": against.p_adjusted if against else None,
             }

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtr
 
-from fgbench.calibration.statistics import SIGNIFICANCE
+from fgbench.inference import SIGNIFICANCE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fgbench.calibration.statistics import MetricSummary
+    from fgbench.inference import MetricSummary
     from fgbench.leaderboard.models import Entry
 
 Z95 = 1.959963984540054
@@ -69,20 +69,25 @@ def unpaired(
 def ranks(entries: Sequence[Entry], metric: str) -> dict[str, Rank]:
     """Return the ranks of the entries that have the metric, by id.
 
-    The best rank is one more than the number of entries that are significantly better, the worst is
-    the number of entries less those that are significantly worse (Mogstad et al. 2024, "Inference
-    for Ranks", section 3). A pair is told apart by the stored paired comparison where one is the
-    other's control, else by `unpaired`; each entry's n − 1 comparisons are a family (Bonferroni,
-    5 %), so that an entry's interval holds its rank in 95 of 100 boards.
+    Stored ranks, which come from paired comparisons, are returned if all entries have them
+    (`Entry.ranks`). Otherwise the best rank is one more than the number of entries that are
+    significantly better, and the worst is the number of entries less those that are significantly
+    worse (Mogstad et al. 2024, "Inference for Ranks", section 3). A pair is told apart by the
+    stored paired comparison where one is the other's control, else by `unpaired`, and never if it
+    has one seed only; each entry's n − 1 comparisons are a family (Bonferroni, 5 %), so that an
+    entry's interval holds its rank in 95 of 100 boards.
     """
     ranked = [entry for entry in entries if metric in entry.metrics]
     n = len(ranked)
+    if ranked and all(metric in entry.ranks for entry in ranked):
+        return {entry.id: Rank(*entry.ranks[metric], entry.ranked_among) for entry in ranked}
     if n == 0:
         return {}
     level = SIGNIFICANCE / max(1, n - 1)
     sign = -1.0 if metric in ranked[0].higher_is_better else 1.0
     cost = np.array([sign * entry.metrics[metric].mean for entry in ranked])
     half_widths = [half_width(entry.metrics[metric]) for entry in ranked]
+    single = np.array([entry.published is None and len(entry.seeds) == 1 for entry in ranked])
     missing = np.array([width is None for width in half_widths])
     widths = np.array([0.0 if width is None else width for width in half_widths])
     stored = _stored(ranked, metric, sign)
@@ -97,6 +102,7 @@ def ranks(entries: Sequence[Entry], metric: str) -> dict[str, Rank]:
             for j, (p_value, is_lower) in stored.get(start + row, {}).items():
                 p_values[row, j], lower[row, j] = p_value, is_lower
         apart = p_values < level
+        apart &= ~(single | single[rows, None])
         apart[np.arange(len(rows)), rows] = False
         better, worse = (apart & lower).sum(axis=1), (apart & ~lower).sum(axis=1)
         for entry, above, below in zip(members, better.tolist(), worse.tolist(), strict=True):
@@ -126,13 +132,10 @@ def _stored(
     position = {entry.id: index for index, entry in enumerate(entries)}
     p_values: dict[int, dict[int, tuple[float, bool]]] = {}
     for i, entry in enumerate(entries):
-        for control, records in (
-            (entry.baseline, entry.versus_baseline),
-            (entry.real, entry.versus_real),
-        ):
-            record = records.get(metric)
-            j = position.get(control or "")
+        for against in entry.contrasts.values():
+            record = against.metrics.get(metric)
+            j = position.get(against.entry)
             if j is not None and record is not None and record.p_value is not None:
-                p_values.setdefault(i, {})[j] = (record.p_value, sign * record.delta > 0)
-                p_values.setdefault(j, {})[i] = (record.p_value, sign * record.delta < 0)
+                p_values.setdefault(i, {})[j] = (record.p_value, sign * record.difference > 0)
+                p_values.setdefault(j, {})[i] = (record.p_value, sign * record.difference < 0)
     return p_values

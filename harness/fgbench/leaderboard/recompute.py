@@ -6,8 +6,8 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fgbench.calibration.statistics import Evaluation, applicable, evaluate_metrics
 from fgbench.errors import FgbenchError, LeaderboardError
+from fgbench.inference import Evaluation, applicable, evaluate_metrics
 from fgbench.leaderboard.files import PredictionsFolder
 from fgbench.plugins.references import PartReference
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fgbench.plugins.registry import Registry
 
 
-_CACHED = 64
+_CACHED = 256
 """Number of entries whose evaluations are cached: a thousand replicates per metric are large."""
 
 

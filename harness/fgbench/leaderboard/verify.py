@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from fgbench.coordinates import entry_id
 from fgbench.errors import FgbenchError
-from fgbench.leaderboard.build import Controls, adjusted, build_entry, compared
+from fgbench.inference import STATISTICS_VERSION
+from fgbench.leaderboard.build import build_entry, ranked
 from fgbench.leaderboard.checksums import board_checksum, entry_checksums
+from fgbench.leaderboard.contrasts import Controls, compared
 from fgbench.leaderboard.files import read_board
 from fgbench.leaderboard.recompute import Recomputed
 
 if TYPE_CHECKING:
+    from fgbench.inference import Evaluation
     from fgbench.leaderboard.models import Entry, Leaderboard
     from fgbench.plugins.registry import Registry
 
@@ -30,6 +33,7 @@ class Verification:
     """The counts of what was checked, and the problems, one sentence each.
 
     `published` counts the entries with figures of a publication, which cannot be recomputed;
+    `earlier_statistics` those whose intervals, p-values and ranks are of an earlier version;
     `on_trust` those of older versions, which have no checksums.
     """
 
@@ -37,6 +41,7 @@ class Verification:
     files: int = 0
     numbers: int = 0
     published: int = 0
+    earlier_statistics: int = 0
     on_trust: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -50,6 +55,11 @@ class Verification:
         text = f"{self.entries} entries, {self.files} prediction files, {self.numbers} numbers"
         if self.published:
             text += f"; {self.published} entries are published figures, which cannot be recomputed"
+        if self.earlier_statistics:
+            text += (
+                f"; {self.earlier_statistics} entries have intervals and p-values of an earlier "
+                "version of fgbench, which are not recomputed"
+            )
         if self.on_trust:
             text += f"; {self.on_trust} entries without checksums: provenance and costs unverified"
         return text
@@ -80,11 +90,11 @@ class _Verifier:
         self._intervals = intervals
         self._by_id = {entry.id: entry for entry in board.entries}
         self._uses = Counter(path for entry in board.entries for path in _paths(entry))
-        self._controls = Controls(board.entries)
+        self._controls = Controls(board.entries, board.primary)
         self._result = Verification(entries=len(board.entries))
 
     def run(self) -> Verification:
-        """Check each entry; p-values are adjusted over the board at the end."""
+        """Check the board and each entry, and the ranks over the board at the end."""
         self._check_board()
         expected: list[Entry] = []
         for entry in self._board.entries:
@@ -92,11 +102,34 @@ class _Verifier:
                 self._report(entry, problem)
             self._result.published += entry.published is not None
             self._result.on_trust += not entry.checksums
+            self._result.earlier_statistics += entry.published is None and _is_earlier(entry)
             rebuilt = None if entry.published is not None else self._rebuilt(entry)
             expected.append(entry if rebuilt is None else rebuilt)
-        for entry, computed in zip(self._board.entries, adjusted(expected), strict=True):
-            self._compare(entry, computed)
+        if self._numbers and self._intervals:
+            expected = self._ranked(expected)
+        for entry, computed in zip(self._board.entries, expected, strict=True):
+            if computed is not entry:
+                self._compare(entry, computed)
         return self._result
+
+    def _ranked(self, entries: list[Entry]) -> list[Entry]:
+        """Return the entries with recomputed ranks, where all predictions of a table are there."""
+        unknown = set()
+
+        def evaluations_of(entry: Entry) -> list[Evaluation] | None:
+            evaluations = self._recomputed.known_evaluations(entry)
+            if evaluations is None:
+                unknown.add(self._controls.setting(entry))
+            return evaluations
+
+        without = [item.model_copy(update={"ranks": {}, "ranked_among": 0}) for item in entries]
+        fresh = ranked(without, self._controls, evaluations_of)
+        return [
+            item.model_copy(update={"ranks": stored.ranks, "ranked_among": stored.ranked_among})
+            if self._controls.setting(item) in unknown
+            else item
+            for item, stored in zip(fresh, self._board.entries, strict=True)
+        ]
 
     def _report(self, entry: Entry, problem: str) -> None:
         self._result.problems.append(f"entry {entry.id} ({entry.label}): {problem}")
@@ -109,11 +142,22 @@ class _Verifier:
                     "the board has no checksum, but its entries do: it was removed, or this is a "
                     "selection of another board's entries."
                 )
-        elif board.checksum != board_checksum(board.name, board.created, board.entries):
+        elif board.checksum != board_checksum(
+            board.name, board.created, board.entries, board.primary
+        ):
             self._result.problems.append(
-                "board checksum mismatch: its name, its date, the list of its entries or one of "
-                "their checksums was changed."
+                "board checksum mismatch: its name, its date, its primary contrast, the list of "
+                "its entries or one of their checksums was changed."
             )
+
+        has_runs = any(entry.published is None for entry in board.entries)
+        for name in dict.fromkeys(name for entry in board.entries for name in entry.metrics):
+            try:
+                is_shown = self._recomputed.metric(name).shown_by_default
+            except FgbenchError:
+                continue  # its plugin is not installed here
+            if has_runs and (name in board.shown) != is_shown:
+                self._result.problems.append(f"shown is wrong about the metric {name}.")
 
     def _rebuilt(self, entry: Entry) -> Entry | None:
         """Return the entry rebuilt from its predictions; None without them."""
@@ -137,25 +181,29 @@ class _Verifier:
             metric_versions=dict.fromkeys(evaluations[0].values, "") | entry.metric_versions,
             higher_is_better=entry.higher_is_better,
             neutral=entry.neutral,
+            margins=entry.margins,
             bootstrap_seed=entry.statistics.seed,
             replicates=entry.statistics.replicates,
         )
+        # An earlier inference is no mistake: the summary says that it is not checked.
+        fresh = fresh.model_copy(update={"statistics": entry.statistics})
         fresh = compared(fresh, self._controls, self._recomputed.known_evaluations)
-        # What cannot be recomputed stays as it is: its problem is reported elsewhere.
-        stored: dict[str, Any] = {"id": entry.id}
-        for kind in ("baseline", "real"):
-            control, versus = getattr(fresh, kind), f"versus_{kind}"
-            if control is not None and not getattr(fresh, versus):
-                of_control = self._recomputed.known_evaluations(self._by_id[control])
-                if of_control is None and getattr(entry, kind) == control:
-                    stored[versus] = getattr(entry, versus)
-        return fresh.model_copy(update=stored)
+        contrasts = dict(fresh.contrasts)
+        for kind, against in fresh.contrasts.items():
+            stored = entry.contrasts.get(kind)
+            if stored is None and _is_earlier(entry):
+                del contrasts[kind]
+            elif stored is not None and stored.entry == against.entry and not against.metrics:
+                # What cannot be recomputed stays as it is: its problem is reported elsewhere.
+                control = self._recomputed.known_evaluations(self._by_id[against.entry])
+                contrasts[kind] = against if control is not None else stored
+        return fresh.model_copy(update={"id": entry.id, "contrasts": contrasts})
 
     def _compare(self, entry: Entry, computed: Entry) -> None:
-        if computed is entry:
-            return
         for place, stored, number in _differences(entry, computed, self._board.checksum is None):
             if not self._intervals and any(step in place for step in _BOOTSTRAPPED):
+                continue
+            if _is_earlier(entry) and any(step in place for step in _BOOTSTRAPPED + _CORRECTED):
                 continue
             self._result.numbers += 1
             if not _same(stored, number):
@@ -170,7 +218,23 @@ def _paths(entry: Entry) -> list[PurePosixPath]:
     return [PurePosixPath(record.path) for record in entry.artifacts.predictions]
 
 
-_BOOTSTRAPPED = (".ci95", ".p_value", ".p_adjusted")
+_BOOTSTRAPPED = (
+    ".ci95",
+    ".interval",
+    ".p_value",
+    ".p_adjusted",
+    ".standard_error",
+    ".degrees_of_freedom",
+    ".reasons",
+    ".word",
+    "rank",
+)
+_CORRECTED = (".corrected", ".chance_limit")
+
+
+def _is_earlier(entry: Entry) -> bool:
+    """Return whether an entry's intervals are of an earlier version, which is not here any more."""
+    return entry.statistics.version != STATISTICS_VERSION
 
 
 def id_problems(entry: Entry) -> Iterator[str]:
@@ -184,11 +248,12 @@ def _problems(entry: Entry, recomputed: Recomputed) -> Iterator[str]:
     """Yield the problems of an entry that can be found without its predictions."""
     yield from id_problems(entry)
     if entry.checksums:
-        for name, checksum in (entry.checksums | entry_checksums(entry)).items():
-            if entry.checksums.get(name) != checksum:
+        computed = entry_checksums(entry)
+        for name in sorted(entry.checksums.keys() | computed.keys()):
+            if entry.checksums.get(name) != computed.get(name):
                 yield f"checksum mismatch: {name} was changed."
     if entry.published is not None:
-        if entry.artifacts.predictions or entry.versus_baseline or entry.versus_real:
+        if entry.artifacts.predictions or entry.contrasts:
             yield "published figures cannot have predictions or comparisons."
         return
     if "neutral" in entry.model_fields_set:
@@ -227,10 +292,9 @@ _COMPARED = (
     "metrics",
     "undefined",
     "statistics",
-    "baseline",
-    "versus_baseline",
-    "real",
-    "versus_real",
+    "contrasts",
+    "ranks",
+    "ranked_among",
 )
 
 

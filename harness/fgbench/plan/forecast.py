@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from fgbench.digests import digest
 from fgbench.loop.estimates import scaled
-from fgbench.plan.plan import find_stored
 from fgbench.plugins.references import PartReference
 from fgbench.stages import STAGES, Cost, PlanContext
 from fgbench.stages.dataset import DATASET_ROLE
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from fgbench.plan.graph import Node
     from fgbench.plan.plan import Plan
     from fgbench.plugins.registry import Registry
-    from fgbench.store import Artifact, Store
+    from fgbench.store import Artifact
 
 
 @dataclass(frozen=True)
@@ -66,12 +65,11 @@ class Forecast:
             self.classifying[part] = self.classifying.get(part, Usage()) + cost.usage
 
 
-def forecast(plan: Plan, store: Store, registry: Registry) -> Forecast:
-    """Look up which stages are stored, and estimate what the others will ask for.
+def forecast(plan: Plan, stored: Mapping[str, Artifact], registry: Registry) -> Forecast:
+    """Count which stages are `stored`, and estimate what the others will ask for.
 
     Stored answers of language models are not subtracted.
     """
-    stored = find_stored(plan, store, mark=False)
     nodes = [node for node in plan.graph.nodes.values() if not node.source]
     outcome = Forecast(
         {

@@ -192,7 +192,7 @@ def _add_cell(
         cell.label,
         parts={part.label: part for part in resolved.metrics},
         parameters={"replicates": suite.replicates, "seed": BOOTSTRAP_SEED},
-        inputs={"predictions": calibrated},
+        inputs={"predictions": calibrated, DATASET_ROLE: graph.add_dataset(cell.dataset)},
     )
     return CellNodes(cell=cell, calibrate=calibrated, evaluate=evaluated, **vars(training))
 

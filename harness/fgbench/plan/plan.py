@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fgbench.store import Artifact, Store
 
 _AXES = {axis.suite for axis in AXES.values() if axis.spans}
-_YOUNGER = {"reserve"}
+_YOUNGER = {"reserve", "primary"}
 """Settings that are younger than the first runs: their defaults are left out of the ids of runs."""
 
 

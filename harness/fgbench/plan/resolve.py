@@ -5,25 +5,27 @@ All errors of a suite are raised here: unknown parts and parameters, missing or 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fgbench.coordinates import DatasetRecord, PartRecord
 from fgbench.data import SPLITS
 from fgbench.digests import digest
-from fgbench.errors import ConfigurationError, FgbenchError
+from fgbench.errors import ConfigurationError, FgbenchError, did_you_mean
 from fgbench.parts.calibrator import Calibrator
 from fgbench.parts.classifier import Classifier
 from fgbench.parts.generator import Generator
 from fgbench.plugins.loading import PluginFailure
 from fgbench.plugins.references import PartReference
+from fgbench.primary import Primary
 
 if TYPE_CHECKING:
     from fgbench.cards import DataFolder
     from fgbench.data import Dataset
     from fgbench.parts.base import Part
     from fgbench.parts.dataset import DatasetLoader
+    from fgbench.parts.metric import Metric
     from fgbench.plan.suite import Suite
     from fgbench.plugins.registry import Registry
 
@@ -107,6 +109,12 @@ class ResolvedSuite:
     metrics: tuple[ResolvedPart, ...]
     higher_is_better: frozenset[str]
     """The labels of the metrics for which larger is better."""
+    margins: Mapping[str, float]
+    """By label of a metric, the largest difference that does not matter."""
+    shown: tuple[str, ...]
+    """The labels of the metrics that tables show by default."""
+    primary: Primary
+    """What the verdict rests on; `calibrator` is a label as boards record it."""
 
 
 def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSuite:
@@ -123,6 +131,10 @@ def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSui
     )
     metrics = tuple(resolved for resolved, _ in measured)
     higher = frozenset(resolved.label for resolved, part in measured if not part.lower_is_better)
+    margins = {item.label: part.margin for item, part in measured if part.margin is not None}
+    shown = tuple(sorted(item.label for item, part in measured if part.shown_by_default))
+    primary = _primary(suite, registry, calibrators, metrics)
+    margins[primary.metric] = primary.margin
     classifiers = _parts(registry, "classifier", suite.classifiers)
     generators = _parts(registry, "generator", suite.generators)
     datasets = tuple(
@@ -139,16 +151,61 @@ def resolve(suite: Suite, registry: Registry, folder: DataFolder) -> ResolvedSui
             "metrics": [item.table() for item in metrics],
         }
     )
-    return ResolvedSuite(resolved, datasets, losses, calibrators, metrics, higher)
+    return ResolvedSuite(
+        resolved, datasets, losses, calibrators, metrics, higher, margins, shown, primary
+    )
+
+
+def _primary(
+    suite: Suite,
+    registry: Registry,
+    calibrators: Sequence[ResolvedPart],
+    metrics: Sequence[ResolvedPart],
+) -> Primary:
+    """Return the primary contrast of a suite, checked if it is declared."""
+    primary = suite.primary or Primary()
+    if suite.primary is not None:
+        places = (("metric", [item.label for item in metrics]), ("contrast", list(suite.arms)))
+        for key, known in places:
+            value = getattr(primary, key)
+            if value not in known:
+                kind = "arm" if key == "contrast" else key
+                raise ConfigurationError(
+                    f"primary.{key}: the suite does not run the {kind} {value!r}. "
+                    f"{did_you_mean(value, known)}"
+                )
+    changing = [part for part in calibrators if not part.neutral]
+    if primary.calibrator is not None:
+        wanted = str(PartReference.parse(primary.calibrator))
+        changing = [part for part in changing if part.label == wanted]
+        if not changing:
+            raise ConfigurationError(
+                f"primary.calibrator: the suite does not run the calibrator {wanted!r}. Add it to "
+                "calibrators."
+            )
+    # The order of a suite's lists affects nothing: the usual one comes first, then by name.
+    usual = registry.defaults("calibrator")
+    changing.sort(key=lambda part: (part.label not in usual, part.label))
+    label = changing[0].record().label if changing else None
+    return primary.model_copy(update={"calibrator": label})
 
 
 def all_metrics(registry: Registry) -> Iterator[tuple[ResolvedPart, Any]]:
-    """Yield every registered metric; one that fails to load is skipped and noted."""
+    """Yield every default metric; one that fails to load is skipped and noted."""
     for name in registry.names("metric"):
         try:
-            yield _part(registry, "metric", PartReference(name))
+            resolved, metric = _part(registry, "metric", PartReference(name))
         except FgbenchError as error:
             registry.failures.append(PluginFailure(f"metric {name}", str(error)))
+            continue
+        if metric.is_default:
+            yield resolved, metric
+
+
+def named_metrics(registry: Registry, references: Iterable[str]) -> dict[str, Metric]:
+    """Return metrics by their labels, in the given order."""
+    parts = [_part(registry, "metric", PartReference.parse(text)) for text in references]
+    return {resolved.label: metric for resolved, metric in parts}
 
 
 def _defaults(registry: Registry, kind: str) -> list[dict[str, Any]]:

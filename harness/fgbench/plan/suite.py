@@ -22,6 +22,7 @@ from fgbench.errors import ConfigurationError, validation_sentence
 from fgbench.foreign import SUITE, read_toml
 from fgbench.loop.arms import DEFAULT_ARMS, Arm
 from fgbench.plugins.references import PartReference
+from fgbench.primary import Primary
 
 Protocol = Literal["strict", "paper"]
 Selector = Literal["threshold", "significant"]
@@ -61,7 +62,8 @@ class Suite(BaseModel):
     without an accepted text is asked for again, and after that the bin's other sources. `limit`
     cuts each split to its first rows, for a quick look. `doses` are numbers of synthetic inputs for
     each targeted point. `reserve` is the share of the training rows that is set aside for the arm
-    `fresh-real`; all arms train without them.
+    `fresh-real`; all arms train without them. `primary` declares
+    what the verdict rests on; null for the default, whose alternative is the usual calibrator.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -100,6 +102,7 @@ class Suite(BaseModel):
     drop_near_duplicates: Literal["none", "test", "all"] = "test"
     replicates: Annotated[int, Field(ge=1, le=MAX_REPLICATES)] = 1000
     incompatible: Literal["refuse", "skip"] = "refuse"
+    primary: Primary | None = None
 
     @model_validator(mode="after")
     def _no_empty_axis(self) -> Self:
@@ -158,6 +161,8 @@ class Suite(BaseModel):
             if value is not None and not (value == [] and key in _NEVER_EMPTY)
         }
         for key, value in values.items():
+            if isinstance(value, dict):
+                values[key] = {name: item for name, item in value.items() if item is not None}
             if isinstance(value, list) and all(isinstance(item, dict) for item in value):
                 values[key] = [
                     {name: item[name] for name in item if item[name] is not None} for item in value

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fgbench.leaderboard.models import AddedRecord
-from fgbench.report.view import number
+from fgbench.numbers import NOTHING, number, percent
 
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Entry
 
-NOTHING = "—"
 _MAX_CLASSES = 8
 
 
@@ -57,7 +56,7 @@ def additions_text(entry: Entry) -> AdditionsText:
         classes=classes + more,
         shared=_percent(added.shared),
         overlap="" if added.overlap is None else f"Jaccard {number(added.overlap)}",
-        labels_from_bins=_number(added.labels_from_bins),
+        labels_from_bins=number(added.labels_from_bins),
         labels_from_asked=""
         if added.labels_from_asked is None
         else number(added.labels_from_asked),
@@ -66,8 +65,4 @@ def additions_text(entry: Entry) -> AdditionsText:
 
 
 def _percent(share: float | None) -> str:
-    return NOTHING if share is None else f"{100 * share:.0f} %"
-
-
-def _number(value: float | None) -> str:
-    return NOTHING if value is None else number(value)
+    return NOTHING if share is None else percent(share)

@@ -1,7 +1,8 @@
 """A board as columns of plain JSON values, which the page's scripts sort, filter and draw.
 
-Statistics (ranks, verdicts, noise floors, bands) are computed here, by the functions behind the
-terminal's tables. The scripts compute only the order of means and their Pareto front.
+Statistics (ranks, words, noise floors, bands) are computed here, by the functions behind the
+terminal's tables, and numbers are formatted here. The scripts compute only the order of values and
+their Pareto front.
 """
 
 from __future__ import annotations
@@ -16,31 +17,36 @@ import numpy as np
 
 from fgbench.calibration.bounds import bounds_sentences
 from fgbench.coordinates import PARTS
+from fgbench.leaderboard.contrasts import CONTROLS
 from fgbench.leaderboard.ranking import ranks
 from fgbench.loop.arms import ARMS
+from fgbench.numbers import count, interval, number, signed
 from fgbench.report.additions import additions_text
 from fgbench.report.notes import notes_of
 from fgbench.report.reliability import DEFAULT_BINS, entry_diagrams
 from fgbench.report.view import (
+    CHANCE,
+    MARKS,
     Group,
     comparisons,
     default_metrics,
-    has_deviation,
-    is_chance,
+    metric_text,
     selection,
-    verdict,
 )
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fgbench.calibration.statistics import Comparison
-    from fgbench.leaderboard.models import Entry, Leaderboard, Provenance
+    from fgbench.calibration.pooling import PooledDiagram
+    from fgbench.leaderboard.models import ContrastRecord, Entry, Leaderboard, Provenance
     from fgbench.leaderboard.ranking import Rank
     from fgbench.report.reliability import EntryDiagrams
 
 DIGITS = 4
-"""Decimals of a stored number; the page shows three."""
+"""Decimals of a number that is drawn."""
+
+_RAW_DIGITS = 6
+"""Significant digits of a number that is sorted by; what is shown comes as text."""
 
 _FIRST_METRICS = 4
 _COMPRESSION = 6
@@ -69,6 +75,7 @@ def board_columns(
     return {
         "arms": [*ARMS, *sorted({entry.arm for entry in entries} - set(ARMS))],
         "shown": default_metrics(board, _FIRST_METRICS),
+        "marks": MARKS,
         "groups": [_group(group) for group in groups],
         "entries": _entries(groups, position, samples or {}),
         "metrics": _metrics(groups, entries),
@@ -110,8 +117,6 @@ def _entries(
         "bins": lambda entry: entry.bins,
         "dose": lambda entry: entry.dose,
         "threshold": lambda entry: entry.threshold,
-        "baseline": lambda entry: position.get(entry.baseline or ""),
-        "real": lambda entry: position.get(entry.real or ""),
         "usd": lambda entry: _small(entry.usage.cost_usd),
         "tokens": lambda entry: entry.usage.prompt_tokens + entry.usage.completion_tokens,
         "requests": lambda entry: entry.usage.requests,
@@ -126,7 +131,16 @@ def _entries(
         **{name: _coded([names[name] for names in short_names]) for name in (*PARTS, "settings")},
         **{name: _coded([of(entry) for entry in entries]) for name, of in texts.items()},
         **{name: [of(entry) for entry in entries] for name, of in values.items()},
+        "controls": {
+            control: [_place(entry, control, position) for entry in entries]
+            for control in controls_of(entries)
+        },
     }
+
+
+def _place(entry: Entry, control: str, position: Mapping[str, int]) -> int | None:
+    against = entry.contrasts.get(control)
+    return None if against is None else position.get(against.entry)
 
 
 def _parts(entry: Entry) -> str:
@@ -172,47 +186,65 @@ def _metrics(groups: Sequence[Group], entries: Sequence[Entry]) -> dict[str, dic
 
 
 def _metric(name: str, groups: Sequence[Group], entries: Sequence[Entry]) -> dict[str, Any]:
-    """Return one metric's columns: means, intervals, ranks and differences."""
+    """Return one metric's columns: values, intervals, ranks and differences, raw and as text.
+
+    The page shows the texts, and sorts and draws by the raw values.
+    """
     ranked: dict[str, Rank] = {}
     for group in groups:
         ranked |= ranks(group.entries, name)
     for entry in entries:  # a value without an interval has no rank
-        if name in entry.metrics and entry.metrics[name].ci95 is None:
+        if name in entry.metrics and entry.metrics[name].ci95 is None and not entry.ranks:
             del ranked[entry.id]
     records = [entry.metrics.get(name) for entry in entries]
+    texts = [
+        None if record is None else metric_text(record, entry)
+        for entry, record in zip(entries, records, strict=True)
+    ]
     columns: dict[str, Column] = {
-        "mean": [record and _rounded(record.mean) for record in records],
-        "std": [
-            _rounded(record.std) if record is not None and has_deviation(entry) else None
-            for entry, record in zip(entries, records, strict=True)
-        ],
-        "low": [record and record.ci95 and _rounded(record.ci95[0]) for record in records],
-        "high": [record and record.ci95 and _rounded(record.ci95[1]) for record in records],
-        "floor": [record and _rounded(record.noise_floor) for record in records],
-        "chance": [record and is_chance(record) for record in records],
+        "value": [record and _raw(record.estimate) for record in records],
+        "low": [record and record.ci95 and _raw(record.ci95[0]) for record in records],
+        "high": [record and record.ci95 and _raw(record.ci95[1]) for record in records],
+        "chance": [record and record.is_chance for record in records],
         "best": [ranked[e.id].best if e.id in ranked else None for e in entries],
         "worst": [ranked[e.id].worst if e.id in ranked else None for e in entries],
+        "text": [text and text.value.removesuffix(CHANCE) for text in texts],
+        "interval": [(text and text.interval) or None for text in texts],
+        "measured": [(text and text.measured) or None for text in texts],
+        "limit": [
+            None if record is None or record.chance_limit is None else number(record.chance_limit)
+            for record in records
+        ],
     }
-    higher_is_better = any(name in entry.higher_is_better for entry in entries)
     return {
-        "higher": higher_is_better,
+        "higher": any(name in entry.higher_is_better for entry in entries),
         **_without_empty(columns),
         "versus": {
-            "baseline": _differences(
-                [e.versus_baseline.get(name) for e in entries], higher_is_better
-            ),
-            "real": _differences([e.versus_real.get(name) for e in entries], higher_is_better),
+            control: _differences([entry.contrast(control, name) for entry in entries])
+            for control in controls_of(entries)
         },
     }
 
 
-def _differences(records: Sequence[Comparison | None], higher_is_better: bool) -> dict[str, Column]:
+def controls_of(entries: Sequence[Entry]) -> list[str]:
+    """Return the controls that some entry is compared with, in the order of `CONTROLS`."""
+    return [control for control in CONTROLS if any(control in e.contrasts for e in entries)]
+
+
+def _differences(records: Sequence[ContrastRecord | None]) -> dict[str, Column]:
     return _without_empty(
         {
-            "delta": [record and _rounded(record.delta) for record in records],
-            "low": [record and record.ci95 and _rounded(record.ci95[0]) for record in records],
-            "high": [record and record.ci95 and _rounded(record.ci95[1]) for record in records],
-            "verdict": [record and verdict(record, higher_is_better) for record in records],
+            "delta": [record and _raw(record.difference) for record in records],
+            "low": [record and record.interval and _raw(record.interval[0]) for record in records],
+            "high": [record and record.interval and _raw(record.interval[1]) for record in records],
+            "word": [record and record.word for record in records],
+            "text": [record and signed(record.difference) for record in records],
+            "interval": [
+                None
+                if record is None or record.interval is None
+                else interval(record.interval, differs=True)
+                for record in records
+            ],
         }
     )
 
@@ -224,23 +256,38 @@ def _diagrams(diagrams: Iterable[EntryDiagrams], position: Mapping[str, int]) ->
     for item in diagrams:
         if item.problem:
             problems.setdefault(item.problem, []).append(position[item.entry.id])
-        for bins, pooled in item.by_bins.items():
-            diagram = pooled.diagram
-            filled = np.flatnonzero(diagram.counts)
-            drawn.append(
-                {
-                    "entry": position[item.entry.id],
-                    "bins": bins,
-                    "axis": item.axis,
-                    "bin": filled.tolist(),
-                    "count": diagram.counts[filled].tolist(),
-                    "confidence": _list(diagram.mean_confidence[filled]),
-                    "outcome": _list(diagram.mean_outcome[filled]),
-                    "low": _list(pooled.low[filled]),
-                    "high": _list(pooled.high[filled]),
-                }
-            )
+        for pooled in item.by_bins.values():
+            entry = position[item.entry.id]
+            drawn.append({"entry": entry, **diagram_columns(pooled, item.axis)})
     return {"drawn": drawn, "problems": problems}
+
+
+def diagram_columns(pooled: PooledDiagram, axis: str) -> dict[str, Any]:
+    """Return a diagram as columns of its non-empty bins; `text` is what each of them shows."""
+    diagram = pooled.diagram
+    filled = np.flatnonzero(diagram.counts)
+    return {
+        "bins": len(diagram.counts),
+        "axis": axis,
+        "bin": filled.tolist(),
+        "count": diagram.counts[filled].tolist(),
+        "text": [
+            f"mean prediction {number(confidence)}, observed frequency "
+            f"{number(outcome)}\n95 % {interval((low, high))}, n = {count(n)}"
+            for confidence, outcome, low, high, n in zip(
+                diagram.mean_confidence[filled].tolist(),
+                diagram.mean_outcome[filled].tolist(),
+                pooled.low[filled].tolist(),
+                pooled.high[filled].tolist(),
+                diagram.counts[filled].tolist(),
+                strict=True,
+            )
+        ],
+        "confidence": _list(diagram.mean_confidence[filled]),
+        "outcome": _list(diagram.mean_outcome[filled]),
+        "low": _list(pooled.low[filled]),
+        "high": _list(pooled.high[filled]),
+    }
 
 
 def _coded(values: Sequence[str | None]) -> dict[str, Column]:
@@ -253,8 +300,8 @@ def _without_empty(columns: dict[str, Column]) -> dict[str, Column]:
     return {name: column for name, column in columns.items() if any(v is not None for v in column)}
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, DIGITS) + 0.0
+def _raw(value: float) -> float:
+    return float(f"{value:.{_RAW_DIGITS}g}") + 0.0
 
 
 def _small(value: float | None) -> float | None:

@@ -15,7 +15,7 @@ from fgbench.diagnostics.models import (
 )
 from fgbench.loop.additions import label_difference
 from fgbench.loop.arms import MATCHED_DESIGNS
-from fgbench.report.view import number, signed
+from fgbench.numbers import number, percent, signed
 
 Value = Callable[[SetRecord], float | None]
 
@@ -75,13 +75,12 @@ def _median(influences: InfluencesRecord) -> float | None:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.0f} %"
+    return percent(value)
 
 
 def _small(value: float) -> str:
     """Return a difference in units of 10⁻⁴."""
-    text = f"{abs(value) * 1e4:.2f}"
-    return text if float(text) == 0 else ("−" if value < 0 else "+") + text
+    return signed(1e4 * value, 2)
 
 
 SECTIONS: tuple[tuple[str, tuple[Measure, ...]], ...] = (

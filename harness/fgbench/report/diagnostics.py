@@ -14,8 +14,8 @@ from fgbench.diagnostics.shifts import Movement, movements
 from fgbench.errors import LeaderboardError, validation_sentence
 from fgbench.foreign import DIAGNOSTICS, read_json
 from fgbench.loop.arms import ARMS
+from fgbench.numbers import signed
 from fgbench.report.diagnostic_measures import SECTIONS, Measure
-from fgbench.report.view import signed
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fgbench.numbers import number
+
 TENTHS = 10
 MAX_DOTS = 250
 _DIGITS = 3
@@ -81,7 +83,7 @@ def fidelity_columns(sets: Mapping[str, Sequence[Fidelity]]) -> dict[str, list[d
                 "judge": item.judge,
                 "axis": item.axis,
                 "n": item.n,
-                "error": round(item.error, _DIGITS),
+                "text": number(item.error),
                 "dots": {
                     "target": [round(target, _DIGITS) for target, _ in item.dots],
                     "judged": [round(judged, _DIGITS) for _, judged in item.dots],
@@ -90,6 +92,9 @@ def fidelity_columns(sets: Mapping[str, Sequence[Fidelity]]) -> dict[str, list[d
                     "target": [round(mean.target, _DIGITS) for mean in item.means],
                     "judged": [round(mean.judged, _DIGITS) for mean in item.means],
                     "n": [mean.n for mean in item.means],
+                    "text": [
+                        f"{number(mean.target)} → {number(mean.judged)}" for mean in item.means
+                    ],
                 },
             }
             for item in fidelities

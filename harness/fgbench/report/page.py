@@ -17,15 +17,20 @@ from typing import TYPE_CHECKING, Literal
 
 from fgbench._version import __version__
 from fgbench.coordinates import dose_text
+from fgbench.numbers import date
 from fgbench.report.additions import additions_text
-from fgbench.report.columns import board_columns, packed
+from fgbench.report.columns import board_columns, controls_of, diagram_columns, packed
 from fgbench.report.fidelity import fidelity_columns
 from fgbench.report.notes import noted
 from fgbench.report.plain_tables import static_columns, static_sections
 from fgbench.report.reliability import NOTHING_STORED
-from fgbench.report.view import CAPTION, REAL_TITLE, SYMBOLS, Names
+from fgbench.report.verdict_panel import verdict_panel
+from fgbench.report.view import CAPTION, Names
 
 if TYPE_CHECKING:
+    import jinja2
+
+    from fgbench.calibration.pooling import PooledDiagram
     from fgbench.leaderboard.models import Entry, Leaderboard, Provenance
     from fgbench.report.diagnostics import GeneratorSummary
     from fgbench.report.samples import Samples, SampleSet
@@ -35,6 +40,7 @@ MAX_NOTES, MAX_GENERATIONS, MAX_PROVENANCES = 30, 100, 20
 
 _LIBRARIES = ("vendor/d3.min.js", "vendor/plot.umd.min.js")
 _MODULES = ("dom.js", "model.js", "table.js", "details.js", "charts.js", "page.js")
+_EVALUATION_MODULES = ("dom.js", "charts.js", "evaluation.js")
 
 
 @dataclass(frozen=True)
@@ -55,16 +61,7 @@ def render(
     failures: Sequence[dict[str, str]] = (),
 ) -> Page:
     """Return the page; the predictions of the board's entries are read from `folder`."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("fgbench.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    scripts = _scripts()
+    scripts = _scripts(_MODULES)
     names = Names(board.entries)
     notes = noted(board.entries)
     generations, provenances = _generations(board, names), _provenances(board)
@@ -73,40 +70,75 @@ def render(
     columns["fidelities"] = fidelity_columns(
         {item.anchor: item.fidelities for item in samples.sets}
     )
-    html = environment.get_template("page.html").render(
-        board=board,
-        kind=kind,
-        version=__version__,
-        policy=_policy(scripts),
-        style=_static("page.css"),
-        scripts=scripts,
-        data=base64.b64encode(packed(columns)).decode("ascii"),
-        columns=static_columns(board),
-        caption=CAPTION,
-        real_title=REAL_TITLE,
-        symbols=SYMBOLS,
-        sections=static_sections(board),
-        notes=notes[:MAX_NOTES],
-        omitted_notes=max(0, len(notes) - MAX_NOTES),
-        sample_sets=[(item, _classifiers(board, names, item)) for item in samples.sets],
-        omitted_sample_sets=samples.omitted,
-        summaries=summaries,
-        generations=generations[:MAX_GENERATIONS],
-        additions=additions_text,
-        omitted_generations=max(0, len(generations) - MAX_GENERATIONS),
-        failures=failures,
-        provenances=provenances[:MAX_PROVENANCES],
-        omitted_provenances=max(0, len(provenances) - MAX_PROVENANCES),
+    html = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            board=board,
+            kind=kind,
+            created=date(board.created),
+            version=__version__,
+            policy=_policy(scripts),
+            style=_static("page.css"),
+            scripts=scripts,
+            data=base64.b64encode(packed(columns)).decode("ascii"),
+            columns=static_columns(board),
+            caption=CAPTION,
+            verdict=verdict_panel(board),
+            controls=controls_of(board.entries),
+            sections=static_sections(board),
+            notes=notes[:MAX_NOTES],
+            omitted_notes=max(0, len(notes) - MAX_NOTES),
+            sample_sets=[(item, _classifiers(board, names, item)) for item in samples.sets],
+            omitted_sample_sets=samples.omitted,
+            summaries=summaries,
+            generations=generations[:MAX_GENERATIONS],
+            additions=additions_text,
+            omitted_generations=max(0, len(generations) - MAX_GENERATIONS),
+            failures=failures,
+            provenances=provenances[:MAX_PROVENANCES],
+            omitted_provenances=max(0, len(provenances) - MAX_PROVENANCES),
+        )
     )
     undrawn = columns["diagrams"]["problems"]
     return Page(html, tuple(problem for problem in undrawn if problem != NOTHING_STORED))
 
 
-def _scripts() -> list[str]:
-    """Return the page's scripts: the libraries, and fgbench's own as one module."""
+def render_evaluation(title: str, table: str, label: str, axis: str, pooled: PooledDiagram) -> str:
+    """Return the page of one set of predictions: the table, which is HTML, and the diagram."""
+    scripts = _scripts(_EVALUATION_MODULES)
+    return (
+        _environment()
+        .get_template("evaluation.html")
+        .render(
+            title=title,
+            table=table,
+            version=__version__,
+            policy=_policy(scripts),
+            style=_static("page.css"),
+            scripts=scripts,
+            diagram={"label": label, **diagram_columns(pooled, axis)},
+        )
+    )
+
+
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("fgbench.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _scripts(modules: Sequence[str]) -> list[str]:
+    """Return a page's scripts: the libraries, and fgbench's own as one module."""
     return [
         *(_static(name) for name in _LIBRARIES),
-        "\n".join(_static(name) for name in _MODULES),
+        "\n".join(_static(name) for name in modules),
     ]
 
 

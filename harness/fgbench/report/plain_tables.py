@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fgbench.leaderboard.contrasts import CONTROLS
 from fgbench.report.view import (
     CellText,
-    against_real,
-    cell_against_real,
+    Group,
+    against_control,
     cell_text,
     default_metrics,
     groups,
-    number,
 )
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _MOST_METRICS = 5
 
 @dataclass(frozen=True)
 class Row:
-    """One entry of a table: its cells, and the CI of each mean."""
+    """One entry of a table: its cells, and for each a reason where there is no value."""
 
     entry: Entry
     calibrator: str
@@ -35,11 +36,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """A group of the board: its tables."""
+    """A group of the board: for each control, the entries that are compared with it."""
 
     title: str
-    rows: tuple[Row, ...]
-    against_real: tuple[Row, ...]
+    tables: tuple[tuple[str, tuple[Row, ...]], ...]
 
 
 def static_columns(board: Leaderboard) -> list[str]:
@@ -55,34 +55,24 @@ def static_sections(board: Leaderboard) -> list[Section]:
     return [
         Section(
             group.title,
-            tuple(
-                Row(
-                    entry,
-                    group.calibrator(entry),
-                    tuple((cell_text(entry, name), _interval(entry, name)) for name in columns),
-                )
-                for entry in group.entries
-            ),
-            tuple(
-                Row(
-                    entry,
-                    group.calibrator(entry),
-                    tuple((cell_against_real(entry, name), "") for name in columns),
-                )
-                for entry in against_real(group)
+            (
+                (
+                    "baseline",
+                    tuple(_row(group, entry, columns, "baseline") for entry in group.entries),
+                ),
+                *(
+                    (control, tuple(_row(group, entry, columns, control) for entry in compared))
+                    for control in CONTROLS[1:]
+                    if (compared := against_control(group, control))
+                ),
             ),
         )
         for group in groups(board)
     ]
 
 
-def _interval(entry: Entry, metric: str) -> str:
-    record = entry.metrics.get(metric)
-    if record is None:
-        return entry.undefined.get(metric, "")
-    facts = []
-    if record.ci95 is not None:
-        facts.append(f"95 % interval {number(record.ci95[0])} to {number(record.ci95[1])}")
-    if record.noise_floor is not None:
-        facts.append(f"noise floor {number(record.noise_floor)}")
-    return "; ".join(facts)
+def _row(group: Group, entry: Entry, columns: Sequence[str], control: str) -> Row:
+    cells = tuple(
+        (cell_text(entry, name, control), entry.undefined.get(name, "")) for name in columns
+    )
+    return Row(entry, group.calibrator(entry), cells)

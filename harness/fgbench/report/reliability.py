@@ -48,8 +48,9 @@ def entry_diagrams(entries: Sequence[Entry], folder: Path) -> Iterator[EntryDiag
     """
     bin_counts: dict[str, set[int]] = {entry.id: {bins_of(entry)} for entry in entries}
     for entry in entries:
-        if entry.baseline in bin_counts:
-            bin_counts[entry.baseline].add(bins_of(entry))
+        against = entry.contrasts.get("baseline")
+        if against is not None and against.entry in bin_counts:
+            bin_counts[against.entry].add(bins_of(entry))
     files = PredictionsFolder(folder)
     for entry in entries:
         try:

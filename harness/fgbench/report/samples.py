@@ -11,6 +11,7 @@ from fgbench.coordinates import dose_text
 from fgbench.diagnostics.collect import SAMPLE_INDEX, SAMPLES_FOLDER
 from fgbench.diagnostics.fidelity import JUDGES, asked_class
 from fgbench.foreign import INDEX, read_json
+from fgbench.numbers import number
 from fgbench.report.fidelity import Fidelity, TenthMean, fidelity, tenth_rows
 from fgbench.report.reliability import POSITIVE
 from fgbench.samples import Design, Probabilities, RunSample, load_samples
@@ -185,8 +186,8 @@ class _Collected:
             )
 
     def finished(self, key: _Key, *, anchor: str) -> SampleSet:
-        for number, sources in self.sources.items():
-            self.bins[number].sources = len(sources)
+        for place, sources in self.sources.items():
+            self.bins[place].sources = len(sources)
         return SampleSet(
             title=f"{key.dataset} · {key.generator} · {key.bins} bins{dose_text(key.dose)} · "
             f"{key.design}",
@@ -228,7 +229,7 @@ def _probabilities(values: Probabilities | None) -> str:
     """Return class probabilities as text: that of class 1 of two, or else of each class."""
     if values is None:
         return ""
-    texts = [f"{value:.2f}" for value in values]
+    texts = [number(value, 2) for value in values]
     if len(texts) == 2:
         return texts[1]
     return ", ".join(texts[:8]) + (", …" if len(texts) > 8 else "")

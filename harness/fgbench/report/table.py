@@ -1,44 +1,41 @@
-"""A board as tables: for a terminal (rich), and for a notebook (HTML)."""
+"""A board as tables: as text for a terminal, and as HTML for a notebook."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
 
 from fgbench.leaderboard.ranking import ranks
+from fgbench.numbers import NOTHING
+from fgbench.report.layout import Align, Charset, aligned, cut, width_of, wrapped
 from fgbench.report.view import (
     CAPTION,
+    CHANCE,
+    MARKS,
     RANK_CAPTION,
-    REAL_TITLE,
-    SYMBOLS,
     CellText,
     Group,
-    Verdict,
-    against_real,
     by_metric,
-    cell_against_real,
     cell_text,
     default_metrics,
     groups,
 )
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table
     from rich.text import Text
 
     from fgbench.leaderboard.models import Entry, Leaderboard
     from fgbench.leaderboard.ranking import Rank
 
-_STYLES: dict[Verdict, str] = {
-    "better": "bold green",
-    "worse": "bold red",
-    "not separable": "dim",
-    "": "",
-}
-_METRIC_WIDTH, _NAMES_WIDTH = 13, 15
+ID_DIGITS = 6
+"""Digits of an entry's id in tables; `--entry` takes them where they are unambiguous."""
+
+AGAINST = "real"
+"""The control that tables show differences from."""
+
+_NARROWEST, _WIDE, _SHORTEST_NAME = 40, 120, 12
 
 
 def results_table(
@@ -46,119 +43,144 @@ def results_table(
     metrics: Sequence[str] | None = None,
     width: int = 80,
     sort: str | None = None,
-) -> RenderableType:
-    """Return the board as rich tables, one per group: arms × calibrators against metrics.
+    *,
+    against: str = AGAINST,
+    charset: Charset | None = None,
+) -> Text:
+    """Return the board as text: one table per group, and in it one line per entry.
 
-    `width`, that of the terminal in columns, limits the number of metrics and decides whether a
-    difference and its interval are on one line. With `sort`, a metric, the best entry of each group
-    comes first, and a column shows the interval of each rank.
+    The first metric is shown with its interval and its difference from the control `against`, the
+    others as numbers, as many as fit into `width` columns. With `sort`, a metric, that is the first
+    one, the best entry of each group comes first, and a column shows the interval of its rank.
     """
-    from rich.console import Group as Stack
     from rich.text import Text
 
+    charset = charset or Charset(ascii_only=False)
+    width = max(width, _NARROWEST)
     if not board.entries:
-        return Text("The board has no entries.")
-    room = max(1, (width - _NAMES_WIDTH) // (_METRIC_WIDTH + 2))
+        return Text("The board has no entries.\n")
+    names = list(metrics) if metrics else default_metrics(board)
     if sort is not None:
-        room = max(1, room - 1)
-    names = list(metrics) if metrics else default_metrics(board, min(4, room))
-    if sort is not None and not metrics:
-        names = [sort, *(name for name in names if name != sort)][:room]
-    wide = width >= _NAMES_WIDTH + len(names) * 28
-    tables: list[RenderableType] = []
+        names = [sort, *(name for name in names if name != sort)]
+    lines: list[str] = []
+    digits = _id_digits([entry.id for entry in board.entries])
     for group in groups(board):
         rank = None if sort is None else ranks(group.entries, sort)
         ordered = group if sort is None else replace(group, entries=by_metric(group.entries, sort))
-        table = _table(ordered, names, wide, ranked=rank)
-        tables += [Text(group.title, style="bold"), table, Text("")]
-        if compared := against_real(group):
-            title = Text(REAL_TITLE, style="italic")
-            rows = replace(group, entries=compared)
-            tables += [title, _table(rows, names, wide, cell_against_real), Text("")]
+        lines += [*wrapped(charset.text(group.title), width), ""]
+        lines += [
+            charset.text(line) for line in _lines(ordered, names, width, against, rank, digits)
+        ]
+        lines.append("")
     caption = CAPTION if sort is None else f"{CAPTION} {RANK_CAPTION.format(sort)}"
-    return Stack(*tables, Text(caption, style="dim"))
+    lines += wrapped(charset.text(caption), width)
+    return Text("\n".join(lines) + "\n", no_wrap=True, overflow="ignore", end="")
 
 
 def results_html(board: Leaderboard, metrics: Sequence[str] | None = None) -> str:
     """Return the board as a plain HTML fragment, every text of it escaped."""
     names = list(metrics) if metrics else default_metrics(board, 5)
     parts = ["<div>"]
-    shown: list[tuple[Group, str, Callable[[Entry, str], CellText]]] = []
     for group in groups(board):
-        shown.append((group, group.title, cell_text))
-        if compared := against_real(group):
-            shown.append((replace(group, entries=compared), REAL_TITLE, cell_against_real))
-    for group, title, cell in shown:
-        head = "".join(f"<th>{escape(name)}</th>" for name in ["arm", "calibrator", *names])
+        head = "".join(f"<th>{escape(name)}</th>" for name in ["method", *names])
         parts.append(
-            f"<table><caption>{escape(title)}</caption><thead><tr>{head}</tr></thead><tbody>"
+            f"<table><caption>{escape(group.title)}; differences from {AGAINST}</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>"
         )
         for entry in group.entries:
-            cells = [escape(entry.arm), escape(group.calibrator(entry))]
-            cells += [_html_cell(cell(entry, name)) for name in names]
+            cells = [escape(_method(group, entry))]
+            cells += [_html_cell(cell_text(entry, name, AGAINST)) for name in names]
             parts.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
         parts.append("</tbody></table>")
     return "".join([*parts, f"<p><small>{escape(CAPTION)}</small></p></div>"])
 
 
-def _table(
+def _lines(
     group: Group,
     metrics: Sequence[str],
-    wide: bool,
-    cell: Callable[[Entry, str], CellText] = cell_text,
-    ranked: Mapping[str, Rank] | None = None,
-) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    width: int,
+    against: str,
+    ranked: Mapping[str, Rank] | None,
+    digits: int,
+) -> list[str]:
+    """Return a group's table; columns that do not fit are left out, the last metrics first."""
+    first, *others = metrics
+    columns: list[tuple[str, Align, list[str]]] = []
+    entries = group.entries
     if ranked is not None:
-        table.add_column("rank", no_wrap=True)
-    table.add_column("arm\n  calibrator", overflow="fold")
-    for name in metrics:
-        table.add_column(_header(name), justify="right", no_wrap=wide, overflow="fold")
-    for entry in group.entries:
-        names = Text(f"{entry.arm}\n  {group.calibrator(entry)}")  # of data: no markup in it
-        rank = [] if ranked is None else [Text(str(ranked.get(entry.id, "—")))]
-        table.add_row(*rank, names, *(_cell(cell(entry, name), wide) for name in metrics))
-    return table
+        columns.append(("rank", "<", [str(ranked.get(entry.id, NOTHING)) for entry in entries]))
+    cells = [cell_text(entry, first, against) for entry in entries]
+    columns.append(("method", "<", [_method(group, entry) for entry in entries]))
+    columns.append((first, ">", _marked([cell.value for cell in cells])))
+    required = len(columns)
+    if any(cell.interval for cell in cells):
+        columns.append(("95 % interval", "<", [cell.interval for cell in cells]))
+    if any(cell.measured for cell in cells):
+        columns.append(("measured", ">", [cell.measured for cell in cells]))
+    if any(cell.delta for cell in cells):
+        pairs = zip(entries, cells, strict=True)
+        shown = [_difference(entry, cell, against, width) for entry, cell in pairs]
+        columns.append((f"− {against}", "<", shown))
+    optional: list[tuple[str, Align, list[str]]] = [
+        (name, ">", _marked([cell_text(entry, name).value for entry in entries])) for name in others
+    ]
+    ids: tuple[str, Align, list[str]] = ("id", "<", [entry.id[:digits] for entry in entries])
+    gap = "  "
+    kept = [*columns, ids]
+    for column in optional:
+        if _width([*kept, column], gap) <= width:
+            kept.insert(-1, column)
+    while len(kept) - 1 > required and _width(kept, gap) > width:
+        kept.pop(-2)
+    if (excess := _width(kept, gap) - width) > 0:
+        place = required - 2
+        title, align, names = kept[place]
+        room = max(_SHORTEST_NAME, max(map(width_of, (title, *names))) - excess)
+        kept[place] = (title, align, [cut(name, room) for name in names])
+    rows = [[title for title, _, _ in kept]]
+    rows += [list(row) for row in zip(*(cells for _, _, cells in kept), strict=True)]
+    head, *body = aligned(rows, [align for _, align, _ in kept], gap)
+    rule = "─" * max(map(width_of, (head, *body)))
+    return [head, rule, *body, rule]
 
 
-def _cell(cell: CellText, wide: bool) -> Text:
-    from rich.text import Text
-
-    text = Text(cell.value)
-    if cell.delta:
-        style = _STYLES[cell.verdict]
-        interval = f" {cell.interval}" if wide else ""
-        start = "\n" if cell.value else ""
-        text.append(f"{start}{cell.delta}{interval} {SYMBOLS[cell.verdict]}", style=style)
-        if cell.interval and not wide:
-            text.append(f"\n{_short(cell.interval)}", style="dim")
-    return text
+def _width(columns: Sequence[tuple[str, Align, list[str]]], gap: str) -> int:
+    widths = [max(map(width_of, (title, *cells))) for title, _, cells in columns]
+    return sum(widths) + len(gap) * (len(columns) - 1)
 
 
-def _header(name: str) -> Text:
-    """Break a long name of a metric at its underscores."""
-    from rich.text import Text
-
-    lines = [""]
-    for word in name.replace("_", "_ ").split():
-        if len(lines[-1] + word) > _METRIC_WIDTH and lines[-1]:
-            lines.append("")
-        lines[-1] += word
-    return Text("\n".join(lines))
+def _id_digits(ids: Sequence[str]) -> int:
+    """Return the number of first digits, six or more, that tell all ids apart."""
+    most = max(map(len, ids))
+    distinct = len(set(ids))
+    return next(
+        (n for n in range(ID_DIGITS, most) if len({name[:n] for name in ids}) == distinct), most
+    )
 
 
-def _short(interval: str) -> str:
-    """Fit an interval into a narrow column: no zero before the point, no space."""
-    return interval.replace("+0.", "+.").replace("−0.", "−.").replace(", ", ",")
+def _marked(values: list[str]) -> list[str]:
+    """Return values with their digits below each other, whether a mark follows or not."""
+    if not any(value.endswith(CHANCE) for value in values):
+        return values
+    return [value if value.endswith(CHANCE) else f"{value} " for value in values]
+
+
+def _method(group: Group, entry: Entry) -> str:
+    """Return an entry's name within its group: its arm, and its calibrator unless neutral."""
+    if "calibrator" in entry.neutral:
+        return entry.arm
+    return f"{entry.arm} + {group.calibrator(entry)}"
+
+
+def _difference(entry: Entry, cell: CellText, against: str, width: int) -> str:
+    if entry.arm == against:
+        return "control"
+    if width >= _WIDE:
+        return cell.difference
+    return f"{cell.delta} {MARKS[cell.word]}".strip()
 
 
 def _html_cell(cell: CellText) -> str:
-    if not cell.delta:
-        return escape(cell.value)
-    against = f"{cell.delta} {cell.interval} {SYMBOLS[cell.verdict]}"
-    start = f"{escape(cell.value)}<br>" if cell.value else ""
-    return f"{start}<small>{escape(against)}</small>"
+    facts = [cell.interval, cell.difference]
+    small = "".join(f"<br><small>{escape(fact)}</small>" for fact in facts if fact)
+    return escape(cell.value) + small

@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from fgbench.calibration.statistics import SIGNIFICANCE
 from fgbench.coordinates import GENERATION, NAMED, PARTS, dose_text, value_text
 from fgbench.loop.arms import ARMS
+from fgbench.numbers import NOTHING, interval, number, signed
 
 if TYPE_CHECKING:
-    from fgbench.calibration.statistics import Comparison, MetricSummary
     from fgbench.coordinates import DatasetRecord, PartRecord
+    from fgbench.inference import MetricSummary, Word
     from fgbench.leaderboard.models import Entry, Leaderboard
 
-Verdict = Literal["better", "worse", "not separable", ""]
-"""Of a difference: better or worse if significant after Holm at 5 %."""
+MARKS: Mapping[Word, str] = {
+    "better": "●",
+    "worse": "■",
+    "within": "◆",
+    "cannot tell": "◇",
+    "none": "",
+}
+"""The mark of each word, the same everywhere."""
 
-SYMBOLS: dict[Verdict, str] = {"better": "✓", "worse": "✗", "not separable": "≈", "": ""}
+CHANCE = "°"
+"""Marks an error that a perfectly calibrated classifier may well have."""
+
 CAPTION = (
-    "Mean ± standard deviation over seeds; below it the difference from the uncalibrated "
-    "baseline, with its 95 % interval (paired bootstrap over test points and seeds). "
-    "✓ better, ✗ worse: p < 0.05 after Holm's adjustment over the board; ≈ not separable. "
-    "°: at or below the noise floor, what chance alone gives a perfectly calibrated classifier."
+    "● better, ■ worse (5 %, Holm over an entry's four controls), ◆ within the margin, ◇ cannot "
+    "tell: of the difference from a control, with the interval that decides. Exploratory: only the "
+    "verdict's contrasts are declared. A single seed gets no mark. Calibration errors are without "
+    "what chance contributes, with their interval; differences are of the measured ones. ° within "
+    "what chance gives a perfectly calibrated classifier."
 )
 RANK_CAPTION = (
-    "Rank: 95 % interval of the rank in {} within the group; if it starts at 1, no entry is "
-    "significantly better."
+    "Rank: 95 % interval of the rank in {} among the entries of the same data set, classifier and "
+    "seeds; if it starts at 1, no entry is significantly better."
 )
-REAL_TITLE = "Difference from `real`: same data and calibrator, no synthetic points"
-
-_DEFAULT_METRICS = ("accuracy", "ece", "ece_positive", "true_calibration_error", "nll")
 
 
 @dataclass(frozen=True)
@@ -69,12 +75,25 @@ class Group:
 
 @dataclass(frozen=True)
 class CellText:
-    """One metric of one entry: value, difference, interval, verdict; empty where there is none."""
+    """One metric of one entry as text; empty where there is none.
+
+    `interval` belongs to `value`. `measured` is the value with the contribution of chance, where
+    `value` is without it. `delta`, `delta_interval` and `word` are of the difference from a
+    control.
+    """
 
     value: str
-    delta: str = ""
     interval: str = ""
-    verdict: Verdict = ""
+    measured: str = ""
+    delta: str = ""
+    delta_interval: str = ""
+    word: Word = "none"
+
+    @property
+    def difference(self) -> str:
+        """The difference with its interval and mark, in one line."""
+        parts = (self.delta, self.delta_interval, MARKS[self.word])
+        return " ".join(part for part in parts if part)
 
 
 class Names:
@@ -121,9 +140,10 @@ class Names:
 
 
 def default_metrics(board: Leaderboard, at_most: int = 4) -> list[str]:
-    """Return the metrics that a table shows by default."""
+    """Return the metrics that a table shows by default: the primary one, and those of the board."""
     present = {name for entry in board.entries for name in entry.metrics}
-    chosen = [name for name in _DEFAULT_METRICS if name in present]
+    wanted = dict.fromkeys([board.primary.metric, *board.shown])
+    chosen = [name for name in wanted if name in present]
     if len(present) <= at_most:  # the run has few metrics: show all
         chosen += sorted(present - set(chosen))
     return (chosen or sorted(present))[:at_most]
@@ -172,27 +192,44 @@ def by_metric(entries: Iterable[Entry], metric: str) -> tuple[Entry, ...]:
         record = entry.metrics.get(metric)
         if record is None:
             return True, 0.0
-        return False, -record.mean if metric in entry.higher_is_better else record.mean
+        value = record.estimate
+        return False, -value if metric in entry.higher_is_better else value
 
     return tuple(sorted(entries, key=cost))
 
 
-def cell_text(entry: Entry, metric: str) -> CellText:
+def cell_text(entry: Entry, metric: str, against: str = "baseline") -> CellText:
     """Return one cell; a metric that is undefined or absent is a dash."""
     record = entry.metrics.get(metric)
     if record is None:
-        return CellText("—")
-    value = number(record.mean)
-    if has_deviation(entry):
+        return CellText(NOTHING)
+    cell = metric_text(record, entry)
+    contrast = entry.contrast(against, metric)
+    if contrast is None:
+        return cell
+    return CellText(
+        cell.value,
+        cell.interval,
+        cell.measured,
+        signed(contrast.difference),
+        "" if contrast.interval is None else interval(contrast.interval, differs=True),
+        contrast.word or "none",
+    )
+
+
+def metric_text(record: MetricSummary, entry: Entry) -> CellText:
+    """Return a metric without any difference; published figures have a deviation instead."""
+    value = number(record.estimate)
+    if entry.published is not None and has_deviation(entry):
         value += f" ±{number(record.std)}"
-    if is_chance(record):
-        value += "°"
-    return _with_difference(value, entry.versus_baseline.get(metric), metric, entry)
-
-
-def is_chance(record: MetricSummary) -> bool:
-    """Return whether an error is at or below its noise floor, which chance alone gives."""
-    return record.noise_floor is not None and record.mean <= record.noise_floor
+    shown = record.ci95
+    if shown is not None and not shown[0] <= record.estimate <= shown[1]:
+        shown = None  # of a board of version 1, whose intervals were of another quantity
+    return CellText(
+        value + (CHANCE if record.is_chance else ""),
+        "" if shown is None else interval(shown),
+        "" if record.corrected is None else number(record.mean),
+    )
 
 
 def has_deviation(entry: Entry) -> bool:
@@ -204,45 +241,13 @@ def has_deviation(entry: Entry) -> bool:
     return len(entry.seeds) > 1 or (isinstance(count, int) and count > 1)
 
 
-def cell_against_real(entry: Entry, metric: str) -> CellText:
-    """Return one cell of the table of differences from the `real` control."""
-    record = entry.versus_real.get(metric)
-    return CellText("—") if record is None else _with_difference("", record, metric, entry)
-
-
-def against_real(group: Group) -> tuple[Entry, ...]:
-    """Return the entries of a group that are compared with a `real` control."""
-    return tuple(entry for entry in group.entries if entry.versus_real)
-
-
-def _with_difference(value: str, against: Comparison | None, metric: str, entry: Entry) -> CellText:
-    if against is None:
-        return CellText(value)
-    interval = ""
-    if against.ci95 is not None:
-        interval = f"[{signed(against.ci95[0])}, {signed(against.ci95[1])}]"
-    outcome = verdict(against, metric in entry.higher_is_better)
-    return CellText(value, signed(against.delta), interval, outcome)
-
-
-def verdict(against: Comparison, higher_is_better: bool) -> Verdict:
-    """Return the verdict on a difference."""
-    if against.p_adjusted is None or against.p_adjusted >= SIGNIFICANCE or against.delta == 0:
-        return "not separable"
-    return "better" if (against.delta > 0) == higher_is_better else "worse"
-
-
-def number(value: float) -> str:
-    """Return a number with three decimals."""
-    return f"{value:.3f}"
-
-
-def signed(value: float) -> str:
-    """Return a difference with its sign and three decimals; zero has no sign."""
-    text = f"{abs(value):.3f}"
-    if float(text) == 0:
-        return text
-    return ("−" if value < 0 else "+") + text
+def against_control(group: Group, control: str) -> tuple[Entry, ...]:
+    """Return the entries of a group that are compared with a control."""
+    return tuple(
+        entry
+        for entry in group.entries
+        if control in entry.contrasts and entry.contrasts[control].metrics
+    )
 
 
 def filtered(board: Leaderboard, **wanted: Sequence[str]) -> Leaderboard:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgbench.coordinates import Coordinates, entry_id
-from fgbench.data import Predictions
+from fgbench.data import Predictions, test_groups
 from fgbench.diagnostics.added import AddedOf, selection_of
 from fgbench.diagnostics.collect import (
     SAMPLE_INDEX,
@@ -44,9 +44,9 @@ from fgbench.store.atomic import write_atomically
 from fgbench.usage import Usage
 
 if TYPE_CHECKING:
-    from fgbench.calibration.statistics import Evaluation
     from fgbench.data import FloatArray
     from fgbench.engine.scheduler import NodeResult
+    from fgbench.inference import Evaluation
     from fgbench.leaderboard.models import Provenance
     from fgbench.plan.plan import Plan
     from fgbench.samples import Sample
@@ -98,6 +98,8 @@ class FinishedRun:
             str(self._facts.started),
             entries,
             lambda entry: evaluations[entry.id],
+            self._plan.resolved.primary,
+            self._plan.resolved.shown,
         )
         write_atomically(self._folder / "leaderboard.json", board.to_json())
         diagnostics = diagnose(self._plan.graph, self._find, self._folder, self._added)
@@ -140,6 +142,7 @@ class FinishedRun:
             },
             higher_is_better=self._plan.resolved.higher_is_better,
             neutral=cells[0].cell.neutral,
+            margins=self._plan.resolved.margins,
             bootstrap_seed=BOOTSTRAP_SEED,
             replicates=self._suite.replicates,
             synthetic=self._synthetic(cells),
@@ -155,15 +158,12 @@ class FinishedRun:
         )
 
     def _predictions(self, nodes: CellNodes) -> bytes:
-        """Return the file of a cell's test predictions, with the groups of rows with equal inputs.
-
-        A verifier has the file but not the data set. Without such rows, it is as it was stored.
-        """
-        stored = calibrated_file(self._artifact(nodes.calibrate))
-        groups = nodes.cell.dataset.dataset.groups("test")
-        if int(groups.max(initial=-1)) + 1 == len(groups):
-            return stored.read_bytes()
-        return predictions_bytes(replace(Predictions.load(stored), groups=groups))
+        """Return the test predictions of a cell as a file, with the groups of equal inputs."""
+        path = calibrated_file(self._artifact(nodes.calibrate))
+        groups = test_groups(nodes.cell.dataset.dataset)
+        if groups is None:
+            return path.read_bytes()
+        return predictions_bytes(replace(Predictions.load(path), groups=groups))
 
     def _coordinates(self, cells: list[CellNodes]) -> Coordinates:
         return cells[0].cell.entry(self._suite, sorted(nodes.cell.seed for nodes in cells))

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fgbench.compare.compare import BoardComparison, compare_boards
-from fgbench.compare.drift import drifts
 from fgbench.coordinates import AXES, TREATMENT
+from fgbench.differences.compare import BoardComparison, compare_boards
+from fgbench.differences.drift import drifts
 from fgbench.digests import canonical_json, digest
 from fgbench.errors import ConfigurationError, LeaderboardError
 from fgbench.leaderboard.build import assemble
@@ -112,7 +112,14 @@ def regenerate(
     if store is None and not failures:
         shutil.rmtree(own_store)
     old = board.model_copy(update={"entries": selected, "checksum": None})
-    reproduced = assemble(board.name, boards[0].created, _distinct(boards), lambda entry: None)
+    reproduced = assemble(
+        board.name,
+        boards[0].created,
+        _distinct(boards),
+        lambda entry: None,
+        board.primary,
+        board.shown,
+    )
     comparison = compare_boards(
         old, reproduced, (Recomputed(registry, folder), _OfRuns(registry, boards, folders))
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fgbench.data import test_groups
 from fgbench.stages import base
+from fgbench.stages.dataset import DATASET_ROLE
 from fgbench.store import Product
 
 if TYPE_CHECKING:
-    from fgbench.calibration.statistics import Evaluation
+    from fgbench.inference import Evaluation
     from fgbench.stages.base import StageContext
     from fgbench.store import Artifact
 
@@ -18,13 +21,14 @@ _FILE = "evaluation.npz"
 class Evaluate(base.Stage):
     """Calibrated predictions → the metrics that apply to them.
 
-    Each metric's role is its label. The weights of the replicates depend on the number of rows and
-    the seed alone, so that evaluations of one test split are paired, replicate by replicate.
+    Each metric's role is its label. Test rows with equal inputs are one unit of the bootstrap. The
+    weights of the replicates depend on the number of units and the seed alone, so that evaluations
+    of one test split are paired, replicate by replicate.
     """
 
-    name, version = "evaluate", "2"
+    name, version = "evaluate", "3"
     other_roles = "metric"
-    inputs = ("predictions",)
+    inputs = ("predictions", DATASET_ROLE)
 
     class Params(base.Params):
         """The bootstrap."""
@@ -33,10 +37,11 @@ class Evaluate(base.Stage):
         seed: int
 
     def run(self, ctx: StageContext) -> Product:
-        from fgbench.calibration.statistics import applicable, evaluate_metrics
+        from fgbench.inference import applicable, evaluate_metrics
 
         params: Evaluate.Params = ctx.params
-        predictions = ctx.predictions("predictions", "test")
+        groups = test_groups(ctx.dataset())
+        predictions = replace(ctx.predictions("predictions", "test"), groups=groups)
         evaluation = evaluate_metrics(
             predictions,
             applicable(ctx.parts, predictions),
@@ -48,6 +53,6 @@ class Evaluate(base.Stage):
 
 def stored_evaluation(artifact: Artifact) -> Evaluation:
     """Return the evaluation that an `evaluate` artifact holds."""
-    from fgbench.calibration.statistics import Evaluation
+    from fgbench.inference import Evaluation
 
     return Evaluation.from_arrays(base.stored_arrays(artifact, _FILE))

@@ -58,7 +58,7 @@ def init(
     Delimiter, encoding and columns are guessed and shown, with the first rows and the number of
     rows of each label.
     """
-    from fgbench import ConfigurationError
+    from fgbench import ConfigurationError, trust
 
     target = output or Path(f"{file.stem}.toml")
     if target.resolve() == file.resolve():
@@ -76,6 +76,7 @@ def init(
     }
     table = _described({key: value for key, value in asked.items() if value is not None})
     _write(target, table)
+    trust(target)
     click.echo(f"Wrote {target}. Next: fgbench plan {target}, then fgbench run {target}")
 
 

@@ -14,6 +14,8 @@ Bins = Annotated[int, Field(ge=1, le=10_000)]
 class TopLabelEce(Metric):
     """Expected calibration error of the predicted class's probability (Guo et al. 2017)."""
 
+    margin = 0.01
+    has_interval = False
     bins: Bins = 15
 
     def evaluate(self, predictions, weights):
@@ -24,10 +26,16 @@ class TopLabelEce(Metric):
         """Return the expected error of a perfectly calibrated classifier."""
         return calibration.noise_floor(predictions, bins=self.bins)
 
+    def gaps(self, predictions):
+        """Return the gaps of the bins."""
+        return calibration.gaps_of_bins(predictions, bins=self.bins)
+
 
 class PositiveClassEce(Metric):
     """Expected calibration error of P(y=1), of binary predictions: FITG's diagram."""
 
+    margin = 0.01
+    has_interval = False
     bins: Bins = 15
     needs = frozenset({"binary"})
 
@@ -39,10 +47,16 @@ class PositiveClassEce(Metric):
         """Return the expected error of a perfectly calibrated classifier."""
         return calibration.noise_floor(predictions, bins=self.bins, label=1)
 
+    def gaps(self, predictions):
+        """Return the gaps of the bins."""
+        return calibration.gaps_of_bins(predictions, bins=self.bins, label=1)
+
 
 class EqualMassEce(Metric):
     """Expected calibration error over bins of equal mass (Nguyen and O'Connor 2015)."""
 
+    has_interval = False
+    margin = 0.01
     bins: Bins = 15
 
     def evaluate(self, predictions, weights):
@@ -59,6 +73,7 @@ class EqualMassEce(Metric):
 class Mce(Metric):
     """Largest gap of a bin of the predicted class's probability (Guo et al. 2017)."""
 
+    has_interval = False
     bins: Bins = 15
 
     def evaluate(self, predictions, weights):
@@ -69,6 +84,7 @@ class Mce(Metric):
 class Ace(Metric):
     """Mean gap over all classes' equal-mass bins (Nixon et al. 2019)."""
 
+    has_interval = False
     bins: Bins = 15
 
     def evaluate(self, predictions, weights):
@@ -79,6 +95,7 @@ class Ace(Metric):
 class ClasswiseEce(Metric):
     """Mean over the classes of the calibration error of P(y=k) (Kull et al. 2019)."""
 
+    has_interval = False
     bins: Bins = 15
 
     def evaluate(self, predictions, weights):
@@ -93,6 +110,7 @@ class ClasswiseEce(Metric):
 class DebiasedEce(Metric):
     """Root mean square gap, corrected for the bias of finite bins (Kumar et al. 2019)."""
 
+    has_interval = False
     bins: Bins = 15
 
     def evaluate(self, predictions, weights):
@@ -103,6 +121,8 @@ class DebiasedEce(Metric):
 class SweptEce(Metric):
     """Equal-mass error with the largest monotone number of bins (Roelofs et al. 2022)."""
 
+    has_interval = False
+
     def evaluate(self, predictions, weights):
         """Return the metric of each replicate, (R,)."""
         return calibration.swept_calibration_error(predictions, weights)
@@ -110,6 +130,9 @@ class SweptEce(Metric):
 
 class SmoothEce(Metric):
     """Kernel-smoothed calibration error that sets its bandwidth (Błasiok and Nakkiran 2024)."""
+
+    version = "2"
+    has_interval = False
 
     def evaluate(self, predictions, weights):
         """Return the metric of each replicate, (R,)."""
@@ -119,6 +142,8 @@ class SmoothEce(Metric):
 class KolmogorovSmirnov(Metric):
     """Largest cumulative difference of outcomes and confidence (Gupta et al. 2021)."""
 
+    has_interval = False
+
     def evaluate(self, predictions, weights):
         """Return the metric of each replicate, (R,)."""
         return calibration.kolmogorov_smirnov_error(predictions, weights)
@@ -127,6 +152,8 @@ class KolmogorovSmirnov(Metric):
 class TrueCalibrationError(Metric):
     """Mean |p̂ − P(y|x)| against the known posterior: half the sum over classes."""
 
+    limits = (0.0, 1.0)
+    shown_by_default = True
     needs = frozenset({"posterior"})
 
     def evaluate(self, predictions, weights):

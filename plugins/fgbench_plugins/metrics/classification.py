@@ -10,6 +10,9 @@ from fgbench import Metric, calibration
 class Accuracy(Metric):
     """Share of rows whose most probable class is the true one."""
 
+    limits = (0.0, 1.0)
+    margin = 0.01
+    shown_by_default = True
     lower_is_better = False
 
     def evaluate(self, predictions, weights):
@@ -20,6 +23,8 @@ class Accuracy(Metric):
 class MacroF1(Metric):
     """Unweighted mean of the F1 of all classes that occur as label or prediction."""
 
+    limits = (0.0, 1.0)
+    rows_per_class = 10
     lower_is_better = False
 
     def evaluate(self, predictions, weights):
@@ -30,6 +35,8 @@ class MacroF1(Metric):
 class Auroc(Metric):
     """Area under the ROC curve of P(y=1); the mean of the one-vs-rest curves with K > 2."""
 
+    limits = (0.0, 1.0)
+    rows_per_class = 10
     lower_is_better = False
     undefined_when = "a class does not occur among the labels, so nothing ranks against it"
 
@@ -46,6 +53,7 @@ class Auroc(Metric):
 class AurocOfCorrectness(Metric):
     """Area under the ROC curve of confidence for correctness (Hendrycks and Gimpel 2017)."""
 
+    limits = (0.0, 1.0)
     lower_is_better = False
     undefined_when = "all predictions are right, or all wrong, so confidence has nothing to rank"
 
@@ -56,6 +64,9 @@ class AurocOfCorrectness(Metric):
 
 class Aurc(Metric):
     """Area under the risk-coverage curve (Geifman, Uziel and El-Yaniv 2019)."""
+
+    version = "2"
+    limits = (0.0, 1.0)
 
     def evaluate(self, predictions, weights):
         """Return the metric of each replicate, (R,)."""

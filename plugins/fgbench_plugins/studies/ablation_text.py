@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fgbench.calibration.statistics import CONFIDENCE
+from fgbench.inference import CONFIDENCE
 from fgbench_plugins.studies.ablation_points import CONTROLS, Point
 from fgbench_plugins.studies.correlation import (
     FEWEST_FOR_INTERVAL,

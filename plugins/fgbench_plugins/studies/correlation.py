@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-from fgbench.calibration.statistics import CONFIDENCE
+from fgbench.inference import CONFIDENCE
 
 Kind = Literal["pearson", "spearman"]
 

@@ -62,8 +62,9 @@ const planePoint = (board, error, i) => ({
   label: board.label(i),
   arm: board.value("arm", i),
   calibrator: shapeOf(board, i),
-  x: board.metric("accuracy", "mean", i),
-  y: board.metric(error, "mean", i),
+  x: board.metric("accuracy", "value", i),
+  y: board.metric(error, "value", i),
+  text: [board.metric("accuracy", "text", i), board.metric(error, "text", i)],
   x1: board.metric("accuracy", "low", i), x2: board.metric("accuracy", "high", i),
   y1: board.metric(error, "low", i), y2: board.metric(error, "high", i),
 });
@@ -84,7 +85,7 @@ function plane(board, error, points) {
       Plot.dot(points, dots),
       Plot.dot(front, { x: "x", y: "y", r: 8, stroke: "currentColor", strokeWidth: 1 }),
       Plot.tip(points, Plot.pointer({ x: "x", y: "y", title: (p) =>
-        `${p.label}\naccuracy ${number(p.x)}, ${error} ${number(p.y)}` })),
+        `${p.label}\naccuracy ${p.text[0]}, ${error} ${p.text[1]}` })),
     ],
   });
 }
@@ -107,7 +108,7 @@ function paretoFront(points) {
 }
 
 function planeText(error, points) {
-  const front = paretoFront(points).map((p) => `${p.label} (${number(p.x)}, ${number(p.y)})`);
+  const front = paretoFront(points).map((p) => `${p.label} (${p.text.join(", ")})`);
   return `Accuracy against ${error} of ${points.length} entries. On the Pareto front: ${front.join("; ")}.`;
 }
 
@@ -134,7 +135,8 @@ function costPoint(board, { error, against, cost }, i) {
     y: delta === null ? null : -delta,
     y1: low === null ? null : -high,
     y2: low === null ? null : -low,
-    significant: board.difference(error, against, "verdict", i) !== "not separable",
+    significant: ["better", "worse"].includes(board.difference(error, against, "word", i)),
+    text: ["text", "interval"].map((column) => board.difference(error, against, column, i)).filter(Boolean).join(" "),
   };
 }
 
@@ -164,8 +166,7 @@ function costsText({ error, against, cost }, points) {
     + `Separable from zero: ${significant.join("; ") || "none"}.`;
 }
 
-const gainText = (p, cost) => `${count(p.x)} ${cost}, gain ${signed(p.y)}`
-  + (p.y1 === null ? "" : ` ${interval(p.y1, p.y2, signed)}`);
+const gainText = (p, cost) => `${count(p.x)} ${cost}, difference ${p.text}`;
 
 /** Draw reliability diagrams of the matching entries, up to `MAX_DIAGRAMS`. */
 function drawDiagrams(board, view, calibrator) {
@@ -187,15 +188,20 @@ function reliabilityFigure(board, i, titled = false) {
   if (after === undefined) {
     return h("p", { class: "note" }, `No reliability diagram: ${board.undrawn.get(i) ?? "no predictions."}`);
   }
-  const control = board.value("baseline", i);
+  const control = board.control("baseline", i);
   const before = control === null ? undefined : board.diagram(control, bins);
   const isBaseline = board.value("arm", i) === "baseline" && board.value("calibrator", i) === "none";
   const color = isBaseline ? "var(--before)" : "var(--after)";
   const threshold = board.value("threshold", i);
-  const figure = h("div", {}, curves(after, before, { color, threshold }), barsOf(after, before, color));
   const group = board.groups[board.entries.group[i]].title.split(" · ")[0];
   const title = titled ? `${group} · ${board.label(i)}` : "Reliability on the test split";
-  return chartFigure(title, reliabilityText(board, i, after, before), figure);
+  return reliabilityChart(title, board.label(i), after, before, { color, threshold });
+}
+
+/** A reliability diagram above its bin counts; `before` is another one to compare with, or undefined. */
+function reliabilityChart(title, label, after, before, { color, threshold }) {
+  const figure = h("div", {}, curves(after, before, { color, threshold }), barsOf(after, before, color));
+  return chartFigure(title, reliabilityText(label, after, before), figure);
 }
 
 const DIAGRAM = { width: 260, marginLeft: 40, marginRight: 10 };
@@ -229,12 +235,11 @@ function curve(points, color, width, radius) {
 const band = (points, color) =>
   Plot.rect(points, { x1: "x1", x2: "x2", y1: "low", y2: "high", fill: color, fillOpacity: 0.2, insetLeft: 0.5, insetRight: 0.5 });
 
-const readings = (points) => Plot.tip(points, Plot.pointer({ x: "x", y: "y", title: (p) =>
-  `mean prediction ${number(p.x)}, observed frequency ${number(p.y)}\n95 % ${interval(p.low, p.high)}, n = ${count(p.n)}` }));
+const readings = (points) => Plot.tip(points, Plot.pointer({ x: "x", y: "y", title: (p) => p.text }));
 
 const pointsOf = (diagram) => diagram.bin.map((bin, k) => ({
   x: diagram.confidence[k], y: diagram.outcome[k], n: diagram.count[k],
-  low: diagram.low[k], high: diagram.high[k],
+  low: diagram.low[k], high: diagram.high[k], text: diagram.text[k],
   x1: bin / diagram.bins, x2: (bin + 1) / diagram.bins,
 }));
 
@@ -251,14 +256,14 @@ function barsOf(after, before, color) {
   });
 }
 
-function reliabilityText(board, i, after, before) {
+function reliabilityText(label, after, before) {
   const summary = (diagram) => {
     const gaps = pointsOf(diagram).map((p) => p.y - p.x);
     const [under, over] = [gaps.filter((gap) => gap > 0.03), gaps.filter((gap) => gap < -0.03)];
     return `of ${gaps.length} non-empty bins, ${over.length} are more than 0.03 below the diagonal, ${under.length} above it`;
   };
   const outside = pointsOf(after).filter((p) => p.x < p.low || p.x > p.high).length;
-  return `Reliability diagram of ${board.label(i)}: ${summary(after)}; the bands of ${outside} exclude the diagonal.`
+  return `Reliability diagram of ${label}: ${summary(after)}; the bands of ${outside} exclude the diagonal.`
     + (before === undefined ? "" : ` Its baseline: ${summary(before)}.`);
 }
 
@@ -267,13 +272,13 @@ function drawFidelities(id, fidelities) {
   document.querySelector(`#${id} .panels`).replaceChildren(...fidelities.map((fidelity) => {
     const figure = chartFigure(fidelity.judge, fidelityText(fidelity), fidelityChart(fidelity));
     figure.querySelector("figcaption").append(
-      h("small", {}, `mean absolute error ${number(fidelity.error)}, n = ${count(fidelity.n)}`));
+      h("small", {}, `mean absolute error ${fidelity.text}, n = ${count(fidelity.n)}`));
     return figure;
   }));
 }
 
 function fidelityChart({ axis, dots, means }) {
-  const points = means.target.map((x, k) => ({ x, y: means.judged[k], n: means.n[k] }));
+  const points = means.target.map((x, k) => ({ x, y: means.judged[k], text: means.text[k], n: means.n[k] }));
   const scale = { domain: [0, 1], ticks: 5, grid: true, labelAnchor: "center", labelArrow: "none" };
   return Plot.plot({
     width: 334, height: 300, marginTop: 12, marginLeft: 50, marginBottom: 40, style: STYLE,
@@ -285,15 +290,14 @@ function fidelityChart({ axis, dots, means }) {
       Plot.line(points, { x: "x", y: "y", stroke: "var(--after)", strokeWidth: 2 }),
       Plot.dot(points, { x: "x", y: "y", r: 4, fill: "var(--after)", stroke: "var(--page)" }),
       Plot.tip(points, Plot.pointer({ x: "x", y: "y", title: (p) =>
-        `mean target ${number(p.x)}, mean judged ${number(p.y)}\nn = ${count(p.n)}` })),
+        `mean target → mean judged ${p.text}\nn = ${count(p.n)}` })),
     ],
   });
 }
 
-function fidelityText({ judge, axis, n, error, means }) {
-  const pairs = means.target.map((target, k) => `${number(target)} → ${number(means.judged[k])}`);
-  return `Target ${axis} against that judged by the ${judge}, of ${count(n)} texts: mean absolute error ${number(error)}. `
-    + `Mean target → mean judged, by tenth of the target: ${pairs.join("; ")}.`;
+function fidelityText({ judge, axis, n, text, means }) {
+  return `Target ${axis} against that judged by the ${judge}, of ${count(n)} texts: mean absolute error ${text}. `
+    + `Mean target → mean judged, by tenth of the target: ${means.text.join("; ")}.`;
 }
 
 /** A titled chart. Screen readers get one image with a description instead of its marks. */

@@ -10,25 +10,26 @@ function detailsRow(board, i, columns, act) {
 }
 
 function allMetrics(board, i) {
-  const names = board.metricNames.filter((name) => board.metric(name, "mean", i) !== null);
-  const against = ["baseline", "real"].filter((kind) => board.value(kind, i) !== null);
+  const names = board.metricNames.filter((name) => board.metric(name, "text", i) !== null);
+  const against = board.controlsOf(i);
   const rows = names.map((name) => h("tr", {},
     h("th", { scope: "row" }, name, board.metrics[name].higher ? " ↑" : " ↓"),
     valueCell(board, name, i),
     ...against.map((kind) => h("td", { class: "n" }, differenceText(board, name, kind, i) ?? NOTHING))));
   return h("table", {},
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "metric"),
-      h("th", { scope: "col", class: "n" }, "mean, 95 % interval"),
+      h("th", { scope: "col", class: "n" }, "value, 95 % interval"),
       ...against.map((kind) => h("th", { scope: "col", class: "n" }, `from ${kind}`)))),
     h("tbody", {}, rows));
 }
 
 function valueCell(board, name, i) {
-  const [mean, std, low, high, floor] = ["mean", "std", "low", "high", "floor"]
+  const [text, range, measured, limit] = ["text", "interval", "measured", "limit"]
     .map((column) => board.metric(name, column, i));
-  return h("td", { class: "n" }, number(mean) + (std === null ? "" : ` ±${number(std)}`),
-    low === null ? null : h("small", {}, interval(low, high)),
-    floor === null ? null : h("small", {}, `noise floor ${number(floor)}`));
+  return h("td", { class: "n" }, text,
+    range === null ? null : h("small", {}, range),
+    measured === null ? null : h("small", {}, `measured ${measured}`),
+    limit === null ? null : h("small", {}, `by chance up to ${limit}`));
 }
 
 function facts(board, i, act) {
@@ -59,10 +60,10 @@ function facts(board, i, act) {
 const lines = (text) => (text ? h("span", { class: "lines" }, text) : null);
 
 function controls(board, i, act) {
-  const kinds = ["baseline", "real"].filter((kind) => board.value(kind, i) !== null);
+  const kinds = board.controlsOf(i);
   if (kinds.length === 0) return null;
   return h("span", {}, kinds.map((kind) => {
-    const other = board.value(kind, i);
+    const other = board.control(kind, i);
     return h("a", { href: `#${board.entries.id[other]}`, class: "control",
       click: (event) => { event.preventDefault(); act.reveal(other); } }, board.label(other));
   }));

@@ -1,4 +1,5 @@
-/* Elements, and numbers as text. Values of the board are set as text, never as markup. */
+/* Elements, and counts as text. Values of the board are set as text, never as markup. All other
+   numbers come as text with the board: only one function formats them, in Python. */
 
 /** Create an element. Function attributes are event listeners; null attributes are omitted. */
 function h(tag, attributes = {}, ...children) {
@@ -12,20 +13,5 @@ function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-const number = (value) => (value === null ? NOTHING : value.toFixed(3));
-
-/** A difference with its sign; one that rounds to zero has none. */
-function signed(value) {
-  const text = Math.abs(value).toFixed(3);
-  if (Number(text) === 0) return text;
-  return (value < 0 ? "−" : "+") + text;
-}
-
-/** An interval without leading zeros, to save width in tables. */
-const interval = (low, high, format = number) =>
-  `[${format(low)}, ${format(high)}]`.replaceAll(/(?<=[[ −+])0\./g, ".");
-
 /** A count in full, or a measured quantity to four significant digits. */
 const count = (value) => value.toLocaleString("en-US", Number.isInteger(value) ? {} : { maximumSignificantDigits: 4 });
-
-const VERDICTS = { better: "✓", worse: "✗", "not separable": "≈", "": "" };

@@ -1,7 +1,7 @@
 /* The board as columns of values. An entry is an index into them. */
 
 const FACETS = ["dataset", "classifier", "loss", "generator", "bins", "dose", "arm", "calibrator", "protocol"];
-const NOTHING = "—";
+const NOTHING = "–";
 const ON_SCREEN = 100;
 const ON_PAPER = 500;
 
@@ -14,8 +14,8 @@ async function readBoard() {
 }
 
 class Board {
-  constructor({ arms, shown, groups, entries, metrics, diagrams, fidelities }) {
-    Object.assign(this, { arms, shown, groups, entries, metrics, fidelities });
+  constructor({ arms, shown, marks, groups, entries, metrics, diagrams, fidelities }) {
+    Object.assign(this, { arms, shown, marks, groups, entries, metrics, fidelities });
     this.size = entries.id.length;
     this.metricNames = Object.keys(metrics);
     this.errors = this.metricNames.filter((name) => !metrics[name].higher);
@@ -35,12 +35,22 @@ class Board {
     return Array.isArray(column) ? column[i] : column.texts[column.of[i]];
   }
 
-  /** A number of one metric of an entry (mean, std, low, high, floor, best, worst), or null. */
+  /** What a column of a metric (value, low, high, best, worst, or a text) has for an entry, or null. */
   metric(name, column, i) {
     return this.metrics[name]?.[column]?.[i] ?? null;
   }
 
-  /** A difference from "baseline" or "real" (delta, low, high, verdict), or null. */
+  /** The index of an entry's control, or null. */
+  control(kind, i) {
+    return this.entries.controls[kind]?.[i] ?? null;
+  }
+
+  /** The controls that an entry is compared with. */
+  controlsOf(i) {
+    return Object.keys(this.entries.controls).filter((kind) => this.control(kind, i) !== null);
+  }
+
+  /** A difference from a control (delta, low, high, word, text, interval), or null. */
   difference(name, against, column, i) {
     return this.metrics[name]?.versus[against]?.[column]?.[i] ?? null;
   }
@@ -49,8 +59,8 @@ class Board {
   rankedIn(name, group) {
     const key = `${name}/${group}`;
     if (!this.ranked.has(key)) {
-      const { mean } = this.metrics[name];
-      this.ranked.set(key, this.entries.group.filter((g, i) => g === group && mean[i] !== null).length);
+      const { value } = this.metrics[name];
+      this.ranked.set(key, this.entries.group.filter((g, i) => g === group && value[i] !== null).length);
     }
     return this.ranked.get(key);
   }
@@ -111,7 +121,7 @@ class View {
   reset() {
     this.sort = null;
     this.grouped = true;
-    this.against = "baseline";
+    this.against = Object.keys(this.board.entries.controls)[0] ?? "none";
     this.metrics = [...this.board.shown];
     this.open = new Set();
     this.clearFilters();
@@ -230,6 +240,6 @@ class View {
       return reversed ? rank.map((position) => -position) : rank;
     }
     const sign = metric.higher === reversed ? 1 : -1;
-    return metric.mean.map((mean) => (mean === null ? Infinity : sign * mean));
+    return metric.value.map((value) => (value === null ? Infinity : sign * value));
   }
 }

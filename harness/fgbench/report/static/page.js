@@ -185,7 +185,7 @@ function openFromAddress() {
 }
 
 function start() {
-  const first = ["ece_positive", "ece"].find((name) => board.shown.includes(name)) ?? board.errors[0];
+  const first = board.shown.find((name) => board.errors.includes(name)) ?? board.errors[0];
   fillSelect("plane-error", board.errors, first);
   fillSelect("cost-error", board.errors, first);
   const spent = Object.keys(COSTS).filter((name) => board.entries[COSTS[name]].some((value) => value > 0));

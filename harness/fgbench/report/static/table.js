@@ -92,27 +92,25 @@ function rankCell(board, metric, i) {
 }
 
 function metricCell(board, view, name, i) {
-  const mean = board.metric(name, "mean", i);
-  if (mean === null) return h("td", { class: "n" }, NOTHING);
-  const [std, floor] = [board.metric(name, "std", i), board.metric(name, "floor", i)];
-  const [low, high] = [board.metric(name, "low", i), board.metric(name, "high", i)];
-  const value = number(mean) + (std === null ? "" : ` ±${number(std)}`);
+  const [text, range, measured, limit] = ["text", "interval", "measured", "limit"]
+    .map((column) => board.metric(name, column, i));
+  if (text === null) return h("td", { class: "n" }, NOTHING);
   const mark = board.metric(name, "chance", i)
-    ? h("abbr", { title: `at or below the noise floor, ${number(floor)}` }, "°") : null;
-  return h("td", { class: "n" }, value, mark,
-    low === null ? null : h("small", {}, interval(low, high)),
+    ? h("abbr", { title: `a perfectly calibrated classifier has up to ${limit} by chance` }, "°") : null;
+  return h("td", { class: "n", "data-v": String(board.metric(name, "value", i)) }, text, mark,
+    range === null ? null : h("small", {}, range),
+    measured === null ? null : h("small", { class: "measured" }, `measured ${measured}`),
     view.against === "none" ? null : differenceText(board, name, view.against, i));
 }
 
-/** The difference from a control, with verdict and interval, or null. */
+/** The difference from a control, with mark and interval, or null. */
 function differenceText(board, name, against, i) {
-  const delta = board.difference(name, against, "delta", i);
-  if (delta === null) return null;
-  const verdict = board.difference(name, against, "verdict", i);
-  const [low, high] = ["low", "high"].map((end) => board.difference(name, against, end, i));
-  const range = low === null ? "" : interval(low, high, signed);
-  return h("small", { class: verdict.replace(" ", "-"), title: verdict },
-    h("span", { class: "delta" }, `${signed(delta)} ${VERDICTS[verdict]}`), ` ${range}`);
+  const [text, range, word] = ["text", "interval", "word"]
+    .map((column) => board.difference(name, against, column, i));
+  if (text === null) return null;
+  const outcome = word ?? "none";
+  return h("small", { class: outcome.replace(" ", "-"), title: outcome },
+    h("span", { class: "delta" }, `${text} ${board.marks[outcome]}`), range === null ? "" : ` ${range}`);
 }
 
 /** The number of entries shown, and their order. */
