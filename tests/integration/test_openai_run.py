@@ -110,7 +110,7 @@ class TestEveryFaultAtOnce:
 def test_missing_server_features_are_noted_everywhere(llm_server, place, fgbench):
     server = llm_server(refuse_format="400")
     command = [each for each in arguments(server, place, structured="true") if each != "--json"]
-    told = fgbench(*command).stdout
+    told = fgbench(*command, "--table").stdout
     (run,) = (place / "runs").iterdir()
     synthetic = json.loads((run / "leaderboard.json").read_text())["entries"][-1]["synthetic"]
     replies = sum(server.stats()["answered"].values())
@@ -121,6 +121,44 @@ def test_missing_server_features_are_noted_everywhere(llm_server, place, fgbench
         assert json.loads(line)["notes"] == ["no structured output", "served: tiny (fp_test)"]
     assert "no structured output (" in (run / "report.html").read_text()
     assert "Note: " in told and "no structured output" in " ".join(told.split())
+
+
+def test_change_of_served_model_shows_on_board_and_console(llm_server, place, fgbench):
+    server = llm_server(served=(("tiny-2024-08-06", 40), ("model-b", 10_000)))
+    command = [each for each in arguments(server, place) if each != "--json"]
+    told = " ".join(fgbench(*command).stdout.split())
+    assert "model-b (fp_test), not tiny (" in told
+    assert "tiny-2024-08-06 (fp_test) (" in told
+    (run,) = (place / "runs").iterdir()
+    notes = json.loads((run / "leaderboard.json").read_text())["entries"][-1]["synthetic"]["notes"]
+    assert notes["served: tiny-2024-08-06 (fp_test)"] >= 40
+    assert "served: model-b (fp_test), not tiny" in notes
+    assert "model-b (fp_test), not tiny" in (run / "report.html").read_text()
+    (samples,) = (run / "samples").iterdir()
+    assert "served: model-b (fp_test), not tiny" in samples.read_text()
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"), [("odd-400", "Mesh gateway says no"), ("cut-thoughts", "thinking_tokens=")]
+)
+def test_generator_that_never_answers_is_a_failure(llm_server, place, fgbench, fault, words):
+    """An arm without a synthetic text would look like a result."""
+    server = llm_server(always=fault)
+    answer = fgbench(*arguments(server, place), code=1)
+    assert words in answer.stderr
+    assert sum(server.stats()["attempts"].values()) < 60
+    arms = [entry["arm"] for entry in board_of(place)["entries"]]
+    assert "baseline" in arms and "synthesis+" not in arms
+
+
+def test_thinking_model_with_restrictions_generates(llm_server, place, fgbench):
+    server = llm_server(always="thoughts", refuse=("temperature", "max_tokens"))
+    fgbench(*arguments(server, place, thinking_tokens=2000, concurrency=1))
+    (entry,) = [entry for entry in board_of(place)["entries"] if entry["arm"] == "synthesis+"]
+    assert entry["synthetic"]["accepted"] == entry["synthetic"]["requested"] > 0
+    assert "no temperature: the model's default" in entry["synthetic"]["notes"]
+    limits = {body["max_completion_tokens"] for body in server.stats()["requests"][2:]}
+    assert limits == {2512, 2040}
 
 
 def test_killed_run_resumes_with_unanswered_requests_only(llm_server, place, fgbench):

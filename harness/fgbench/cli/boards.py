@@ -26,11 +26,12 @@ def print_board(
 ) -> None:
     """Print the verdict of a board and `notes`; with `table` all its numbers and their notes.
 
+    Models that answered in place of the one asked for are always named.
     Whatever standard output cannot encode is printed in ASCII.
     """
     from fgbench.leaderboard.verdict import verdict_of
     from fgbench.report.layout import Charset
-    from fgbench.report.notes import noted
+    from fgbench.report.notes import noted, served_otherwise
     from fgbench.report.table import AGAINST, results_table
     from fgbench.report.verdict_text import verdict_text
 
@@ -42,7 +43,7 @@ def print_board(
         soft_wrap=True,
         end="",
     )
-    for note in notes:
+    for note in (*notes, *served_otherwise(board.entries)):
         output.print(charset.text(f"  {note}"), markup=False)
     if table:
         shown = results_table(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 SERVED = "served: "
 """What the note on the model that answered begins with; reports put these notes into one."""
 
+_OTHER = ", not "
 _SUFFIX = re.compile(r"[-@:](?:\d{3,8}|\d{4}-\d\d-\d\d|\d\d-\d\d|latest|free|preview[-\d]*)$")
 _ALIAS = re.compile(r"[-:]latest$")
 
@@ -27,7 +28,7 @@ def served_notes(model: ChatModel, answer: ChatAnswer) -> Iterator[str]:
 def served_name(served: str, asked: str) -> str:
     """Return the reported model, with a remark if it is not the one that was asked for."""
     name = " ".join(served.split())[:200]
-    return name if is_same_model(name, asked) else f"{name}, not {asked}"
+    return name if is_same_model(name, asked) else f"{name}{_OTHER}{asked}"
 
 
 def is_same_model(served: str, asked: str) -> bool:
@@ -64,3 +65,8 @@ def joined_notes(notes: Mapping[str, int]) -> tuple[dict[str, int], str | None]:
         return others, None
     models = ", ".join(f"{name} ({count:,})" for name, count in served.most_common())
     return others, f"{SERVED}{models}"
+
+
+def is_notable(note: str) -> bool:
+    """Return whether a note of `joined_notes` names several models, or one not asked for."""
+    return SERVED in note and (_OTHER in note or note.count("), ") > 0)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from fgbench.llm.served import joined_notes
+from fgbench.llm.served import is_notable, joined_notes
 
 if TYPE_CHECKING:
     from fgbench.leaderboard.models import Entry, SyntheticRecord
@@ -46,6 +47,18 @@ def notes_of(entry: Entry) -> Iterator[str]:
             f"the classifier asked a language model {usage.requests:,} times, {tokens:,} tokens, "
             f"${usage.cost_usd:,.2f}"
         )
+
+
+def served_otherwise(entries: Iterable[Entry]) -> list[str]:
+    """Return a line on models that answered in place of the one asked for, or one after another."""
+    counts: Counter[str] = Counter()
+    lines = set()
+    for entry in entries:
+        if entry.synthetic is not None:
+            counts.update(entry.synthetic.notes)
+        lines |= {note for note in entry.provenance.notes if is_notable(note)}
+    _, served = joined_notes(counts)
+    return sorted(lines | ({served} if served is not None and is_notable(served) else set()))
 
 
 def _shortage(record: SyntheticRecord) -> Iterator[str]:
