@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from fgbench import ConfigurationError, Price
+from fgbench_plugins.generators.anthropic import AnthropicGenerator
 from fgbench_plugins.generators.openai import OpenAIGenerator
 
 
@@ -64,6 +65,28 @@ def test_incompatible_settings_are_refused_while_planning(parameters, words):
     with pytest.raises(ConfigurationError, match=words) as caught:
         make(**parameters)
     assert "hush" not in str(caught.value)
+
+
+def test_anthropic_has_its_own_key_and_identity(monkeypatch):
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "hush")
+    part = AnthropicGenerator.create({"model": "claude"}, name="anthropic")
+    identity = part.chat_model().identity
+    assert (identity["engine"], identity["endpoint"]) == (
+        "anthropic",
+        "https://api.anthropic.com/v1",
+    )
+    with pytest.raises(ConfigurationError, match="ANTHROPIC_API_KEY"):
+        part.preflight()
+    used = {access.name for access in AnthropicGenerator.accesses({"model": "claude"})}
+    assert used == {"api.anthropic.com", "ANTHROPIC_API_KEY"}
+    elsewhere = {"model": "m", "base_url": "http://host/v1"}
+    assert {access.name for access in AnthropicGenerator.accesses(elsewhere)} == {"host"}
+
+
+def test_room_for_thoughts_is_part_of_the_identity_only_if_set():
+    assert "thinking_tokens" not in make().published_parameters()
+    assert make(thinking_tokens=4000).published_parameters()["thinking_tokens"] == 4000
 
 
 def test_planning_does_not_load_the_client():

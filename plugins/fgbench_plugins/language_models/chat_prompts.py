@@ -69,6 +69,9 @@ class ChatPrompts:
         self._as_parts = False
         self._check_user(model)
         self._system = self._shows(Message("system", _PROBE), Message("user", _QUESTION))
+        self._assistant = self._shows(
+            Message("user", "?"), Message("assistant", _PROBE), Message("user", _QUESTION)
+        )
         self._notes: tuple[str, ...] = (DATED,) if is_dated else ()
 
     def encode(self, messages: tuple[Message, ...]) -> tuple[list[int], tuple[str, ...]]:
@@ -82,6 +85,10 @@ class ChatPrompts:
     def rendered(self, messages: tuple[Message, ...]) -> tuple[list[int], tuple[str, ...], str]:
         """Return what `encode` does, and what a reply begins with: `OPENED` inside of thoughts."""
         notes = self._notes
+        if not self._assistant and any(message.role == "assistant" for message in messages):
+            raise ConfigurationError(
+                f"model {self._model!r}: its chat template does not show assistant messages."
+            )
         if not self._system and any(message.role == "system" for message in messages):
             messages, notes = merged(messages), (MERGED, *notes)
         try:

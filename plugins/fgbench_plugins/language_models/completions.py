@@ -82,7 +82,8 @@ class Dialect:
         seen[:] = [min([*seen, estimated]), max([*seen, estimated])]
         if len(self.counts) > _MAX_COUNTS:
             self.counts.clear()
-        return 3 * reported < estimated or seen[1] > 1.3 * seen[0]
+        is_ceiling = reported >= max(self.counts, default=0)
+        return 3 * reported < estimated or (is_ceiling and seen[1] > 1.6 * seen[0])
 
 
 _MIN_CUT = 500
