@@ -9,11 +9,10 @@ from fgbench_plugins.language_models.error_table import (
     RULES,
     ErrorClass,
     classify,
-    duration,
     rejected_field,
-    server_error,
 )
 from fgbench_plugins.language_models.faults import status_fault
+from fgbench_plugins.language_models.server_error import duration, server_error
 
 COLLECTED = [
     json.loads(line)

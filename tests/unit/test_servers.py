@@ -259,7 +259,7 @@ class TestAnthropic:
 
 def reply_of(*, content="fine", finish_reason="stop", message=None, usage=None):
     """Return what is read from one response body."""
-    from fgbench_plugins.language_models.completions import read_reply
+    from fgbench_plugins.language_models.completion_replies import read_reply
     from fgbench_plugins.language_models.faults import Fault
 
     choice = {

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from fgbench import ChatAnswer, ConfigurationError, Message, Usage
 from fgbench_plugins.language_models.client_environment import proxy_of
+from fgbench_plugins.language_models.completion_replies import Reply, read_reply, split_usage
 from fgbench_plugins.language_models.completions import (
     CUT_PROMPT,
     NOTES,
     Dialect,
-    Reply,
     optional_fields,
-    read_reply,
     request_body,
-    split_usage,
     token_limit,
 )
 from fgbench_plugins.language_models.dispatch import Job, Outcome

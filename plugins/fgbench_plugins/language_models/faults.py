@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from fgbench_plugins.language_models.error_table import (
     ErrorClass,
-    ServerError,
     classify,
     names_key,
     rejected_field,
-    server_error,
 )
+from fgbench_plugins.language_models.server_error import ServerError, server_error
 
 if TYPE_CHECKING:
     from openai import APIConnectionError
