@@ -233,7 +233,7 @@ class TestFaults:
     @pytest.mark.parametrize("fault", RETRIED_FAULTS)
     def test_persistent_fault_is_reported_after_retries(self, llm_server, fault):
         server = llm_server(always=fault, retry_after=0.05)
-        (answer,) = ask(server, chats(1), timeout=0.2, retries=2)
+        (answer,) = ask(server, chats(1), timeout=0.5, retries=2)
         assert answer.text is None and answer.transient
         assert answer.usage.requests == 3
         assert sum(server.stats()["attempts"].values()) == 3

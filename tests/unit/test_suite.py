@@ -2,6 +2,7 @@
 
 import tomllib
 
+import numpy as np
 import pytest
 
 from fgbench.cards import DataFolder
@@ -171,3 +172,10 @@ def test_suite_with_primary_contrast_round_trips_as_toml(tmp_path):
     suite = Suite.build({"primary": {"metric": "ece", "margin": 0.02}})
     (tmp_path / "suite.toml").write_text(suite.to_toml(), encoding="utf-8")
     assert Suite.build(Suite.read(tmp_path / "suite.toml")).primary == suite.primary
+
+
+def test_iterables_stand_for_lists():
+    bins = Suite.build({"bins": np.array([10, 15]), "seeds": range(2), "arms": iter(["baseline"])})
+    assert bins == Suite.build({"bins": [10, 15], "seeds": [0, 1], "arms": ["baseline"]})
+    assert Suite.build({"seed": np.int64(3)}).seeds == [3]
+    assert Suite.build({"seeds": (number for number in np.arange(2))}).seeds == [0, 1]

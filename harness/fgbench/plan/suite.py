@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -125,10 +125,12 @@ class Suite(BaseModel):
     def build(cls, values: Mapping[str, Any], *, where: str = "suite") -> Suite:
         """Check `values`; a singular key ("dataset") is short for its plural.
 
+        Arrays, ranges and other iterables stand for lists.
+
         Raises `ConfigurationError` with `where`, the key, and the nearest valid one.
         """
         try:
-            return cls.model_validate(dict(values))
+            return cls.model_validate({key: _plain(value) for key, value in values.items()})
         except ConfigurationError as error:
             raise ConfigurationError(f"{where}: {error}") from None
         except ValidationError as error:
@@ -168,6 +170,18 @@ class Suite(BaseModel):
                     {name: item[name] for name in item if item[name] is not None} for item in value
                 ]
         return tomli_w.dumps(values)
+
+
+_SINGLE = (str, bytes, Mapping, PartReference, BaseModel)
+
+
+def _plain(value: Any) -> Any:
+    """Return a list for an array or another iterable, and what an array scalar holds."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Iterable) and not isinstance(value, _SINGLE):
+        return [_plain(item) for item in value]
+    return value
 
 
 def _aliases() -> dict[str, list[str]]:
