@@ -574,14 +574,25 @@ def _titles(entries: Sequence[Entry]) -> list[str]:
         ]
         shown = [mine[name] for name in differing if name != "dataset"]
         if any(other.dataset != entry.dataset for other in alike):
-            label = entry.dataset.label
-            same = [other for other in alike if other.dataset.label == label]
+            label = _distinct_label(entry, alike)
+            same = [other for other in alike if other.dataset.label == entry.dataset.label]
             several = any(other.dataset.digest != entry.dataset.digest for other in same)
             first = f"{label}@{(entry.dataset.digest or '')[:8]}" if several else label
         else:
             first = entry.dataset.name
         titles.append(" · ".join([first, *shown]))
     return titles
+
+
+def _distinct_label(entry: Entry, alike: Sequence[Entry]) -> str:
+    """Return the data set's name with the parameters in which others of that name differ."""
+    mine = entry.dataset.params
+    differing = [
+        f"{key}={mine.get(key)}"
+        for key in sorted({key for other in alike for key in other.dataset.params})
+        if any(other.dataset.params.get(key) != mine.get(key) for other in alike)
+    ]
+    return f"{entry.dataset.name}:{','.join(differing)}" if differing else entry.dataset.name
 
 
 def _axis_texts(entry: Entry) -> dict[str, str]:
