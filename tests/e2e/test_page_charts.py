@@ -27,6 +27,18 @@ def test_pareto_front_holds_undominated_entries(visit, quick_page, quick):
         assert [each[each.rindex("(") :] for each in front] == best  # ties are on it together
 
 
+def test_each_arm_has_its_own_color(visit, quick_page, quick):
+    page = visit(quick_page)
+    page.descriptions("planes")
+    arms = {entry.arm for entry in quick.entries}
+    for box in ("planes", "costs"):
+        swatches = page.page.eval_on_selector_all(
+            f"#{box} .legend > :first-child svg[fill]",
+            "all => all.map(each => getComputedStyle(each).fill)",
+        )
+        assert len(swatches) == len(set(swatches)) == len(arms)
+
+
 def test_click_on_point_opens_its_row(visit, quick_page):
     page = visit(quick_page)
     for place in ("planes", "costs"):

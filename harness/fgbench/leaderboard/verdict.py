@@ -201,8 +201,8 @@ def over_datasets(
         reason = f"{in_words(n).capitalize()} data sets detect {number(detects)}."
     least = 0.5 ** (n - 1)
     limit = (
-        f"{in_words(n).capitalize()} data sets that all agree show p = {number(least)} in a sign "
-        "test, and no less."
+        f"{in_words(n).capitalize()} data sets cannot show p < {number(least)} in a sign test, "
+        "whatever the results."
     )
     return Overall(
         datasets=n, code=code, reason=reason, contrasts=findings, detects=detects, limit=limit
@@ -498,7 +498,7 @@ def _headline(answers: Sequence[Answer], overall: Overall | None) -> str:
 
 
 def counted(answers: Sequence[Answer], *, spelled: bool = False) -> str:
-    """Return on how many comparisons each verdict is: "Yes on one data set of six, no on two."."""
+    """Return on how many comparisons each verdict is: "Yes on one of six data sets, no on two."."""
     noun = "data set" if len({a.dataset for a in answers}) == len(answers) else "comparison"
     parts: list[str] = []
     for code in NAMES:
@@ -506,7 +506,7 @@ def counted(answers: Sequence[Answer], *, spelled: bool = False) -> str:
         if not n:
             continue
         if spelled:
-            of = f" {noun if n == 1 else noun + 's'} of {in_words(len(answers))}"
+            of = f" of {in_words(len(answers))} {noun}s"
             parts.append(f"{NAMES[code].lower()} on {in_words(n)}{'' if parts else of}")
         else:
             name = {"cannot_tell": "open", "none": "no verdict"}.get(code, code)
