@@ -68,6 +68,15 @@ class Visit:
             "#entries tr.entry", "rows => rows.map(row => row.dataset.id)"
         )
 
+    def turned(self, read):
+        """Return what `read` returns on each page of the table from the shown one on, as a list."""
+        found = list(read())
+        following = self.page.locator('#pages button[data-turn="Next"]')
+        while following.is_visible() and following.is_enabled():
+            following.click()
+            found += read()
+        return found
+
     def cells(self, selector):
         return self.page.eval_on_selector_all(
             selector, "found => found.map(each => each.innerText)"

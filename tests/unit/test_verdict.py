@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from scipy import stats
 from fgbench.cli import run_command
 from fgbench.coordinates import PublishedRecord
 from fgbench.inference.power import detectable, seeds_to_detect
+from fgbench.leaderboard.bundled import board_path
 from fgbench.leaderboard.contrasts import allowance, contrasts_with, judged
 from fgbench.leaderboard.files import parse_board, read_board, write_board
 from fgbench.leaderboard.models import Leaderboard
@@ -260,7 +262,7 @@ def test_mean_over_data_sets_is_a_t_test_over_their_means():
     level = expected.confidence_interval(1 - 0.05 / 4)
     assert finding.interval == pytest.approx((level.low, level.high))
     assert overall.code == "yes"
-    assert "p = .062 in a sign test" in overall.limit
+    assert "cannot show p < .062 in a sign test" in overall.limit
 
 
 def test_headline_over_data_sets_counts_each_verdict():
@@ -273,7 +275,7 @@ def test_headline_over_data_sets_counts_each_verdict():
         )
     )
     assert found.headline == (
-        "On average, cannot tell. Yes on one data set of four, no on one, cannot tell on one, "
+        "On average, cannot tell. Yes on one of four data sets, no on one, cannot tell on one, "
         "no verdict on one."
     )
     assert found.overall.datasets == 3
@@ -445,9 +447,28 @@ def test_terminal_page_and_json_show_the_same_digits():
 def test_marks_of_the_forest_lie_on_its_axis():
     for answer_ in verdict_panel(board_of(entries_of(AS_GOOD))).answers:
         for row in answer_.rows:
+            ((place, _),) = row.drawn
             assert float(row.zero) == 50.0
-            assert 2.0 <= float(row.low) <= float(row.place) <= float(row.high) <= 98.0
-            assert (float(row.place) < 50.0) == row.difference.startswith("−")
+            assert 2.0 <= float(row.low) <= float(place) <= float(row.high) <= 98.0
+            assert (float(place) < 50.0) == row.difference.startswith("−")
+
+
+@pytest.mark.parametrize(("difference", "end"), [(0.5, 98.0), (-0.5, 2.0)])
+def test_post_hoc_calibrator_beyond_the_axis_is_an_arrow_at_its_end(difference, end):
+    without = verdict_panel(board_of(entries_of(AS_GOOD, post_hoc=None))).answers[0].rows
+    *rows, post_hoc = (
+        verdict_panel(board_of(entries_of(AS_GOOD, post_hoc=(difference, 0.001)))).answers[0].rows
+    )
+    assert tuple(rows) == without  # it does not change the axis of the controls
+    ((place, path),) = post_hoc.drawn
+    assert float(place) == end
+    assert path not in {path for row in rows for _, path in row.drawn}
+
+
+def test_control_without_inference_over_data_sets_has_its_reason_in_the_panel():
+    board = read_board(board_path(Path("quick")))
+    finding = next(f for f in verdict_of(board).overall.contrasts if f.reason)
+    assert verdict_panel(board).overall.facts == f"{finding.label}: {finding.reason}"
 
 
 def test_words_do_not_depend_on_the_bootstrap_seed(tmp_path):

@@ -201,8 +201,8 @@ def over_datasets(
         reason = f"{in_words(n).capitalize()} data sets detect {number(detects)}."
     least = 0.5 ** (n - 1)
     limit = (
-        f"{in_words(n).capitalize()} data sets that all agree show p = {number(least)} in a sign "
-        "test, and no less."
+        f"{in_words(n).capitalize()} data sets cannot show p < {number(least)} in a sign test, "
+        "whatever the results."
     )
     return Overall(
         datasets=n, code=code, reason=reason, contrasts=findings, detects=detects, limit=limit
@@ -498,7 +498,7 @@ def _headline(answers: Sequence[Answer], overall: Overall | None) -> str:
 
 
 def counted(answers: Sequence[Answer], *, spelled: bool = False) -> str:
-    """Return on how many comparisons each verdict is: "Yes on one data set of six, no on two."."""
+    """Return on how many comparisons each verdict is: "Yes on one of six data sets, no on two."."""
     noun = "data set" if len({a.dataset for a in answers}) == len(answers) else "comparison"
     parts: list[str] = []
     for code in NAMES:
@@ -506,7 +506,7 @@ def counted(answers: Sequence[Answer], *, spelled: bool = False) -> str:
         if not n:
             continue
         if spelled:
-            of = f" {noun if n == 1 else noun + 's'} of {in_words(len(answers))}"
+            of = f" of {in_words(len(answers))} {noun}s"
             parts.append(f"{NAMES[code].lower()} on {in_words(n)}{'' if parts else of}")
         else:
             name = {"cannot_tell": "open", "none": "no verdict"}.get(code, code)
@@ -574,14 +574,25 @@ def _titles(entries: Sequence[Entry]) -> list[str]:
         ]
         shown = [mine[name] for name in differing if name != "dataset"]
         if any(other.dataset != entry.dataset for other in alike):
-            label = entry.dataset.label
-            same = [other for other in alike if other.dataset.label == label]
+            label = _distinct_label(entry, alike)
+            same = [other for other in alike if other.dataset.label == entry.dataset.label]
             several = any(other.dataset.digest != entry.dataset.digest for other in same)
             first = f"{label}@{(entry.dataset.digest or '')[:8]}" if several else label
         else:
             first = entry.dataset.name
         titles.append(" · ".join([first, *shown]))
     return titles
+
+
+def _distinct_label(entry: Entry, alike: Sequence[Entry]) -> str:
+    """Return the data set's name with the parameters in which others of that name differ."""
+    mine = entry.dataset.params
+    differing = [
+        f"{key}={mine.get(key)}"
+        for key in sorted({key for other in alike for key in other.dataset.params})
+        if any(other.dataset.params.get(key) != mine.get(key) for other in alike)
+    ]
+    return f"{entry.dataset.name}:{','.join(differing)}" if differing else entry.dataset.name
 
 
 def _axis_texts(entry: Entry) -> dict[str, str]:

@@ -33,6 +33,17 @@ def cut(text: str, width: int) -> str:
     return text.rstrip() + "…"
 
 
+def cut_alike(texts: Sequence[str], width: int) -> list[str]:
+    """Return texts of at most that width, without their ends, or middles where ends differ."""
+    short = [cut(text, width) for text in texts]
+    if len(set(short)) == len(set(texts)):
+        return short
+    end = max(1, (width - 3) // 2)
+    return [
+        text if width_of(text) <= width else cut(text, width - end) + text[-end:] for text in texts
+    ]
+
+
 def aligned(rows: Sequence[Sequence[str]], aligns: Sequence[Align], gap: str = "  ") -> list[str]:
     """Return rows of cells as lines with aligned columns."""
     widths = [max(map(width_of, column)) for column in zip(*rows, strict=True)]

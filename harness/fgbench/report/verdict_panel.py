@@ -34,11 +34,16 @@ _SHAPES: dict[Word, str] = {
     "cannot tell": "M0,-6 L6,0 L0,6 L-6,0 Z",
     "none": "M-3,0 H3",
 }
+_ARROW_LEFT, _ARROW_RIGHT = "M6,-5 L-1,0 L6,5 Z", "M-6,-5 L1,0 L-6,5 Z"
 
 
 @dataclass(frozen=True)
 class PanelRow:
-    """A contrast: its texts, and places on the axis in percent of its width."""
+    """A contrast: its texts, and places on the axis in percent of its width.
+
+    `drawn` has the place and the path of each mark: the contrast's own, and an arrow at each end of
+    the axis beyond which it extends.
+    """
 
     label: str
     is_post_hoc: bool
@@ -48,10 +53,9 @@ class PanelRow:
     mark: str
     word: str
     kind: str
-    shape: str
     hollow: bool
     zero: str
-    place: str
+    drawn: tuple[tuple[str, str], ...]
     low: str | None
     high: str | None
     margin_from: str
@@ -92,16 +96,16 @@ def verdict_panel(board: Leaderboard) -> Panel:
     verdict = verdict_of(board)
     shown = verdict.answers[:MAX_ANSWERS]
     overall = verdict.overall
-    findings = [f for answer in shown for f in _findings(answer)]
+    findings = [finding for answer in shown for finding in answer.contrasts]
     findings += [] if overall is None else overall.contrasts
-    reach = reach_of(findings)
+    reach = reach_of(findings)  # without the post-hoc calibrator, which may differ far more
     entries = [entry for entry in board.entries if verdict.metric in entry.metrics]
     return Panel(
         question=verdict.question,
         headline=verdict.headline,
         sentences=tuple(_sentences(verdict)),
         caption=f"{metric_title(verdict.metric)}, {verdict.arm} minus each control; band: "
-        f"±{margin_text(verdict.margin)}",
+        f"±{margin_text(verdict.margin)}, axis: ±{margin_text(reach)}",
         lower_is_better=not any(verdict.metric in entry.higher_is_better for entry in entries),
         overall=None
         if overall is None
@@ -111,7 +115,11 @@ def verdict_panel(board: Leaderboard) -> Panel:
             f"{overall.reason} {overall.limit}",
             "",
             "",
-            "",
+            " · ".join(
+                f"{finding.label}: {finding.reason}"
+                for finding in overall.contrasts
+                if finding.reason is not None
+            ),
             tuple(_row(finding, reach, verdict.margin) for finding in overall.contrasts),
         ),
         answers=tuple(_answer(verdict, answer, reach) for answer in shown),
@@ -168,6 +176,14 @@ def _row(finding: Finding, reach: float, margin: float) -> PanelRow:
         return f"{2.0 + 96.0 * share:.2f}"
 
     ends = finding.interval
+    lowest, highest = ends or (finding.difference, finding.difference)
+    drawn = []
+    if lowest < -reach:
+        drawn.append((place(-reach), _ARROW_LEFT))
+    if abs(finding.difference) <= reach:
+        drawn.append((place(finding.difference), _SHAPES[finding.word]))
+    if highest > reach:
+        drawn.append((place(reach), _ARROW_RIGHT))
     start, stop = float(place(-margin)), float(place(margin))
     return PanelRow(
         label=finding.label,
@@ -178,10 +194,9 @@ def _row(finding: Finding, reach: float, margin: float) -> PanelRow:
         mark=MARKS[finding.word],
         word=word_text(finding, margin),
         kind=finding.word.replace(" ", "-"),
-        shape=_SHAPES[finding.word],
         hollow=finding.word == "cannot tell",
         zero=place(0.0),
-        place=place(finding.difference),
+        drawn=tuple(drawn),
         low=None if ends is None else place(ends[0]),
         high=None if ends is None else place(ends[1]),
         margin_from=f"{start:.2f}",

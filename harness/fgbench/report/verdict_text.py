@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fgbench.leaderboard.contrasts import FAMILY, POST_HOC
 from fgbench.leaderboard.verdict import NAMES, counted
 from fgbench.numbers import count, interval, margin_text, number, percent, signed
-from fgbench.report.layout import Charset, aligned, cut, padded, width_of, wrapped
+from fgbench.report.layout import Charset, aligned, cut, cut_alike, padded, width_of, wrapped
 from fgbench.report.view import MARKS
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ def _rows(verdict: Verdict, answers: Sequence[Answer], width: int) -> list[str]:
     words = [NAMES[answer.code] for answer in answers]
     wide = ((False, room) for room in (width, 24, 21, 20, 19, 18, 16))
     for signs_only, room in (*wide, (True, 24), (True, 12)):
-        pairs = [[cut(name, room), word] for name, word in zip(names, words, strict=True)]
+        pairs = [list(pair) for pair in zip(cut_alike(names, room), words, strict=True)]
         shown = [[cell.split(" ")[-1] for cell in row] for row in cells] if signs_only else cells
         starts = aligned(pairs, ["<", "<"], gap=" ")
         lines = aligned(

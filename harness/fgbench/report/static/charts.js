@@ -15,8 +15,9 @@ const COSTS = {
   "compute seconds": "seconds",
 };
 
+/** A color for each arm of the board; they repeat after the eleventh. */
 const armColor = (board) => ({
-  domain: board.arms, range: board.arms.map((_, k) => `var(--arm-${k % 8})`),
+  domain: board.facets.arm, range: board.facets.arm.map((_, k) => `var(--arm-${k % 11})`),
 });
 
 const SHAPES = ["circle", "diamond", "triangle", "square", "star", "cross", "wye", "hexagon"];
@@ -323,10 +324,7 @@ function fillFigures(section, figures, available, problem = "", missing = "") {
 
 function drawLegends(board) {
   for (const box of document.querySelectorAll(".legend")) {
-    const { domain, range } = armColor(board);
-    const arms = domain.filter((arm) => board.facets.arm.includes(arm));
-    const colors = { domain: arms, range: arms.map((arm) => range[domain.indexOf(arm)]) };
-    box.replaceChildren(Plot.legend({ color: { type: "categorical", ...colors }, style: STYLE }),
+    box.replaceChildren(Plot.legend({ color: { type: "categorical", ...armColor(board) }, style: STYLE }),
       Plot.legend({ symbol: symbols(board), fill: "currentColor", style: STYLE }));
   }
 }
