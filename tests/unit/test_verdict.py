@@ -167,7 +167,7 @@ def test_mean_over_data_sets_leaves_out_controls_with_few_texts():
     ]
     overall = verdict_of(board_of(entries)).overall
     words_of = {finding.control: finding.reason for finding in overall.contrasts}
-    assert "got enough texts on one of the data sets" in words_of["other-bins"]
+    assert "got enough texts on only one of the data sets" in words_of["other-bins"]
 
 
 def test_contrast_without_inference_gives_no_verdict():

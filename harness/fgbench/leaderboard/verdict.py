@@ -226,7 +226,7 @@ def _mean_effect(effects: Sequence[float], margin: float) -> Contrast:
     reason = (
         "the difference is the same on all data sets"
         if n > 1
-        else f"it got enough texts on {in_words(n)} of the data sets"
+        else f"it got enough texts on {'only one' if n else 'none'} of the data sets"
     )
     return Contrast(difference=mean, margin=margin, reason=reason, rows=n, seeds=max(n, 1))
 
