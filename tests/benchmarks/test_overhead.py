@@ -27,6 +27,7 @@ def test_overhead_per_cell(record_property, tmp_path):
     def run():
         outcome = fgbench.run(
             dataset="probe:rows=100",
+            arms=["baseline", "real", "resample", "random-bins", "synthesis", "synthesis+"],
             calibrators=["none", "halve", "temperature", "platt", "isotonic"],
             bins=[5, 10],
             seeds=list(range(20)),
