@@ -178,9 +178,10 @@ def test_two_plugins_with_one_name_are_an_error(fgbench, tmp_path):
     assert "two.py" in answer.stderr
 
 
-def test_json_option_prints_only_the_board(fgbench, tmp_path):
+def test_json_option_prints_only_the_board_and_its_verdict(fgbench, tmp_path):
     answer = fgbench(*PROBE_RUN, "--json", probe=True)
     board = json.loads(answer.stdout)
+    assert board.pop("verdict")["answers"]
     (folder,) = (tmp_path / "runs").iterdir()
     assert board == json.loads((folder / "leaderboard.json").read_text())
     quiet = fgbench(*PROBE_RUN, "--quiet", probe=True)

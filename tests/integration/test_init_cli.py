@@ -67,8 +67,8 @@ def test_written_suite_runs_and_its_board_is_titled_by_the_file(
     capsys.readouterr()
     assert run_command(["run", "reviews.toml", *options]) == 0
     output = capsys.readouterr().out
-    assert "reviews · tfidf-logreg" in output
-    assert "csv ·" not in output
+    assert "reviews" in output
+    assert "csv" not in output
     (path,) = Path("runs").glob("*/leaderboard.json")
     (first, *_) = json.loads(path.read_text(encoding="utf-8"))["entries"]
     assert first["dataset"]["name"] == "csv"

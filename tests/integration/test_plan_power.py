@@ -78,5 +78,5 @@ def test_unusable_pilots_are_refused(plan):
 def test_board_with_the_data_set_is_used(plan, real_data):
     arguments = ["--dataset", "tc", "--data-dir", str(real_data), "--pilot", "quick", "--json"]
     (found,) = power(plan(*arguments, "--classifier", "tfidf-logreg", "--generator", "ngram"))
-    assert found["pilot"] == "6 arms of quick, 3 seeds"
+    assert found["pilot"] == "7 arms of quick, 5 seeds"
     assert 0 < found["detectable_with_further_seeds"] < 0.2
