@@ -11,7 +11,6 @@ import io
 import os
 import signal
 import sys
-import traceback
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -86,6 +85,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = run_command(sys.argv[1:] if arguments is None else arguments)
     except Exception:  # noqa: BLE001 - of --debug, whose traceback is filtered, too
+        import traceback
+
         with guarded():
             traceback.print_exc()
         code = FAULT

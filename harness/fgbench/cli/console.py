@@ -7,7 +7,6 @@ click, a plugin, a warning or a traceback. Only `console` writes styles, around 
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -60,6 +59,8 @@ def echo_heading(text: str) -> None:
 
 def json_text(value: Any, **options: Any) -> str:
     """Return a value as JSON, with `json.dumps`; what terminals obey is escaped in its strings."""
+    import json
+
     return plain_json(json.dumps(value, ensure_ascii=False, **options))
 
 
