@@ -160,7 +160,10 @@ class Exchange:
     def _fault(
         self, status: int, headers: Mapping[str, str], body: Any, sent: tuple[str, ...]
     ) -> Fault:
-        body = self.secret.redacted_value(body)
+        try:
+            body = self.secret.redacted_value(body)
+        except RecursionError:  # no server nests its message that deeply
+            body = None
         fault = status_fault(status, headers, body, sent, self.target.model)
         if status in (403, 407) and fault.meaning is ErrorClass.TRANSPORT:
             is_proxy = proxy_of(self.target.endpoint) and not self.dialect.answered
