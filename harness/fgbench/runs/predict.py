@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +10,7 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from fgbench.data import Predictions
 from fgbench.errors import ConfigurationError, StoreError
+from fgbench.foreign import INDEX, read_json
 from fgbench.leaderboard.files import board_file, read_board
 from fgbench.loop.splitting import calibration_rows
 from fgbench.plugins.references import PartReference
@@ -117,33 +116,19 @@ class Predictor:
 def read_models(path: Path) -> Mapping[str, Mapping[str, str]]:
     """Return the keys of the stored models in a run's `models.json`, by entry id and seed.
 
-    Raises `ConfigurationError` for a file that a run cannot have written.
+    Raises `LeaderboardError` for a file that cannot be read, and `ConfigurationError` for one that
+    a run cannot have written.
     """
+    value = read_json(path, INDEX)
     try:
-        return _MODELS.validate_json(_content(path))
+        return _MODELS.validate_python(value)
     except ValidationError:  # its content is not shown: it may be a link to any file
-        problem = "expected JSON with a key of 64 hexadecimal digits for each entry and seed"
-    except OSError as error:
-        problem = str(error.strerror)
-    except ValueError as error:
-        problem = str(error)
-    raise ConfigurationError(f"{path}: cannot be read: {problem}. Rerun the suite to create it.")
+        raise ConfigurationError(
+            f"{path}: expected a key of 64 hexadecimal digits for each entry and seed. Rerun the "
+            "suite to create it."
+        ) from None
 
 
-def _content(path: Path) -> bytes:
-    """Return the content of a regular file of at most `_MAX_BYTES`."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a FIFO would block
-    with os.fdopen(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("not a regular file")
-        content = stream.read(_MAX_BYTES + 1)
-    if len(content) > _MAX_BYTES:
-        raise ValueError(f"larger than {_MAX_BYTES:,} bytes")
-    return content
-
-
-_MAX_BYTES = 64 << 20
 _Key = Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9a-f]{64}$")]
 _MODELS = TypeAdapter(dict[str, dict[str, _Key]])
 
